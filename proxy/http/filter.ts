@@ -1,0 +1,103 @@
+/**
+ * The contract of an HTTP filter: one file with a config type, `parse`, `create`, and hooks
+ * decode/encode × headers/data/trailers. `filters/registry.ts` lists them all.
+ */
+import type { Parsed } from "#lib/problem.ts";
+import type { Runtime } from "#lib/runtime.ts";
+import type { Message } from "@bufbuild/protobuf";
+import type { StatsScope } from "../observability/stats.ts";
+import type { ClusterManager } from "../upstream/types.ts";
+import type { StreamInfo } from "../stream-info.ts";
+import type { HeaderMap } from "./header-map.ts";
+import type { ForwardRoute, ResolvedRoute } from "../router/types.ts";
+
+export interface HttpFilterFactory<Config = unknown, RouteConfig = unknown> {
+  /** Canonical name: `envoy.filters.http.fault`. */
+  readonly name: string;
+  /** Full type URLs of the configuration (`type.googleapis.com/…`); TypedStruct is unwrapped before. */
+  readonly typeUrls: readonly string[];
+  /** Message (or, for a TypedStruct of a type we have no descriptor of, plain JSON) → config; every field is read or refused. */
+  parse(message: Message, path: string): Parsed<Config>;
+  /** Type URLs and parser of `typed_per_filter_config`. */
+  readonly routeTypeUrls?: readonly string[];
+  parseRoute?(message: Message, path: string): Parsed<RouteConfig>;
+  /** Called once per configuration: resolve statistics here, return the maker of per-stream filters. */
+  create(config: Config, context: FilterFactoryContext): StreamFilterFactory;
+}
+
+export interface FilterFactoryContext {
+  readonly runtime: Runtime;
+  /** `http.<stat_prefix>.` */
+  readonly scope: StatsScope;
+  readonly rootScope: StatsScope;
+  readonly clusters: ClusterManager;
+  /** `sidecar inbound` or not, for the filters that report a side. */
+  readonly trafficDirection: "inbound" | "outbound" | "unspecified";
+  /** The node of the bootstrap: id, cluster, metadata. */
+  readonly node: NodeInfo;
+}
+
+export interface NodeInfo {
+  readonly id: string;
+  readonly cluster: string;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
+}
+
+/** Makes a stream's filter; undefined: this filter has nothing to do for this stream (costs nothing further). */
+export type StreamFilterFactory = (stream: FilterStream) => HttpFilter | undefined;
+
+/**
+ * `continue`: on to the next filter. `stop`: this filter resumes with `continueDecoding`/`continueEncoding`; what
+ * arrives meanwhile is buffered up to the buffer limit (413 / 500 beyond it), or reading is paused.
+ */
+export type FilterStatus = "continue" | "stop";
+
+/** All hooks are optional; the chain skips filters without the hook. Data chunks are borrowed. */
+export interface HttpFilter {
+  decodeHeaders?(headers: HeaderMap, endStream: boolean): FilterStatus;
+  decodeData?(chunk: Buffer, endStream: boolean): FilterStatus;
+  decodeTrailers?(trailers: HeaderMap): FilterStatus;
+  encodeHeaders?(headers: HeaderMap, endStream: boolean): FilterStatus;
+  encodeData?(chunk: Buffer, endStream: boolean): FilterStatus;
+  encodeTrailers?(trailers: HeaderMap): FilterStatus;
+  /** The stream is complete (or gone): the last chance to count. `info` is final. */
+  onStreamComplete?(): void;
+  /** Release timers; called exactly once, after everything else. */
+  onDestroy?(): void;
+}
+
+export interface FilterStream {
+  readonly info: StreamInfo;
+  readonly requestHeaders: HeaderMap;
+  /** Undefined until the response begins. */
+  readonly responseHeaders: HeaderMap | undefined;
+  readonly responseTrailers: HeaderMap | undefined;
+  /** The route in force, resolved on first use and kept until `clearRouteCache`. */
+  readonly route: ResolvedRoute | undefined;
+  clearRouteCache(): void;
+  /** The most specific `typed_per_filter_config` for this filter (route > virtual host > route configuration), parsed. */
+  routeConfig<T>(filterName: string): T | undefined;
+  continueDecoding(): void;
+  continueEncoding(): void;
+  /** Answers in the upstream's stead. Passes the encode hooks of the filters that saw the request (R-113). */
+  sendLocalReply(reply: LocalReply): void;
+  /** 64 random bits, the same for the whole stream (R-30). */
+  readonly streamRandom: bigint;
+  /** Options for the upstream connection set by filters (istio.alpn). */
+  upstreamAlpnOverride: readonly string[] | undefined;
+  /** True while the peer of the downstream connection has shown a verified certificate. */
+  readonly isMutualTls: boolean;
+  readonly forwardRoute: ForwardRoute | undefined;
+}
+
+export interface LocalReply {
+  readonly status: number;
+  readonly body?: string;
+  /** `RESPONSE_CODE_DETAILS`. */
+  readonly details: string;
+  /** Bits of `ResponseFlag`. */
+  readonly flag?: number;
+  readonly grpcStatus?: number;
+  readonly headers?: readonly (readonly [string, string])[];
+}

@@ -1,0 +1,134 @@
+/** A RouteConfiguration as the router sees it: checked and compiled once, immutable, matched per request. */
+import type { HeaderMap } from "../http/header-map.ts";
+import type { StreamInfo } from "../stream-info.ts";
+import type { RoutingPriority } from "../upstream/types.ts";
+
+export interface RouteTable {
+  readonly name: string;
+  /** First virtual host by domain, then its first matching route (R-01 … R-27); undefined: 404. */
+  match(headers: HeaderMap, context: MatchContext): ResolvedRoute | undefined;
+  readonly maxDirectResponseBodyBytes: number;
+  /** Names of every cluster that a route may choose; for `validate_clusters`. */
+  readonly clusterNames: readonly string[];
+}
+
+export interface MatchContext {
+  /** For weighted clusters and runtime fractions. */
+  readonly streamRandom: bigint;
+  readonly info: StreamInfo;
+}
+
+/** Header operations of one level, in the order in which they are evaluated (R-31 … R-33). */
+export interface HeaderMutations {
+  apply(headers: HeaderMap, context: HeaderFormatContext): void;
+}
+
+export interface HeaderFormatContext {
+  readonly info: StreamInfo;
+  readonly requestHeaders: HeaderMap;
+  readonly responseHeaders?: HeaderMap | undefined;
+}
+
+interface RouteBase {
+  readonly name: string;
+  readonly virtualHostName: string;
+  /** `filter_metadata` of the route (`istio.config` names the VirtualService). */
+  readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  /** typed_per_filter_config, most specific first, by filter name: parsed values. */
+  perFilter(filterName: string): unknown;
+  /** Mutations for the response, all levels, composed in order; undefined when there are none. */
+  readonly responseMutations: HeaderMutations | undefined;
+  readonly decoratorOperation: string | undefined;
+  readonly requestMutations: HeaderMutations | undefined;
+}
+
+export type ResolvedRoute = ForwardRoute | RedirectRoute | DirectResponseRoute;
+
+export interface RedirectRoute extends RouteBase {
+  readonly kind: "redirect";
+  readonly status: number;
+  location(headers: HeaderMap): string;
+}
+
+export interface DirectResponseRoute extends RouteBase {
+  readonly kind: "direct-response";
+  readonly status: number;
+  readonly body: string;
+}
+
+export interface ForwardRoute extends RouteBase {
+  readonly kind: "forward";
+  /** The cluster chosen for this request (weights and headers are already evaluated); "" when a header named none. */
+  readonly clusterName: string;
+  readonly clusterNotFoundStatus: 503 | 404 | 500;
+  /** Finalises the request for upstream: mutations, host rewrite, path rewrite (R-37), keeping `x-envoy-original-*`. */
+  finalizeRequest(headers: HeaderMap, context: HeaderFormatContext, suppressEnvoyHeaders: boolean): void;
+  readonly autoHostRewrite: boolean;
+  /** ms; 0: none. Absent in the configuration is 15000. */
+  readonly timeoutMs: number;
+  readonly idleTimeoutMs: number | undefined;
+  readonly maxStreamDuration: MaxStreamDuration | undefined;
+  readonly retryPolicy: RetryPolicy | undefined;
+  readonly hedgePolicy: HedgePolicy | undefined;
+  readonly mirrors: readonly MirrorPolicy[];
+  /** R-101; undefined: no policy yields a hash. May add a set-cookie to `responseCookies`. */
+  hash(headers: HeaderMap, info: StreamInfo, responseCookies: string[]): bigint | undefined;
+  readonly hasHashPolicy: boolean;
+  readonly metadataMatch: Readonly<Record<string, unknown>> | undefined;
+  readonly priority: RoutingPriority;
+  readonly upgrades: ReadonlyMap<string, boolean>;
+  readonly includeAttemptCountInRequest: boolean;
+  readonly includeAttemptCountInResponse: boolean;
+  readonly internalRedirect: InternalRedirectPolicy | undefined;
+}
+
+export interface MaxStreamDuration {
+  readonly maxStreamDurationMs: number | undefined;
+  readonly grpcTimeoutHeaderMaxMs: number | undefined;
+  readonly grpcTimeoutHeaderOffsetMs: number | undefined;
+}
+
+export interface RetryPolicy {
+  /** Bits of `RetryOn` (retry-policy.ts). */
+  readonly retryOn: number;
+  readonly numRetries: number;
+  readonly perTryTimeoutMs: number;
+  readonly perTryIdleTimeoutMs: number;
+  readonly retriableStatusCodes: readonly number[];
+  readonly retriableHeaders: readonly HeaderPredicate[];
+  readonly retriableRequestHeaders: readonly HeaderPredicate[];
+  readonly baseIntervalMs: number;
+  readonly maxIntervalMs: number;
+  readonly rateLimited: RateLimitedBackOff | undefined;
+  readonly previousHosts: boolean;
+  readonly omitCanaryHosts: boolean;
+  readonly previousPriorities: number | undefined;
+  readonly hostSelectionRetryMaxAttempts: number;
+}
+
+export type HeaderPredicate = (headers: HeaderMap) => boolean;
+
+export interface RateLimitedBackOff {
+  readonly maxIntervalMs: number;
+  readonly resetHeaders: readonly { readonly name: string; readonly format: "seconds" | "unix-timestamp" }[];
+}
+
+export interface HedgePolicy {
+  readonly hedgeOnPerTryTimeout: boolean;
+}
+
+export interface MirrorPolicy {
+  readonly clusterName: string;
+  readonly clusterHeader: string;
+  /** True when this request is to be mirrored. */
+  shouldMirror(random: bigint): boolean;
+  readonly disableShadowHostSuffix: boolean;
+  readonly traceSampled: boolean | undefined;
+}
+
+export interface InternalRedirectPolicy {
+  readonly maxInternalRedirects: number;
+  readonly statusCodes: ReadonlySet<number>;
+  readonly allowCrossSchemeRedirect: boolean;
+  readonly responseHeadersToCopy: readonly string[];
+}

@@ -1,0 +1,50 @@
+/** Transport sockets: raw or TLS, downstream and upstream, with certificates that come and go by SDS. */
+import type { Connection, ConnectionHandler, SocketAddress } from "#lib/connection.ts";
+
+/** Opens transport connections to a host of a cluster. */
+export interface UpstreamTransport {
+  readonly isSecure: boolean;
+  /** False while a secret is missing (`client_context_secrets_not_ready`): a cluster stays warming. */
+  readonly isReady: boolean;
+  onReady(callback: () => void): void;
+  /** `handler.onConnect` comes after the TLS handshake; an error's message is the transport failure reason. */
+  connect(target: UpstreamTarget, handler: ConnectionHandler): Connection;
+}
+
+export interface UpstreamTarget {
+  readonly address: SocketAddress;
+  readonly localAddress?: string | undefined;
+  readonly hostname: string;
+  readonly alpnOverride?: readonly string[] | undefined;
+  readonly serverNameOverride?: string | undefined;
+}
+
+/** Wraps accepted connections. */
+export interface DownstreamTransport {
+  readonly isSecure: boolean;
+  readonly isReady: boolean;
+  onReady(callback: () => void): void;
+  /** Shakes hands; `onReady` gives the connection to talk over, `onFailure` the reason (already closed). */
+  accept(raw: Connection, onReady: (connection: Connection) => void, onFailure: (reason: string) => void): void;
+}
+
+/** A workload certificate with its key, PEM. */
+export interface TlsCertificateSecret {
+  readonly kind: "certificate";
+  readonly certificateChain: string;
+  readonly privateKey: string;
+}
+
+export interface ValidationSecret {
+  readonly kind: "validation";
+  readonly trustedCa: string;
+  readonly crl?: string | undefined;
+}
+
+export type Secret = TlsCertificateSecret | ValidationSecret;
+
+/** Named secrets: static ones of the bootstrap, files, an SDS stream, or the workload's own identity. */
+export interface SecretProvider {
+  /** Calls back at once when the secret is there, and on each rotation. */
+  subscribe(name: string, onUpdate: (secret: Secret) => void): { close(): void };
+}

@@ -1,0 +1,177 @@
+/** What the router and the TCP proxy see of the upstream side: clusters, hosts, pools. Implemented in this folder. */
+import type { Connection, ConnectionHandler, SocketAddress } from "#lib/connection.ts";
+import type { ResetReason, StreamDecoder, StreamEncoder, Protocol } from "../http/codec.ts";
+import type { StatsScope, Counter, Gauge } from "../observability/stats.ts";
+
+export type RoutingPriority = "default" | "high";
+
+export interface Locality {
+  readonly region: string;
+  readonly zone: string;
+  readonly subZone: string;
+}
+
+/** Namespace → struct, as `envoy.config.core.v3.Metadata.filter_metadata`. */
+export type Metadata = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+/** One endpoint of a cluster. Its counters outlive configuration updates that keep the address. */
+export interface Host {
+  readonly address: SocketAddress;
+  /** `ip:port`, made once. */
+  readonly addressText: string;
+  readonly hostname: string;
+  weight: number;
+  readonly locality: Locality;
+  readonly priority: number;
+  metadata: Metadata;
+  readonly canary: boolean;
+  /** Coarse health (L-01). */
+  readonly health: "healthy" | "degraded" | "unhealthy";
+  /** Raw counts for `/clusters` and for least-request. */
+  readonly stats: HostStats;
+  readonly outlier: HostOutlierSink;
+}
+
+export interface HostStats {
+  cxActive: number;
+  cxTotal: number;
+  cxConnectFail: number;
+  rqActive: number;
+  rqError: number;
+  rqSuccess: number;
+  rqTimeout: number;
+  rqTotal: number;
+}
+
+/** Passive health checking: told of every result (L-32, L-33). A no-op where the cluster has no outlier detection. */
+export interface HostOutlierSink {
+  putHttpStatus(status: number): void;
+  putLocalOrigin(result: "connect-success" | "connect-failed" | "connect-timeout" | "reset" | "timeout" | "request-success"): void;
+}
+
+/** What a load balancer may ask of the request. */
+export interface LbContext {
+  /** From the route's hash policy; undefined: random. */
+  readonly hash?: bigint | undefined;
+  /** `envoy.lb` metadata that the route asks for (subset load balancing). */
+  readonly metadataMatch?: Readonly<Record<string, unknown>> | undefined;
+  /** Destination restored from the connection (ORIGINAL_DST). */
+  readonly originalDestination?: SocketAddress | undefined;
+  /** Address from `x-envoy-original-dst-host`, as text. */
+  readonly originalDstHost?: string | undefined;
+  /** `retry_host_predicate`: true to pick again. */
+  shouldSelectAnotherHost?(host: Host): boolean;
+  readonly hostSelectionRetryMaxAttempts?: number;
+  /** `retry_priority`: priorities already tried (previous_priorities). */
+  readonly triedPriorities?: readonly number[];
+}
+
+export interface Cluster {
+  readonly name: string;
+  /** Name in statistics and logs: alt_stat_name without its `;`, else `name`. */
+  readonly observabilityName: string;
+  readonly metadata: Metadata;
+  readonly scope: StatsScope;
+  readonly stats: ClusterTrafficStats;
+  readonly connectTimeoutMs: number;
+  /** Limits of the given priority; counts are process-wide. */
+  resources(priority: RoutingPriority): ResourceManager;
+  /** The host for one attempt; undefined: no healthy upstream. */
+  chooseHost(context: LbContext): Host | undefined;
+  /** The pool of a host for HTTP. Pools are kept per host, protocol, priority and ALPN override. */
+  httpPool(host: Host, options: PoolOptions): HttpPool;
+  /** A fresh connection for the TCP proxy; fails as `HttpPool` does. */
+  tcpConnect(host: Host, options: PoolOptions, handler: ConnectionHandler): Connection | "overflow";
+  /** Upstream protocol for a request that came in as `downstream` (explicit, or use_downstream_protocol). */
+  upstreamProtocol(downstream: Protocol | undefined): "http1" | "http2" | "auto";
+  /** `cluster.outlier_detection`'s split, `common_http_protocol_options` and the like that the router needs. */
+  readonly httpOptions: UpstreamHttpOptions;
+  readonly isMaintenance: boolean;
+}
+
+export interface UpstreamHttpOptions {
+  readonly maxStreamDurationMs?: number | undefined;
+  /** `x-envoy-upstream-…` handled by cluster; response headers limits (R-97). */
+  readonly maxResponseHeadersKb: number;
+  readonly maxResponseHeadersCount: number;
+}
+
+/** Handles resolved once for `cluster.<name>.`; the router and the pools increment them. */
+export interface ClusterTrafficStats {
+  readonly rqTotal: Counter;
+  readonly rqActive: Gauge;
+  readonly rqCompleted: Counter;
+  /** `upstream_rq_<code>` and `upstream_rq_<n>xx`, made on first use. */
+  countResponse(status: number): void;
+  readonly rqTimeout: Counter;
+  readonly rqPerTryTimeout: Counter;
+  readonly rqRetry: Counter;
+  readonly rqRetrySuccess: Counter;
+  readonly rqRetryOverflow: Counter;
+  readonly rqRetryLimitExceeded: Counter;
+  readonly rqRetryBackoffExponential: Counter;
+  readonly rqRetryBackoffRatelimited: Counter;
+  readonly rqCancelled: Counter;
+  readonly rqRxReset: Counter;
+  readonly rqTxReset: Counter;
+  readonly rqMaintenanceMode: Counter;
+  readonly retryOrShadowAbandoned: Counter;
+  readonly rqPerTryIdleTimeout: Counter;
+  readonly rqMaxDurationReached: Counter;
+  readonly cxNoneHealthy: Counter;
+  /** `upstream_rq_time`, ms. */
+  recordTime(ms: number): void;
+}
+
+/** Admission (L-45 … L-50): `canCreate` at the moment of the attempt, then `inc`, and `dec` when done. */
+export interface ResourceManager {
+  readonly connections: Resource;
+  readonly pendingRequests: Resource;
+  readonly requests: Resource;
+  /** max_retries or the retry budget. */
+  readonly retries: Resource;
+}
+
+export interface Resource {
+  canCreate(): boolean;
+  inc(): void;
+  dec(): void;
+  readonly count: number;
+  readonly max: number;
+}
+
+export interface PoolOptions {
+  readonly priority: RoutingPriority;
+  readonly protocol: "http1" | "http2" | "auto";
+  /** Replaces the ALPN list of the transport socket (the `istio.alpn` filter). */
+  readonly alpnOverride?: readonly string[] | undefined;
+  /** Keys further state that must not be shared. */
+  readonly serverNameOverride?: string | undefined;
+}
+
+export interface HttpPool {
+  /**
+   * Asks for a stream. Either callback may come before the call returns. The pool counts `upstream_rq_pending_*`,
+   * `upstream_cx_*`, host and resource counts; the router counts requests' outcomes.
+   */
+  newStream(decoder: StreamDecoder, callbacks: PoolCallbacks): PoolRequest | undefined;
+}
+
+/** A request that still waits for a connection. */
+export interface PoolRequest {
+  cancel(): void;
+}
+
+export type PoolFailureReason = Extract<
+  ResetReason,
+  "overflow" | "local connection failure" | "remote connection failure" | "connection timeout"
+>;
+
+export interface PoolCallbacks {
+  onPoolReady(encoder: StreamEncoder, host: Host, connection: Connection, protocol: Protocol): void;
+  onPoolFailure(reason: PoolFailureReason, transportFailureReason: string, host: Host | undefined): void;
+}
+
+export interface ClusterManager {
+  get(name: string): Cluster | undefined;
+}
