@@ -37,7 +37,8 @@ export class HeaderMap {
 
   getAll(name: string): string[] {
     const all: string[] = [];
-    for (let i = this.names.indexOf(name); i >= 0; i = this.names.indexOf(name, i + 1)) all.push(this.values[i] as string);
+    for (let i = this.names.indexOf(name); i >= 0; i = this.names.indexOf(name, i + 1))
+      all.push(this.values[i] as string);
     return all;
   }
 
@@ -97,7 +98,8 @@ export class HeaderMap {
   /** Bytes of names and values, as Envoy counts header sizes. */
   get byteSize(): number {
     let size = this.method.length + this.path.length + this.authority.length + this.scheme.length;
-    for (let i = 0; i < this.names.length; i++) size += (this.names[i] as string).length + (this.values[i] as string).length;
+    for (let i = 0; i < this.names.length; i++)
+      size += (this.names[i] as string).length + (this.values[i] as string).length;
     return size;
   }
 

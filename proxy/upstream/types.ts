@@ -46,7 +46,9 @@ export interface HostStats {
 /** Passive health checking: told of every result (L-32, L-33). A no-op where the cluster has no outlier detection. */
 export interface HostOutlierSink {
   putHttpStatus(status: number): void;
-  putLocalOrigin(result: "connect-success" | "connect-failed" | "connect-timeout" | "reset" | "timeout" | "request-success"): void;
+  putLocalOrigin(
+    result: "connect-success" | "connect-failed" | "connect-timeout" | "reset" | "timeout" | "request-success",
+  ): void;
 }
 
 /** What a load balancer may ask of the request. */

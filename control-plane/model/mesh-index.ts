@@ -1,0 +1,41 @@
+/**
+ * The whole mesh at one moment: immutable, indexed for translation. Built from objects by `buildMeshIndex`
+ * (build-mesh-index.ts); a changed file gives a new index.
+ */
+import type { Problem } from "#lib/problem.ts";
+import type { MeshConfig } from "./mesh-config.ts";
+import type { MeshObject } from "./object.ts";
+import type { ServiceModel, WorkloadInstance } from "./service.ts";
+
+export interface MeshIndex {
+  readonly meshConfig: MeshConfig;
+  /** Accepted objects of a kind, oldest first, ties by name then namespace (rule 112). Kind is Istio's: `VirtualService`. */
+  objects<Spec = unknown>(kind: string): readonly MeshObject<Spec>[];
+  object<Spec = unknown>(kind: string, namespace: string, name: string): MeshObject<Spec> | undefined;
+  /** Kubernetes Services and ServiceEntry hosts, oldest first. One entry per host and defining object. */
+  readonly services: readonly ServiceModel[];
+  /** Definitions of one host (several namespaces may define it: rule 11). */
+  servicesByHost(host: string): readonly ServiceModel[];
+  /** Pods, WorkloadEntries and inline ServiceEntry endpoints. */
+  readonly workloads: readonly WorkloadInstance[];
+  workload(namespace: string, podName: string): WorkloadInstance | undefined;
+  /** Instances behind a service, all ports; the subset and port selection is the caller's. */
+  instancesOf(service: ServiceModel): readonly ServiceInstance[];
+  /** Findings of loading, validating and indexing. */
+  readonly problems: readonly Problem[];
+  /** Content hash of what the index was built from. */
+  readonly version: string;
+}
+
+export interface ServiceInstance {
+  readonly workload: WorkloadInstance;
+  /** Name of the service port. */
+  readonly portName: string;
+  readonly servicePort: number;
+  /** IP, hostname (DNS resolution) or `unix://` path. */
+  readonly address: string;
+  readonly port: number;
+  readonly ready: boolean;
+  readonly terminating: boolean;
+  readonly weight: number;
+}

@@ -1,0 +1,35 @@
+/**
+ * Translation: (MeshIndex, ProxyNode) → xDS in proto3 JSON, pure. One file a kind; the ADS server turns the JSON into
+ * messages (`fromJson`) and versions each resource by its content.
+ */
+import type { Problem } from "#lib/problem.ts";
+import type { MeshIndex } from "../model/mesh-index.ts";
+import type { ProxyNode } from "../model/proxy-node.ts";
+
+/** proto3 JSON of one resource, lowerCamelCase, Any with `@type`. */
+export type ResourceJson = Readonly<Record<string, unknown>>;
+
+/** Everything for one proxy. Every list is sorted by name. */
+export interface ProxyConfigSnapshot {
+  readonly clusters: readonly ResourceJson[];
+  readonly endpoints: readonly ResourceJson[];
+  readonly listeners: readonly ResourceJson[];
+  readonly routes: readonly ResourceJson[];
+  /** What could not be translated, and what has no effect for this proxy. */
+  readonly problems: readonly Problem[];
+}
+
+export interface Translator {
+  clusters(mesh: MeshIndex, proxy: ProxyNode): Translated;
+  /** Only the assignments that are asked for; a name nobody knows yields nothing. */
+  endpoints(mesh: MeshIndex, proxy: ProxyNode, clusterNames: readonly string[]): Translated;
+  listeners(mesh: MeshIndex, proxy: ProxyNode): Translated;
+  routes(mesh: MeshIndex, proxy: ProxyNode, routeNames: readonly string[]): Translated;
+  /** All four; endpoints for the EDS clusters and routes for the RDS names that the listeners ask for. */
+  snapshot(mesh: MeshIndex, proxy: ProxyNode): ProxyConfigSnapshot;
+}
+
+export interface Translated {
+  readonly resources: readonly ResourceJson[];
+  readonly problems: readonly Problem[];
+}
