@@ -33,6 +33,11 @@ export interface Placement {
   readonly outbound: readonly PlacedOutbound[];
   /** Where the sidecar serves as HTTP proxy for the application (`http_proxy`). */
   readonly httpProxy: PlacedAddress;
+  /**
+   * File to which the `http_proxy` listener and the outbound ones write a JSON line a request, beside the mesh's own
+   * access log: `{id, code, flags, details, host, cluster, authority, duration}`. `glassmesh call` reads it.
+   */
+  readonly callLog?: string | undefined;
 }
 
 export interface PlacedAddress {
