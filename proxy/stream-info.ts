@@ -2,7 +2,7 @@
  * What is known of a stream (or of a TCP connection): the one record that filters, access logs, statistics and tracing
  * read and write. A plain mutable object owned by the connection manager; nothing in it is computed unless asked.
  */
-import type { Connection } from "#lib/connection.ts";
+import type { Connection, SocketAddress } from "#lib/connection.ts";
 import type { Protocol } from "./http/codec.ts";
 import type { Host, Cluster } from "./upstream/types.ts";
 
@@ -83,6 +83,8 @@ export class StreamInfo {
   connection: Connection | undefined = undefined;
   /** `ip:port` of the client, after XFF and PROXY protocol. Empty: the connection's own. */
   downstreamRemoteAddress = "";
+  /** The restored original destination; undefined: the connection's own local address. */
+  downstreamLocalAddress: SocketAddress | undefined = undefined;
   requestedServerName = "";
   isHealthCheck = false;
   isTraced = false;

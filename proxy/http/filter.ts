@@ -5,6 +5,7 @@
 import type { Parsed } from "#lib/problem.ts";
 import type { Runtime } from "#lib/runtime.ts";
 import type { Message } from "@bufbuild/protobuf";
+import type { AccessLogSinks } from "../observability/access-log/types.ts";
 import type { StatsScope } from "../observability/stats.ts";
 import type { ClusterManager } from "../upstream/types.ts";
 import type { StreamInfo } from "../stream-info.ts";
@@ -35,6 +36,8 @@ export interface FilterFactoryContext {
   readonly trafficDirection: "inbound" | "outbound" | "unspecified";
   /** The node of the bootstrap: id, cluster, metadata. */
   readonly node: NodeInfo;
+  /** Opens the files of access logs that `parseAccessLogs` has read. */
+  readonly accessLogs: AccessLogSinks;
 }
 
 export interface NodeInfo {

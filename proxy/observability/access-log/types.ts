@@ -1,0 +1,54 @@
+/** What the connection manager, the TCP proxy and the listener see of access logs. */
+import type { HeaderMap } from "../../http/header-map.ts";
+import type { StreamInfo } from "../../stream-info.ts";
+
+/** Envoy's `ACCESS_LOG_TYPE`. */
+export type AccessLogType =
+  | "NotSet"
+  | "TcpUpstreamConnected"
+  | "TcpPeriodic"
+  | "TcpConnectionEnd"
+  | "DownstreamStart"
+  | "DownstreamPeriodic"
+  | "DownstreamEnd"
+  | "UpstreamPoolReady"
+  | "UpstreamPeriodic"
+  | "UpstreamEnd";
+
+/** What a command operator may read. A stream can be passed as it is; a TCP connection has no headers. */
+export interface FormatContext {
+  readonly info: StreamInfo;
+  readonly requestHeaders?: HeaderMap | undefined;
+  readonly responseHeaders?: HeaderMap | undefined;
+  readonly responseTrailers?: HeaderMap | undefined;
+  readonly accessLogType?: AccessLogType | undefined;
+  /** Body of a local reply, for `%LOCAL_REPLY_BODY%`. */
+  readonly localReplyBody?: string | undefined;
+  /** `filter_metadata` of the route in force. */
+  readonly routeMetadata?: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+}
+
+/** A compiled format: one line, or one text, of a context. The result holds one byte a character (latin1). */
+export type Format = (context: FormatContext) => string;
+
+/** True when the stream is to be logged. */
+export type AccessLogFilter = (context: FormatContext) => boolean;
+
+/** One `access_log` entry, checked and compiled (`parseAccessLogs`). */
+export interface AccessLogConfig {
+  /** File to append to; `/dev/stdout` and `/dev/stderr` are the process' own. */
+  readonly path: string;
+  readonly format: Format;
+  readonly filter: AccessLogFilter | undefined;
+}
+
+/** Writes lines of ended streams. `log` neither waits nor throws. */
+export interface AccessLogger {
+  log(context: FormatContext): void;
+}
+
+/** The files of one proxy: a path that is logged to from several places is opened once. */
+export interface AccessLogSinks {
+  /** One logger for all of `configs`; undefined when there are none, so that nothing is called. */
+  logger(configs: readonly AccessLogConfig[]): AccessLogger | undefined;
+}
