@@ -1,0 +1,128 @@
+/**
+ * Where everything of a local mesh listens.
+ *
+ * `addresses`: each instance has a loopback address of its own, `127.x.y.1`, on which its sidecar serves the container
+ * ports, and one more per Service (`127.x.y.10` and up) on which it serves that Service's ports to its application.
+ * `ports`: where only 127.0.0.1 is loopback (macOS), ports stand for addresses: everything is 127.0.0.1 with a free port.
+ * A port that can't be bound (below 1024 without root, or taken) is replaced by a free one in either shape.
+ */
+import net from "node:net";
+import type { PlacedAddress, PlacedOutbound, Placement } from "#control-plane/model/proxy-node.ts";
+import type { PlannedInstance, PlannedService } from "./plan.ts";
+
+export type AddressShape = "addresses" | "ports";
+
+export interface InstanceAddresses {
+  readonly ip: string;
+  readonly admin: PlacedAddress;
+  readonly placement: Placement;
+}
+
+/** First block: 127.40.0.0/24. Below lie the addresses that people use by hand. */
+const FIRST_BLOCK = 40;
+const FIRST_VIP = 10;
+
+export class AddressBook {
+  readonly shape: AddressShape;
+  readonly #taken = new Set<string>();
+  #instances = 0;
+
+  constructor(shape: AddressShape) {
+    this.shape = shape;
+  }
+
+  /** Addresses for a new instance, for the services known now. */
+  async place(
+    instance: PlannedInstance,
+    services: readonly PlannedService[],
+    callLog: string,
+  ): Promise<InstanceAddresses> {
+    const block = this.#nextBlock();
+    const ip = this.shape === "addresses" ? `${block}.1` : "127.0.0.1";
+    const inbound = [];
+    for (const port of instance.ports) {
+      const app = instance.local?.address;
+      const bind = await this.#claim(ip, this.shape === "addresses" ? port.number : 0);
+      inbound.push({
+        port: port.number,
+        bind,
+        app: app === undefined ? await this.#claim("127.0.0.1", 0) : parseAddress(app),
+      });
+    }
+    return {
+      ip,
+      admin: await this.#claim("127.0.0.1", 0),
+      placement: {
+        inbound,
+        outbound: instance.hasSidecar ? await this.outbound(block, services, []) : [],
+        httpProxy: await this.#claim(ip, this.shape === "addresses" ? 15_002 : 0),
+        callLog,
+      },
+    };
+  }
+
+  /** Listeners for the ports of every service; those of `known` stay where they are. */
+  async outbound(
+    block: string,
+    services: readonly PlannedService[],
+    known: readonly PlacedOutbound[],
+  ): Promise<readonly PlacedOutbound[]> {
+    const placed: PlacedOutbound[] = [];
+    for (const [index, service] of services.entries()) {
+      for (const port of service.ports) {
+        const old = known.find((entry) => entry.host === service.host && entry.port === port.number);
+        const own = this.shape === "addresses" && index < 240;
+        const bind =
+          old?.bind ?? (await this.#claim(own ? `${block}.${FIRST_VIP + index}` : "127.0.0.1", own ? port.number : 0));
+        placed.push({ host: service.host, port: port.number, bind });
+      }
+    }
+    return placed;
+  }
+
+  #nextBlock(): string {
+    const n = this.#instances++;
+    return `127.${FIRST_BLOCK + Math.floor(n / 256)}.${n % 256}`;
+  }
+
+  /** The wished port if it can be bound now, else a free one. */
+  async #claim(address: string, port: number): Promise<PlacedAddress> {
+    if (port !== 0 && !this.#taken.has(`${address}:${port}`) && (await canBind(address, port)) !== undefined) {
+      this.#taken.add(`${address}:${port}`);
+      return { address, port };
+    }
+    for (;;) {
+      const free = await canBind(address, 0);
+      if (free === undefined) throw new Error(`no free port on ${address}`);
+      if (this.#taken.has(`${address}:${free}`)) continue;
+      this.#taken.add(`${address}:${free}`);
+      return { address, port: free };
+    }
+  }
+}
+
+/** `addresses` where 127.0.0.2 can be bound. */
+export async function detectShape(): Promise<AddressShape> {
+  return (await canBind("127.0.0.2", 0)) === undefined ? "ports" : "addresses";
+}
+
+/** The block of an instance's address, to place further services beside it. */
+export function blockOf(ip: string): string {
+  return ip.slice(0, ip.lastIndexOf("."));
+}
+
+function canBind(address: string, port: number): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const server = net.createServer();
+    server.once("error", () => resolve(undefined));
+    server.listen({ host: address, port, exclusive: true }, () => {
+      const bound = server.address();
+      server.close(() => resolve(typeof bound === "object" && bound !== null ? bound.port : undefined));
+    });
+  });
+}
+
+function parseAddress(text: string): PlacedAddress {
+  const colon = text.lastIndexOf(":");
+  return { address: text.slice(0, colon).replace(/^localhost$/, "127.0.0.1"), port: Number(text.slice(colon + 1)) };
+}
