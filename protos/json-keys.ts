@@ -1,0 +1,57 @@
+/** Finds keys of a proto3 JSON value that its message does not have, with their paths. */
+import type { DescField, DescMessage } from "@bufbuild/protobuf";
+import type { Problem } from "#lib/problem.ts";
+import { registry } from "./registry.ts";
+
+/** Adds one problem `unknown-field` for each unknown key below `json`. Values of the wrong shape are left to `fromJson`. */
+export function unknownKeys(desc: DescMessage, json: unknown, path: string, problems: Problem[]): void {
+  if (!isObject(json) || hasOwnJson(desc)) return;
+  if (desc.typeName === "google.protobuf.Any") return unknownKeysOfAny(json, path, problems);
+  for (const [key, value] of Object.entries(json)) {
+    const field = desc.fields.find((candidate) => candidate.name === key || candidate.jsonName === key);
+    const at = path === "" ? key : `${path}.${key}`;
+    if (field === undefined) {
+      const message = `unknown field ${key}: ${desc.typeName} has no field of this name`;
+      problems.push({ code: "unknown-field", level: "error", path: at, message });
+    } else {
+      unknownKeysOfField(field, value, at, problems);
+    }
+  }
+}
+
+function unknownKeysOfField(field: DescField, value: unknown, path: string, problems: Problem[]): void {
+  if (field.fieldKind === "message") unknownKeys(field.message, value, path, problems);
+  const { message } = field;
+  if (message === undefined) return;
+  if (field.fieldKind === "list" && Array.isArray(value)) {
+    for (const [index, item] of value.entries()) unknownKeys(message, item, `${path}[${index}]`, problems);
+  } else if (field.fieldKind === "map" && isObject(value)) {
+    for (const [key, item] of Object.entries(value)) unknownKeys(message, item, `${path}[${key}]`, problems);
+  }
+}
+
+function unknownKeysOfAny(json: Readonly<Record<string, unknown>>, path: string, problems: Problem[]): void {
+  const { "@type": typeUrl, ...rest } = json;
+  if (typeof typeUrl !== "string") {
+    if (Object.keys(json).length === 0) return;
+    const message = 'an Any needs its type: add "@type": type.googleapis.com/<full name>';
+    problems.push({ code: "invalid-value", level: "error", path, message });
+    return;
+  }
+  const desc = registry().getMessage(typeUrl.slice(typeUrl.lastIndexOf("/") + 1));
+  if (desc === undefined) {
+    problems.push({ code: "unknown-type", level: "error", path, message: `unknown type ${typeUrl}` });
+  } else {
+    unknownKeys(desc, rest, path, problems);
+  }
+}
+
+/** Types whose JSON form is not an object of their fields. */
+function hasOwnJson(desc: DescMessage): boolean {
+  if (!desc.typeName.startsWith("google.protobuf.")) return false;
+  return /^google\.protobuf\.(Struct|Value|ListValue|Duration|Timestamp|FieldMask|\w+Value)$/.test(desc.typeName);
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
