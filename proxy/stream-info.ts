@@ -77,6 +77,8 @@ export class StreamInfo {
   /** The upstream connection of the last attempt: addresses, TLS. */
   upstreamConnection: Connection | undefined = undefined;
   upstreamTransportFailureReason = "";
+  /** Why the TLS handshake with the client failed; for access logs of the listener. */
+  downstreamTransportFailureReason = "";
   /** 0: never tried. */
   attemptCount = 0;
   /** Downstream connection; undefined only in tests. */

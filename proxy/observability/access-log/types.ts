@@ -1,6 +1,7 @@
 /** What the connection manager, the TCP proxy and the listener see of access logs. */
 import type { HeaderMap } from "../../http/header-map.ts";
 import type { StreamInfo } from "../../stream-info.ts";
+import type { Metadata } from "../../upstream/types.ts";
 
 /** Envoy's `ACCESS_LOG_TYPE`. */
 export type AccessLogType =
@@ -24,8 +25,8 @@ export interface FormatContext {
   readonly accessLogType?: AccessLogType | undefined;
   /** Body of a local reply, for `%LOCAL_REPLY_BODY%`. */
   readonly localReplyBody?: string | undefined;
-  /** `filter_metadata` of the route in force. */
-  readonly routeMetadata?: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+  /** The route in force, for `%METADATA(ROUTE:…)%`. */
+  readonly route?: { readonly metadata: Metadata } | undefined;
 }
 
 /** A compiled format: one line, or one text, of a context. The result holds one byte a character (latin1). */
