@@ -71,6 +71,10 @@ export interface ListenOptions {
   readonly address: SocketAddress;
   readonly backlog?: number;
   readonly reusePort?: boolean;
+  /** An IPv6 wildcard socket takes IPv4 too. Default false, as Envoy. */
+  readonly ipv4Compat?: boolean;
+  /** File mode of a Unix socket. */
+  readonly mode?: number;
 }
 
 export interface ListeningSocket {
@@ -101,7 +105,11 @@ export class ListenError extends Error {
 export type LogLevel = "trace" | "debug" | "info" | "warning" | "error" | "critical" | "off";
 
 export interface Logger {
+  /** Setting it on the root (component `main`) sets it for every component. */
   level: LogLevel;
+  readonly component: string;
+  /** Every logger that exists, the root first. */
+  components(): readonly Logger[];
   /** A logger for one component (Envoy's logger names: `main`, `upstream`, `http`, `config`, …). */
   child(component: string): Logger;
   log(level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>): void;

@@ -1,0 +1,241 @@
+/** `Connection` over Node's sockets, at their native speed. */
+import net from "node:net";
+import type { Connection, ConnectionHandler, SocketAddress, TlsInfo } from "./connection.ts";
+import type { ConnectOptions } from "./runtime.ts";
+
+/** Counts connections; one a network, so that ids are unique in a process. */
+export interface ConnectionIds {
+  next: number;
+}
+
+const NO_ADDRESS: SocketAddress = { kind: "ip", address: "0.0.0.0", port: 0 };
+
+/** Before a handler is set: what arrives is kept, the end is answered by an end. */
+const NO_HANDLER: ConnectionHandler = { onData() {}, onClose() {} };
+
+/**
+ * One class over `net.Socket` and `tls.TLSSocket`. An event costs one call from the socket's own to the handler's.
+ * Half-open is allowed: the socket must have been made with `allowHalfOpen`.
+ */
+export class NodeConnection implements Connection {
+  readonly id: number;
+  handler: ConnectionHandler;
+  localAddress: SocketAddress;
+  remoteAddress: SocketAddress;
+  tls: TlsInfo | undefined = undefined;
+  isClosed = false;
+  /** The Node socket, for those that wrap it in another transport (TLS) or ask the system about it. */
+  readonly socket: net.Socket;
+  #unread: Buffer[] | undefined = undefined;
+  #isPaused = false;
+  #error: Error | undefined = undefined;
+  #isDetached = false;
+
+  constructor(
+    id: number,
+    socket: net.Socket,
+    localAddress: SocketAddress,
+    remoteAddress: SocketAddress,
+    handler: ConnectionHandler = NO_HANDLER,
+  ) {
+    this.id = id;
+    this.socket = socket;
+    this.localAddress = localAddress;
+    this.remoteAddress = remoteAddress;
+    this.handler = handler;
+  }
+
+  /** Listens to the socket. `data` is left out where the socket hands its bytes over by `onread`. */
+  attach(withData: boolean): void {
+    const socket = this.socket;
+    if (withData) socket.on("data", this.#onData);
+    socket.on("end", this.#onEnd);
+    socket.on("drain", this.#onDrain);
+    socket.on("error", this.#onError);
+    socket.on("close", this.#onClose);
+  }
+
+  /**
+   * Gives the socket up to another owner, paused, with bytes that were put back unread first in it.
+   * Nothing is heard of this connection again.
+   */
+  detach(): net.Socket {
+    const socket = this.socket;
+    socket.pause();
+    this.#isDetached = true;
+    socket.off("data", this.#onData);
+    socket.off("end", this.#onEnd);
+    socket.off("drain", this.#onDrain);
+    socket.off("error", this.#onError);
+    socket.off("close", this.#onClose);
+    const unread = this.#unread;
+    this.#unread = undefined;
+    if (unread !== undefined) socket.unshift(Buffer.concat(unread));
+    return socket;
+  }
+
+  get bufferedBytes(): number {
+    return this.socket.writableLength;
+  }
+
+  /** For `onread` and the `data` event; returns nothing, keeps nothing. */
+  deliver(chunk: Buffer): void {
+    if (this.#unread !== undefined) {
+      this.#unread.push(Buffer.from(chunk));
+      return;
+    }
+    this.handler.onData(chunk);
+  }
+
+  write(data: string | Buffer): boolean {
+    return typeof data === "string" ? this.socket.write(data, "latin1") : this.socket.write(data);
+  }
+
+  end(): void {
+    this.socket.end();
+  }
+
+  destroy(error?: Error): void {
+    this.socket.destroy(error);
+  }
+
+  reset(): void {
+    // A connection that is not a TCP one has no RST to send.
+    if (this.localAddress.kind === "pipe" || this.remoteAddress.kind === "pipe") this.socket.destroy();
+    else this.socket.resetAndDestroy();
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    if (this.#unread !== undefined) this.#scheduleUnread();
+    else this.socket.resume();
+  }
+
+  unshift(chunk: Buffer): void {
+    if (chunk.length === 0) return;
+    const copy = Buffer.from(chunk);
+    if (this.#unread === undefined) {
+      this.#unread = [copy];
+      if (!this.#isPaused) this.#scheduleUnread();
+    } else this.#unread.unshift(copy);
+  }
+
+  #scheduleUnread(): void {
+    process.nextTick(NodeConnection.#flushUnread, this);
+  }
+
+  static #flushUnread(this: void, connection: NodeConnection): void {
+    while (connection.#unread !== undefined && !connection.#isPaused && !connection.isClosed) {
+      const chunk = connection.#unread.shift();
+      if (connection.#unread.length === 0) connection.#unread = undefined;
+      if (chunk !== undefined) connection.handler.onData(chunk);
+    }
+    if (connection.#unread === undefined && !connection.#isPaused && !connection.#isDetached) {
+      connection.socket.resume();
+      if (connection.#sawEnd) connection.#onEnd();
+    }
+  }
+
+  #sawEnd = false;
+
+  readonly #onData = (chunk: Buffer): void => this.deliver(chunk);
+
+  readonly #onEnd = (): void => {
+    // The peer's end must not overtake bytes that were put back.
+    if (this.#unread !== undefined) {
+      this.#sawEnd = true;
+      return;
+    }
+    this.#sawEnd = false;
+    const { handler } = this;
+    if (handler.onEnd === undefined) this.socket.end();
+    else handler.onEnd();
+  };
+
+  readonly #onDrain = (): void => this.handler.onDrain?.();
+
+  readonly #onError = (error: Error): void => {
+    this.#error = error;
+  };
+
+  readonly #onClose = (): void => {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.#unread = undefined;
+    this.handler.onClose(this.#error);
+  };
+}
+
+/**
+ * One buffer takes the bytes of every outgoing socket: libuv asks for it, reads and calls back in one go.
+ * (On Windows reads are started ahead, so there each socket has its own.)
+ */
+const READ_BYTES = 65_536;
+
+/** Makes the connector of a network: its read buffer is shared by all its outgoing sockets. */
+export function nodeConnector(ids: ConnectionIds): (options: ConnectOptions, handler: ConnectionHandler) => Connection {
+  const shared = process.platform === "win32" ? undefined : Buffer.allocUnsafeSlow(READ_BYTES);
+  return ({ address, localAddress }, handler) => {
+    const onread = {
+      buffer: shared ?? Buffer.allocUnsafeSlow(READ_BYTES),
+      callback: (length: number, buffer: Uint8Array): boolean => {
+        connection.deliver((buffer as Buffer).subarray(0, length));
+        return true;
+      },
+    };
+    const socket = net.connect(
+      address.kind === "pipe"
+        ? { path: systemPath(address.path), allowHalfOpen: true, onread }
+        : {
+            host: address.address,
+            port: address.port,
+            family: net.isIPv6(address.address) ? 6 : 4,
+            noDelay: true,
+            allowHalfOpen: true,
+            autoSelectFamily: false,
+            onread,
+            ...(localAddress === undefined ? {} : { localAddress }),
+          },
+    );
+    const connection = new NodeConnection(ids.next++, socket, NO_ADDRESS, address, handler);
+    connection.attach(false);
+    socket.once("connect", () => {
+      connection.localAddress = localAddressOf(socket, address);
+      connection.handler.onConnect?.();
+    });
+    return connection;
+  };
+}
+
+/** Wraps a socket that a server accepted. */
+export function acceptedConnection(ids: ConnectionIds, socket: net.Socket, listening: SocketAddress): NodeConnection {
+  const remote: SocketAddress =
+    socket.remoteAddress === undefined
+      ? listening.kind === "pipe"
+        ? { kind: "pipe", path: "" }
+        : NO_ADDRESS
+      : { kind: "ip", address: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 };
+  const connection = new NodeConnection(ids.next++, socket, localAddressOf(socket, listening), remote);
+  connection.attach(true);
+  return connection;
+}
+
+function localAddressOf(socket: net.Socket, other: SocketAddress): SocketAddress {
+  if (other.kind === "pipe") return other;
+  return { kind: "ip", address: plainAddress(socket.localAddress ?? "0.0.0.0"), port: socket.localPort ?? 0 };
+}
+
+/** An IPv4 peer of a dual-stack socket is written as IPv4. */
+function plainAddress(address: string): string {
+  return address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
+}
+
+/** `@name` is Linux's abstract namespace, as in Envoy. */
+export function systemPath(path: string): string {
+  return path.startsWith("@") ? `\0${path.slice(1)}` : path;
+}
