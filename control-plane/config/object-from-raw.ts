@@ -39,6 +39,14 @@ export function objectFromRaw(
     return { objects: [], problems };
   }
   const { apiVersion, kind, metadata } = raw;
+  if (apiVersion === undefined && kind === undefined) {
+    // Directories hold other YAML, too: Helm values, compose files, package.json.
+    const message = "has neither apiVersion nor kind, so it is no Kubernetes object; it is passed over.";
+    return {
+      objects: [],
+      problems: [{ code: "not-an-object", level: "warning", path: "", message, source: source.location }],
+    };
+  }
   if (typeof apiVersion !== "string" || apiVersion === "") {
     refuse("apiVersion", "apiVersion is missing; every object says one, as `apiVersion: networking.istio.io/v1`.");
   }
@@ -141,5 +149,5 @@ export function nameOfType(value: unknown): string {
   if (typeof value === "object") return "a map";
   if (typeof value === "string")
     return `the string ${JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)}`;
-  return `a ${typeof value} (${String(value)})`;
+  return `a ${typeof value} (${JSON.stringify(value) ?? "?"})`;
 }

@@ -46,7 +46,7 @@ export function parseManifests(text: string, file: string): ParsedManifests {
     const read = objectsFromValue(raw, document, document.contents, source, file, lines);
     objects.push(...read.objects);
     problems.push(...read.problems);
-    isMalformed ||= read.problems.length > 0;
+    isMalformed ||= read.problems.some(({ level }) => level === "error");
   }
   return { objects, problems, isMalformed };
 }

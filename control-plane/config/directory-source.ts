@@ -1,0 +1,216 @@
+/** Manifest files and directories, watched: a changed file is read again after a short quiet time. */
+import { createHash } from "node:crypto";
+import { watch, type FSWatcher } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { MeshError, type Problem } from "#lib/problem.ts";
+import type { Runtime, Timer } from "#lib/runtime.ts";
+import { parseManifests } from "./parse-manifests.ts";
+import { codeOf, scanFiles, type ScannedTree } from "./scan-files.ts";
+import type { ConfigSource, SourceFile } from "./source.ts";
+
+export interface DirectorySourceOptions {
+  readonly runtime: Pick<Runtime, "clock" | "log">;
+  /** Files and directories, in the order in which later ones count. */
+  readonly paths: readonly string[];
+  /** Quiet time after the last sign of a change. */
+  readonly settleMs?: number;
+  /** How often to look where the system can't watch. */
+  readonly pollMs?: number;
+}
+
+interface ReadFile {
+  readonly hash: string;
+  readonly isEmpty: boolean;
+  readonly file: SourceFile;
+}
+
+/**
+ * Survives what editors do: atomic renames, truncate-and-write, delete-and-create. Rejects `start` with a MeshError
+ * where a path does not exist or may not be read; the same later on is a problem, and what was read stays.
+ */
+export function createDirectorySource(options: DirectorySourceOptions): ConfigSource {
+  const { runtime, paths, settleMs = 50, pollMs = 2000 } = options;
+  const log = runtime.log.child("config");
+  const watchers = new Map<string, FSWatcher>();
+  let read = new Map<string, ReadFile>();
+  let tell: ((files: readonly SourceFile[]) => void) | undefined;
+  let settle: Timer | undefined;
+  let poll: Timer | undefined;
+  let isScanning = false;
+  let isDirty = false;
+  let suspiciouslyEmpty = new Set<string>();
+
+  function touched(delayMs = settleMs): void {
+    isDirty = true;
+    if (tell === undefined || isScanning) return;
+    settle?.cancel();
+    settle = runtime.clock.setTimer(delayMs, () => void rescan());
+  }
+
+  async function rescan(): Promise<void> {
+    settle = undefined;
+    isScanning = true;
+    isDirty = false;
+    try {
+      const tree = await scanFiles(paths);
+      watchAll(tree);
+      const changed = await readAll(tree);
+      if (changed) tell?.([...read.values()].map(({ file }) => file));
+    } catch (error) {
+      log.error("reading manifests failed", { error: String(error) });
+    } finally {
+      isScanning = false;
+    }
+    if (isDirty) touched(suspiciouslyEmpty.size > 0 ? settleMs * 4 : settleMs);
+  }
+
+  async function readAll(tree: ScannedTree): Promise<boolean> {
+    const next = new Map<string, ReadFile>();
+    const emptied = new Set<string>();
+    for (const name of tree.files) {
+      const before = read.get(name);
+      const now = await readOne(name, before);
+      if (now === undefined) continue;
+      if (now.isEmpty && before?.isEmpty === false && !suspiciouslyEmpty.has(name)) {
+        // Many editors truncate first and write then: believe an emptied file at the second look.
+        emptied.add(name);
+        isDirty = true;
+        next.set(name, before);
+        continue;
+      }
+      next.set(name, now);
+    }
+    for (const { path, code } of tree.failures) keepUnreadable(path, code, next);
+    const isSame = next.size === read.size && [...next].every(([name, { file }]) => read.get(name)?.file === file);
+    suspiciouslyEmpty = emptied;
+    read = next;
+    return !isSame;
+  }
+
+  /** What stood below a path that can't be looked at any more stays in force, with a problem that says so. */
+  function keepUnreadable(path: string, code: string, next: Map<string, ReadFile>): void {
+    const isRoot = paths.includes(path);
+    if (code === "ENOENT" && !isRoot) return;
+    const below = [...read].filter(([name]) => name === path || name.startsWith(`${path}/`));
+    const problem = unreadable(path, code);
+    for (const [name, before] of below) {
+      if (!next.has(name)) next.set(name, { ...before, hash: "", file: withProblem(before.file, problem) });
+    }
+    if (below.length === 0) {
+      const known = read.get(path);
+      const file: SourceFile = { name: path, objects: [], problems: [problem], isMalformed: true };
+      next.set(path, known ?? { hash: "", isEmpty: false, file });
+    }
+  }
+
+  function watchAll(tree: ScannedTree): void {
+    const wanted = new Set([
+      ...tree.directories,
+      ...paths.map((path) => dirname(path)),
+      ...tree.files.map((file) => dirname(file)),
+    ]);
+    for (const [directory, watcher] of watchers) {
+      if (wanted.has(directory)) continue;
+      watcher.close();
+      watchers.delete(directory);
+    }
+    for (const directory of wanted) {
+      if (watchers.has(directory)) continue;
+      try {
+        const watcher = watch(directory, () => touched());
+        watcher.on("error", () => {
+          watcher.close();
+          watchers.delete(directory);
+          touched();
+        });
+        watchers.set(directory, watcher);
+      } catch (error) {
+        startPolling(directory, codeOf(error));
+      }
+    }
+  }
+
+  function startPolling(directory: string, code: string): void {
+    if (poll !== undefined || code === "ENOENT") return;
+    log.warning(`${directory} can't be watched (${code}); looking every ${pollMs / 1000} s instead`);
+    const again = (): void => {
+      poll = runtime.clock.setTimer(pollMs, () => {
+        touched();
+        again();
+      });
+    };
+    again();
+  }
+
+  return {
+    async start(onChange) {
+      const tree = await scanFiles(paths);
+      const [failure] = tree.failures;
+      if (failure !== undefined) throw unreadablePath(failure.path, failure.code);
+      tell = onChange;
+      watchAll(tree);
+      await readAll(tree);
+      return [...read.values()].map(({ file }) => file);
+    },
+    close() {
+      tell = undefined;
+      settle?.cancel();
+      poll?.cancel();
+      for (const watcher of watchers.values()) watcher.close();
+      watchers.clear();
+    },
+  };
+}
+
+/** The file as it is now; the same value as before when its content is the same; undefined when it is gone. */
+async function readOne(name: string, before: ReadFile | undefined): Promise<ReadFile | undefined> {
+  let text: string;
+  try {
+    text = await readFile(name, "utf8");
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === "ENOENT") return undefined;
+    const problem = unreadable(name, code);
+    const file = before?.file ?? { name, objects: [], problems: [], isMalformed: true };
+    return { hash: "", isEmpty: false, file: withProblem(file, problem) };
+  }
+  const hash = createHash("sha256").update(text).digest("base64");
+  if (before?.hash === hash) return before;
+  return { hash, isEmpty: text.trim() === "", file: { name, ...parseManifests(text, name) } };
+}
+
+function withProblem(file: SourceFile, problem: Problem): SourceFile {
+  if (file.problems.some(({ message }) => message === problem.message)) return file;
+  return { ...file, problems: [...file.problems, problem] };
+}
+
+function unreadable(path: string, code: string): Problem {
+  const source = { file: path, line: 1, column: 1 };
+  return {
+    code: "unreadable-file",
+    level: "error",
+    path: "",
+    message: `${reason(path, code)} What was read before stays in force.`,
+    source,
+  };
+}
+
+function unreadablePath(path: string, code: string): MeshError {
+  const known = code === "ENOENT" ? "missing-path" : "unreadable-path";
+  return new MeshError(known, reason(path, code));
+}
+
+function reason(path: string, code: string): string {
+  switch (code) {
+    case "ENOENT":
+      return `${path} does not exist; name a file or a directory that holds *.yaml, *.yml or *.json.`;
+    case "EACCES":
+    case "EPERM":
+      return `${path} may not be read by this user; give it read permission (chmod u+r), for a directory also x.`;
+    case "ELOOP":
+      return `${path} is a link that leads back to itself.`;
+    default:
+      return `${path} can't be read (${code}).`;
+  }
+}
