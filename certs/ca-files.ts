@@ -1,0 +1,141 @@
+/** Shell: the certificate authority's files. A root of our own, kept between starts, or one plugged in by the user. */
+import { createPrivateKey } from "node:crypto";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { MeshError, type Problem } from "#lib/problem.ts";
+import type { SigningMaterial } from "./certificate-authority.ts";
+import { certificatesFromPem, certificateToPem } from "./certificate.ts";
+import { createKeyPair, privateKeyFromPem, privateKeyToPem } from "./keys.ts";
+import { fileProblem, writeNewFile } from "./private-files.ts";
+import { selfSignedRoot, verifiedMaterial } from "./signing-material.ts";
+
+export interface OpenedMaterial {
+  readonly material: SigningMaterial;
+  readonly isNew: boolean;
+  /** Warnings: a key that others may read, an end that is near. */
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * The self-signed root in a directory: `ca-cert.pem` and `ca-key.pem` (0600), made when they are not there. Two
+ * processes may start at once: the first to write wins, the other uses what it wrote.
+ * Throws `ca-file-*`, `ca-key-mismatch`, `ca-chain-invalid`, `ca-trust-domain-mismatch`.
+ */
+export async function openSelfSignedRoot(
+  directory: string,
+  trustDomain: string,
+  nowMs: number,
+): Promise<OpenedMaterial> {
+  const certificateFile = join(directory, "ca-cert.pem");
+  const keyFile = join(directory, "ca-key.pem");
+  makeDirectory(directory);
+  let isNew = false;
+  if (!exists(keyFile)) {
+    if (exists(certificateFile)) {
+      throw new MeshError(
+        "ca-file-missing",
+        `${keyFile} is missing, but ${certificateFile} is there. Put the key back; or remove the certificate, then a new root is made and workloads that trust the old one must restart.`,
+      );
+    }
+    const { privateKey } = await createKeyPair("ECDSA_P256");
+    isNew = writeNewFile(keyFile, privateKeyToPem(privateKey), 0o600);
+  }
+  if (!exists(certificateFile)) {
+    const key = createPrivateKey(readCaFile(keyFile));
+    writeNewFile(certificateFile, certificateToPem(selfSignedRoot(key, trustDomain, nowMs)), 0o644);
+  }
+  const names = { certificate: certificateFile, key: keyFile, roots: certificateFile, chain: certificateFile };
+  const key = privateKeyFromPem(readCaFile(keyFile), keyFile);
+  const certificates = certificatesFromPem(readCaFile(certificateFile), certificateFile);
+  const [certificate] = certificates;
+  if (certificate === undefined) throw new MeshError("pem-invalid", `${certificateFile} is empty.`);
+  const material = verifiedMaterial({ certificate, key, chain: [], roots: certificates }, names, nowMs);
+  const owner = certificate.subjectAltName?.uris[0];
+  if (owner !== undefined && owner !== `spiffe://${trustDomain}`) {
+    throw new MeshError(
+      "ca-trust-domain-mismatch",
+      `${certificateFile} is the root of ${owner}, but the trust domain is "${trustDomain}". Use another directory, or remove ${certificateFile} and ${keyFile}.`,
+    );
+  }
+  return { material, isNew, problems: warnings(material, names.certificate, keyFile, nowMs) };
+}
+
+/**
+ * A plugged-in CA in Istio's layout: `ca-cert.pem`, `ca-key.pem`, `root-cert.pem`, `cert-chain.pem`. Everything is
+ * verified now, so that no workload finds out later. Throws `ca-file-*`, `pem-invalid`, `key-invalid`, `ca-key-mismatch`, `ca-chain-invalid`.
+ */
+export function openPluggedInAuthority(directory: string, nowMs: number): OpenedMaterial {
+  const file = (name: string): string => join(directory, name);
+  const names = {
+    certificate: file("ca-cert.pem"),
+    key: file("ca-key.pem"),
+    roots: file("root-cert.pem"),
+    chain: file("cert-chain.pem"),
+  };
+  const problem = fileProblem(directory);
+  if (problem !== undefined) {
+    throw new MeshError(
+      problem.code,
+      `${problem.message} It should hold ca-cert.pem, ca-key.pem, root-cert.pem and cert-chain.pem.`,
+    );
+  }
+  const certificateText = readCaFile(names.certificate);
+  const keyText = readCaFile(names.key);
+  const rootsText = readCaFile(names.roots);
+  const chainText = readCaFile(names.chain);
+  const [certificate] = certificatesFromPem(certificateText, names.certificate);
+  if (certificate === undefined) throw new MeshError("pem-invalid", `${names.certificate} is empty.`);
+  const raw = {
+    certificate,
+    key: privateKeyFromPem(keyText, names.key),
+    chain: certificatesFromPem(chainText, names.chain),
+    roots: certificatesFromPem(rootsText, names.roots),
+  };
+  const material = verifiedMaterial(raw, names, nowMs);
+  return { material, isNew: false, problems: warnings(material, names.certificate, names.key, nowMs) };
+}
+
+/** A fifth of the life left (Istio's grace) is near; permission bits say who else may read the key. */
+function warnings(
+  material: SigningMaterial,
+  certificateFile: string,
+  keyFile: string,
+  nowMs: number,
+): readonly Problem[] {
+  const problems: Problem[] = [];
+  const { notBeforeMs, notAfterMs } = material.certificate;
+  if (notAfterMs - nowMs < (notAfterMs - notBeforeMs) * 0.2) {
+    const message = `${certificateFile} expires at ${new Date(notAfterMs).toISOString()}; no workload certificate lives longer. Prepare its successor.`;
+    problems.push({ code: "ca-expires-soon", level: "warning", path: "", message });
+  }
+  if (process.platform !== "win32" && (statSync(keyFile).mode & 0o077) !== 0) {
+    const message = `${keyFile} may be read by other users of this machine. Run: chmod 600 ${keyFile}`;
+    problems.push({ code: "ca-key-readable", level: "warning", path: "", message });
+  }
+  return problems;
+}
+
+function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    throw new MeshError(
+      "ca-directory-unusable",
+      `The directory ${directory} for the CA's root cannot be made (${code}). Give a directory that this user may write to.`,
+    );
+  }
+}
+
+function exists(file: string): boolean {
+  const problem = fileProblem(file);
+  if (problem === undefined) return true;
+  if (problem.code === "ca-file-missing") return false;
+  throw new MeshError(problem.code, problem.message);
+}
+
+function readCaFile(file: string): string {
+  const problem = fileProblem(file);
+  if (problem !== undefined) throw new MeshError(problem.code, problem.message);
+  return readFileSync(file, "utf8");
+}
