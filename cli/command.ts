@@ -7,6 +7,8 @@ export interface Command {
   readonly summary: string;
   /** The whole help text. */
   readonly help: string;
+  /** The command reads `--help` itself (it has another's flags). */
+  readonly passesHelpOn?: boolean;
   /** Runs to its end; the number is the exit code (0 fine, 1 a finding, 2 misuse). */
   run(args: readonly string[], io: CommandIo): Promise<number>;
 }

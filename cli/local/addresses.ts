@@ -31,6 +31,11 @@ export class AddressBook {
     this.shape = shape;
   }
 
+  /** A free port of 127.0.0.1. */
+  claim(): Promise<PlacedAddress> {
+    return this.#claim("127.0.0.1", 0);
+  }
+
   /** Addresses for a new instance, for the services known now. */
   async place(
     instance: PlannedInstance,

@@ -1,0 +1,11 @@
+/** Every command, in the order in which help lists them. */
+import type { Command } from "../command.ts";
+import { call } from "./call.ts";
+import { controlPlane } from "./control-plane.ts";
+import { proxy } from "./proxy.ts";
+import { proxyConfig } from "./proxy-config.ts";
+import { proxyStatus } from "./proxy-status.ts";
+import { run } from "./run.ts";
+import { up } from "./up.ts";
+
+export const commands: readonly Command[] = [up, run, call, proxyStatus, proxyConfig, proxy, controlPlane];

@@ -1,0 +1,117 @@
+/** What `up` says while it runs. Pure: events and states in, lines out. */
+import { formatTable } from "../tables/table.ts";
+import type { MeshEvent } from "./event-stream.ts";
+import type { MeshFile } from "./mesh-file.ts";
+
+/** The table of what runs where. */
+export function workloadTable(mesh: MeshFile): string {
+  const rows = mesh.workloads.map((workload) => {
+    const first = workload.inbound[0];
+    const address =
+      first === undefined ? workload.ip : workload.sidecar === undefined ? join(first.app) : join(first.bind);
+    const { sidecar } = workload;
+    return [
+      `${workload.pod}.${workload.namespace}`,
+      address,
+      sidecar?.spiffeId ?? "(no sidecar)",
+      sidecar === undefined ? "-" : `http://${join(sidecar.admin)}`,
+      sidecar?.pid === undefined ? "-" : String(sidecar.pid),
+      workload.app?.pid === undefined ? "-" : String(workload.app.pid),
+    ];
+  });
+  return formatTable(["WORKLOAD", "ADDRESS", "SPIFFE ID", "SIDECAR ADMIN", "SIDECAR PID", "APP PID"], rows, 3);
+}
+
+function join({ address, port }: { readonly address: string; readonly port: number }): string {
+  return `${address}:${port}`;
+}
+
+/**
+ * Turns the control plane's events into lines. Acknowledgements of one configuration are gathered: a line when all
+ * proxies that were pushed have answered, naming them.
+ */
+export class EventLines {
+  /** Proxy → resource types pushed and not yet answered. */
+  readonly #open = new Map<string, Set<string>>();
+  #acknowledged = new Map<string, Set<string>>();
+  #isQuiet = true;
+
+  /** Until this is called nothing is said of pushes: at the start everybody gets everything. */
+  begin(): void {
+    this.#isQuiet = false;
+    this.#acknowledged = new Map();
+  }
+
+  linesOf(event: MeshEvent): readonly string[] {
+    switch (event.type) {
+      case "config":
+        return this.#configLines(event);
+      case "push":
+        this.#opened(text(event["proxy"]), text(event["resourceType"]));
+        return [];
+      case "ack":
+        return this.#answered(text(event["proxy"]), text(event["resourceType"]));
+      case "nack":
+        return [
+          `✗ ${text(event["proxy"])} refused ${text(event["resourceType"])}: ${text(event["detail"])} (it keeps what it had)`,
+          ...this.#answered(text(event["proxy"]), ""),
+        ];
+      default:
+        return [];
+    }
+  }
+
+  #configLines(event: MeshEvent): readonly string[] {
+    const problems = Array.isArray(event["problems"])
+      ? event["problems"].map((problem: unknown) => problemLine(problem))
+      : [];
+    const said = problems.filter((line) => line !== "");
+    if (this.#isQuiet) return said;
+    const head =
+      event["accepted"] === false
+        ? "✗ the change is refused; the mesh keeps running as it was"
+        : "✓ configuration read";
+    return [...said, head];
+  }
+
+  #opened(proxy: string, type: string): void {
+    if (this.#isQuiet) return;
+    const types = this.#open.get(proxy) ?? new Set();
+    types.add(type);
+    this.#open.set(proxy, types);
+  }
+
+  #answered(proxy: string, type: string): readonly string[] {
+    const types = this.#open.get(proxy);
+    if (types === undefined) return [];
+    if (type === "") types.clear();
+    else if (types.delete(type)) {
+      const done = this.#acknowledged.get(proxy) ?? new Set();
+      done.add(type);
+      this.#acknowledged.set(proxy, done);
+    }
+    if (types.size === 0) this.#open.delete(proxy);
+    if (this.#open.size > 0 || this.#acknowledged.size === 0) return [];
+    const names = [...this.#acknowledged]
+      .map(([name, acked]) => `${name} (${[...acked].toSorted().join(", ")})`)
+      .toSorted();
+    this.#acknowledged = new Map();
+    return [`✓ acknowledged by ${names.join(", ")}`];
+  }
+}
+
+function problemLine(problem: unknown): string {
+  if (typeof problem === "string") return problem;
+  if (typeof problem !== "object" || problem === null) return "";
+  const { level, text: formatted } = problem as { readonly level?: unknown; readonly text?: unknown };
+  const mark = level === "error" ? "✗" : level === "warning" ? "!" : "·";
+  return typeof formatted === "string" ? `${mark} ${formatted}` : "";
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+export function clockTime(ms: number): string {
+  return new Date(ms).toTimeString().slice(0, 8);
+}

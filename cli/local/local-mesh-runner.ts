@@ -1,0 +1,354 @@
+/**
+ * A mesh of real processes on this machine: control plane, a sidecar and an application for every workload instance.
+ * Follows the manifests: what they add is started, what they drop is stopped, everything else is left alone.
+ */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { stringify } from "yaml";
+import { MeshError, type Problem } from "#lib/problem.ts";
+import type { PlacedAddress } from "#control-plane/model/proxy-node.ts";
+import { AddressBook, blockOf, detectShape, type AddressShape, type InstanceAddresses } from "./addresses.ts";
+import { appEnvironment } from "./app-environment.ts";
+import { sidecarBootstrap } from "./bootstrap.ts";
+import { generatedObjects, type PlacedInstance } from "./generated-objects.ts";
+import type { Guard } from "./guard.ts";
+import type { Identities } from "./identities.ts";
+import type { LocalMesh } from "./local-mesh.ts";
+import type { MeshDirectory } from "./mesh-directory.ts";
+import { writeMeshFile, type MeshFile, type RunningWorkload } from "./mesh-file.ts";
+import { selects, targetPortIn, type Plan, type PlannedInstance, type PlannedService } from "./plan.ts";
+import { accepts, answersReady, until } from "./readiness.ts";
+import { supervise, type Supervised, type SupervisionEvents } from "./supervised.ts";
+
+const PROGRAMS = {
+  controlPlane: fileURLToPath(new URL("../../control-plane/main.ts", import.meta.url)),
+  proxy: fileURLToPath(new URL("../../proxy/main.ts", import.meta.url)),
+  echo: fileURLToPath(new URL("../echo/main.ts", import.meta.url)),
+};
+
+/** Sidecars finish what they have; nobody waits longer than this at the end. */
+const DRAIN_SECONDS = 2;
+
+export interface MeshRunnerOptions {
+  readonly paths: readonly string[];
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly directory: MeshDirectory;
+  readonly meshFile: string;
+  readonly identities: Identities;
+  readonly guard: Guard;
+  readonly shape: AddressShape | "auto";
+  readonly trustDomain: string;
+  readonly workloadCertTtl: string | undefined;
+  readonly cacerts: string | undefined;
+  readonly logLevel: string;
+  readonly events: SupervisionEvents;
+}
+
+interface Running {
+  readonly instance: PlannedInstance;
+  addresses: InstanceAddresses;
+  readonly sidecar: Supervised | undefined;
+  readonly app: Supervised | undefined;
+  isReady: boolean;
+}
+
+export interface MeshRunner {
+  readonly file: MeshFile;
+  /** Makes the processes those of `plan`. Calls must not overlap. */
+  follow(plan: Plan): Promise<void>;
+  /** Every control plane, sidecar and application answers. False when `signal` came first. */
+  untilReady(signal: AbortSignal): Promise<boolean>;
+  readonly controlPlane: Supervised;
+  stop(): Promise<void>;
+}
+
+export async function startMesh(options: MeshRunnerOptions, plan: Plan): Promise<MeshRunner> {
+  const { directory } = options;
+  const book = new AddressBook(options.shape === "auto" ? await detectShape() : options.shape);
+  const ports = { debug: await book.claim(), monitoring: await book.claim(), xds: await book.claim() };
+  const running = new Map<string, Running>();
+  const startedAtMs = Date.now();
+  let services: readonly PlannedService[] = plan.services;
+
+  const writeGenerated = (): void => {
+    const placed: PlacedInstance[] = [...running.values()].map(({ instance, addresses, isReady }) => ({
+      instance,
+      addresses,
+      isReady,
+    }));
+    const documents = generatedObjects(placed, services).map((object) => stringify(object));
+    directory.writePrivate(join(directory.generated, "objects.yaml"), documents.join("---\n"));
+  };
+  // Addresses come first: the control plane starts with every workload in sight.
+  const placed = await placeAll(plan.instances, plan.services, book, directory);
+  for (const [key, instance, addresses] of placed) {
+    running.set(key, { instance, addresses, sidecar: undefined, app: undefined, isReady: true });
+  }
+  writeGenerated();
+  const controlPlane = superviseControlPlane(options, ports);
+  for (const [key, instance, addresses] of placed)
+    running.set(key, await startInstance(options, instance, addresses, ports.xds));
+
+  const runner: MeshRunner = {
+    controlPlane,
+    get file() {
+      return meshFileOf(options, ports, controlPlane, running, services, startedAtMs);
+    },
+    async follow(next) {
+      services = next.services;
+      const wanted = new Map(next.instances.map((instance) => [keyOf(instance), instance]));
+      const gone = [...running].filter(([key]) => !wanted.has(key));
+      const fresh = next.instances.filter((instance) => !running.has(keyOf(instance)));
+      for (const [key] of gone) running.delete(key);
+      for (const [key, instance, addresses] of await placeAll(fresh, services, book, directory)) {
+        running.set(key, await startInstance(options, instance, addresses, ports.xds));
+      }
+      for (const entry of running.values()) entry.addresses = await withServices(entry, services, book);
+      writeGenerated();
+      writeMeshFile(options.meshFile, runner.file);
+      // The others have heard that these are gone; what they still have to do, they finish.
+      await Promise.all(gone.map(([, entry]) => stopInstance(entry)));
+    },
+    async untilReady(signal) {
+      if (!(await until(answersReady(ports.debug), signal))) return false;
+      const all = await Promise.all([...running.values()].map((entry) => untilInstanceReady(entry, signal)));
+      writeMeshFile(options.meshFile, runner.file);
+      return all.every(Boolean);
+    },
+    async stop() {
+      await Promise.all([...running.values()].map(stopInstance));
+      await controlPlane.stop(2000);
+    },
+  };
+  writeMeshFile(options.meshFile, runner.file);
+  return runner;
+}
+
+type Placed = readonly [key: string, instance: PlannedInstance, addresses: InstanceAddresses];
+
+async function placeAll(
+  instances: readonly PlannedInstance[],
+  services: readonly PlannedService[],
+  book: AddressBook,
+  directory: MeshDirectory,
+): Promise<readonly Placed[]> {
+  const placed: Placed[] = [];
+  for (const instance of instances) {
+    const callLog = directory.file("call-log", instance.pod, instance.namespace);
+    placed.push([keyOf(instance), instance, await book.place(instance, services, callLog)]);
+  }
+  return placed;
+}
+
+/** A changed template is another pod, as in a cluster. */
+function keyOf(instance: PlannedInstance): string {
+  return JSON.stringify(instance);
+}
+
+async function withServices(
+  entry: Running,
+  services: readonly PlannedService[],
+  book: AddressBook,
+): Promise<InstanceAddresses> {
+  const { addresses, instance } = entry;
+  if (!instance.hasSidecar) return addresses;
+  const outbound = await book.outbound(blockOf(addresses.ip), services, addresses.placement.outbound);
+  return { ...addresses, placement: { ...addresses.placement, outbound } };
+}
+
+function superviseControlPlane(
+  options: MeshRunnerOptions,
+  ports: Readonly<Record<"debug" | "monitoring" | "xds", PlacedAddress>>,
+): Supervised {
+  const flag = (name: string, value: string | undefined): readonly string[] =>
+    value === undefined ? [] : [`--${name}`, value];
+  return supervise(
+    {
+      name: "control-plane",
+      command: [
+        process.execPath,
+        PROGRAMS.controlPlane,
+        ...options.paths.flatMap((path) => ["-f", path]),
+        "-f",
+        options.directory.generated,
+        ...flag("state-dir", options.directory.state),
+        ...flag("http-port", String(ports.debug.port)),
+        ...flag("monitoring-port", String(ports.monitoring.port)),
+        ...flag("secure-grpc-port", String(ports.xds.port)),
+        ...flag("trust-domain", options.trustDomain),
+        ...flag("cacerts", options.cacerts),
+        ...flag("workload-cert-ttl", options.workloadCertTtl),
+      ],
+      cwd: options.cwd,
+      env: options.env,
+      logFile: join(options.directory.logs, "control-plane.log"),
+    },
+    options.guard,
+    options.events,
+  );
+}
+
+async function startInstance(
+  options: MeshRunnerOptions,
+  instance: PlannedInstance,
+  addresses: InstanceAddresses,
+  xds: PlacedAddress,
+): Promise<Running> {
+  const { directory, identities } = options;
+  const { pod, namespace } = instance;
+  let sidecar: Supervised | undefined;
+  if (instance.hasSidecar) {
+    const tokenFile = directory.file("token", pod, namespace);
+    directory.writePrivate(tokenFile, await identities.mintToken(namespace, instance.serviceAccount, pod));
+    const bootstrapFile = directory.file("bootstrap", pod, namespace);
+    const bootstrap = sidecarBootstrap({
+      instance,
+      addresses,
+      trustDomain: options.trustDomain,
+      controlPlane: xds,
+      rootCertificateFile: identities.rootCertificateFile,
+      tokenFile,
+      workloadCertTtl: options.workloadCertTtl,
+    });
+    directory.writePrivate(bootstrapFile, JSON.stringify(bootstrap, undefined, 1));
+    sidecar = supervise(
+      {
+        name: `sidecar of ${pod}`,
+        command: [
+          process.execPath,
+          PROGRAMS.proxy,
+          "-c",
+          bootstrapFile,
+          "-l",
+          options.logLevel,
+          "--drain-time-s",
+          String(DRAIN_SECONDS),
+          "--file-flush-interval-msec",
+          "200",
+        ],
+        cwd: options.cwd,
+        env: options.env,
+        logFile: directory.file("sidecar-log", pod, namespace),
+      },
+      options.guard,
+      options.events,
+    );
+  }
+  return { instance, addresses, sidecar, app: superviseApp(options, instance, addresses), isReady: true };
+}
+
+/** None where the application runs already, or has no port to be called on and no command to run. */
+function superviseApp(
+  options: MeshRunnerOptions,
+  instance: PlannedInstance,
+  addresses: InstanceAddresses,
+): Supervised | undefined {
+  const { local, ports, pod, namespace } = instance;
+  if (local?.address !== undefined || (local?.command === undefined && ports.length === 0)) return undefined;
+  const command = local?.command ?? [process.execPath, PROGRAMS.echo];
+  return supervise(
+    {
+      name: pod,
+      // `node` in a command means the Node that runs the mesh.
+      command: command[0] === "node" ? [process.execPath, ...command.slice(1)] : command,
+      cwd: local?.command === undefined ? options.cwd : local.cwd,
+      env: { ...options.env, ...appEnvironment(instance, addresses) },
+      logFile: options.directory.file("app-log", pod, namespace),
+    },
+    options.guard,
+    options.events,
+  );
+}
+
+async function untilInstanceReady({ instance, addresses, app }: Running, signal: AbortSignal): Promise<boolean> {
+  const waits = [];
+  if (instance.hasSidecar) waits.push(until(answersReady(addresses.admin), signal));
+  if (app !== undefined)
+    for (const { app: address } of addresses.placement.inbound) waits.push(until(accepts(address), signal));
+  return (await Promise.all(waits)).every(Boolean);
+}
+
+async function stopInstance({ sidecar, app }: Running): Promise<void> {
+  // The sidecar first: what it has in hand still needs its application.
+  await sidecar?.stop((DRAIN_SECONDS + 1) * 1000);
+  await app?.stop(2000);
+}
+
+function meshFileOf(
+  options: MeshRunnerOptions,
+  ports: Readonly<Record<"debug" | "monitoring" | "xds", PlacedAddress>>,
+  controlPlane: Supervised,
+  running: ReadonlyMap<string, Running>,
+  services: readonly PlannedService[],
+  startedAtMs: number,
+): MeshFile {
+  const entries = [...running.values()];
+  return {
+    pid: process.pid,
+    cwd: options.cwd,
+    startedAtMs,
+    paths: options.paths,
+    directory: options.directory.root,
+    trustDomain: options.trustDomain,
+    controlPlane: { ...ports, pid: controlPlane.pid ?? 0 },
+    workloads: entries.map((entry) => runningWorkload(entry, options.trustDomain)),
+    services: services.map((service) => ({
+      name: service.name,
+      namespace: service.namespace,
+      endpoints: endpointsOf(service, entries),
+    })),
+  };
+}
+
+function runningWorkload({ instance, addresses, sidecar, app }: Running, trustDomain: string): RunningWorkload {
+  const { placement } = addresses;
+  return {
+    name: instance.workload,
+    namespace: instance.namespace,
+    pod: instance.pod,
+    ip: addresses.ip,
+    serviceAccount: instance.serviceAccount,
+    inbound: placement.inbound,
+    sidecar: instance.hasSidecar
+      ? {
+          spiffeId: `spiffe://${trustDomain}/ns/${instance.namespace}/sa/${instance.serviceAccount}`,
+          admin: addresses.admin,
+          httpProxy: placement.httpProxy,
+          callLog: placement.callLog ?? "",
+          pid: sidecar?.pid,
+        }
+      : undefined,
+    app: app === undefined ? undefined : { pid: app.pid, command: instance.local?.command?.join(" ") ?? "echo server" },
+  };
+}
+
+function endpointsOf(service: PlannedService, entries: readonly Running[]): MeshFile["services"][number]["endpoints"] {
+  return entries.flatMap(({ instance, addresses }) => {
+    if (instance.namespace !== service.namespace || !selects(service.selector, instance.labels)) return [];
+    return service.ports.flatMap((port) => {
+      const inbound = addresses.placement.inbound.find(
+        (entry) => entry.port === targetPortIn(instance, port.targetPort),
+      );
+      if (inbound === undefined) return [];
+      const serving = instance.hasSidecar ? inbound.bind : inbound.app;
+      return [{ servicePort: port.number, address: serving.address, port: serving.port }];
+    });
+  });
+}
+
+/** Throws when manifests name nothing to run. */
+export function requireWorkloads(
+  plan: Plan,
+  paths: readonly string[],
+  local: LocalMesh,
+  problems: readonly Problem[],
+): void {
+  if (plan.instances.length > 0) return;
+  const hint = local.workloads.size > 0 ? " (glassmesh.yaml names some, but no Deployment has their names)" : "";
+  throw new MeshError(
+    "nothing-to-run",
+    `${paths.join(", ")} has no Deployment, StatefulSet or Pod to run${hint}; bring Services and Deployments along`,
+    problems,
+  );
+}
