@@ -83,6 +83,8 @@ export interface ServerCodec {
   /** No new streams: HTTP/1.1 answers `connection: close`, HTTP/2 sends GOAWAY. */
   drain(): void;
   readonly activeStreams: number;
+  /** True once the connection is to be closed when the last stream has ended (asked by the peer, by `drain`, or by an error). */
+  readonly isDraining: boolean;
 }
 
 export interface ClientCodec {
@@ -90,7 +92,8 @@ export interface ClientCodec {
   /** Starts a stream; its answer goes to `decoder`. The pool sees to it that there is room. */
   newStream(decoder: StreamDecoder): StreamEncoder;
   onData(chunk: Buffer): void;
-  onClose(): void;
+  /** The connection is gone. `isError`: not by an orderly close (a response that is framed by close is then cut off). */
+  onClose(isError?: boolean): void;
   onDrain(): void;
   readonly activeStreams: number;
   /** HTTP/1.1: 1. HTTP/2: the peer's SETTINGS_MAX_CONCURRENT_STREAMS. */
@@ -100,7 +103,10 @@ export interface ClientCodec {
 }
 
 export interface ClientCodecHandler {
-  /** A stream ended: HTTP/1.1 connections may be used again unless `isDraining`. */
+  /**
+   * A stream ended: exactly once per `newStream`, however it ended, and after its decoder heard of it. HTTP/1.1
+   * connections may be used again unless `isDraining`; one that is draining is to be closed by its owner.
+   */
   onStreamEnd(): void;
   onGoAway(): void;
   onSettings?(): void;

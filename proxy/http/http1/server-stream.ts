@@ -1,0 +1,126 @@
+/** One request of an HTTP/1.1 connection, seen from the connection manager: the encoder of its response. */
+import type { ResetReason, StreamDecoder, StreamEncoder } from "../codec.ts";
+import type { HeaderMap } from "../header-map.ts";
+import { framedBody } from "./write-body.ts";
+import { fieldLines, responseHead } from "./write-head.ts";
+
+/** What a stream asks of its codec. */
+export interface ServerStreamOwner {
+  write(data: string | Buffer): boolean;
+  readonly canWrite: boolean;
+  /** True: this response is the last one of the connection. */
+  readonly closesAfterResponse: boolean;
+  /** Calls `stream.flush()` before the turn of the event loop ends. */
+  flushSoon(stream: Http1ServerStream): void;
+  onResponseEnd(stream: Http1ServerStream): void;
+  onUpgraded(): void;
+  resetConnection(stream: Http1ServerStream): void;
+  setReadDisabled(disabled: boolean): void;
+}
+
+export class Http1ServerStream implements StreamEncoder {
+  decoder: StreamDecoder | undefined = undefined;
+  isHead = false;
+  isHttp10 = false;
+  wantsUpgrade = false;
+  isRequestComplete = false;
+  isResponseStarted = false;
+  isResponseComplete = false;
+  #isChunked = false;
+  #hasNoBody = false;
+  /** A head that waits for its body, so that both go out in one write. */
+  #pending = "";
+  readonly #owner: ServerStreamOwner;
+  readonly #passTrailers: boolean;
+
+  constructor(owner: ServerStreamOwner, passTrailers: boolean) {
+    this.#owner = owner;
+    this.#passTrailers = passTrailers;
+  }
+
+  get canWrite(): boolean {
+    return this.#owner.canWrite;
+  }
+
+  sendHeaders(headers: HeaderMap, endStream: boolean): void {
+    this.isResponseStarted = true;
+    let head = responseHead(headers);
+    const isUpgrade = headers.status === 101 && this.wantsUpgrade;
+    if (this.#owner.closesAfterResponse && !isUpgrade) head += "connection: close\r\n";
+    else if (this.isHttp10) head += "connection: keep-alive\r\n";
+    this.#hasNoBody = this.isHead || hasNoBody(headers.status);
+    if (isUpgrade) {
+      this.#owner.onUpgraded();
+    } else if (!headers.has("content-length") && !this.#hasNoBody) {
+      if (endStream) head += "content-length: 0\r\n";
+      else if (!this.isHttp10) {
+        this.#isChunked = true;
+        head += "transfer-encoding: chunked\r\n";
+      }
+    }
+    head += "\r\n";
+    if (endStream) {
+      this.#owner.write(head);
+      this.#complete();
+    } else if (isUpgrade) {
+      this.#owner.write(head);
+    } else {
+      this.#pending = head;
+      this.#owner.flushSoon(this);
+    }
+  }
+
+  sendData(chunk: Buffer | string, endStream: boolean): boolean {
+    let writable = true;
+    if (!this.#hasNoBody) writable = this.#writeBody(chunk, endStream);
+    else if (endStream) this.flush();
+    if (endStream) this.#complete();
+    return writable;
+  }
+
+  sendTrailers(trailers: HeaderMap): void {
+    const head = this.#pending;
+    this.#pending = "";
+    if (this.#isChunked) this.#owner.write(`${head}0\r\n${this.#passTrailers ? fieldLines(trailers) : ""}\r\n`);
+    else if (head !== "") this.#owner.write(head);
+    this.#complete();
+  }
+
+  sendInformational(headers: HeaderMap): void {
+    if (!this.isHttp10) this.#owner.write(`${responseHead(headers)}\r\n`);
+  }
+
+  reset(_reason: ResetReason): void {
+    this.isResponseComplete = true;
+    this.#owner.resetConnection(this);
+  }
+
+  setReadDisabled(disabled: boolean): void {
+    this.#owner.setReadDisabled(disabled);
+  }
+
+  /** Writes a head whose body has not come. */
+  flush(): void {
+    if (this.#pending === "") return;
+    const head = this.#pending;
+    this.#pending = "";
+    this.#owner.write(head);
+  }
+
+  #writeBody(chunk: Buffer | string, endStream: boolean): boolean {
+    const head = this.#pending;
+    this.#pending = "";
+    const data = framedBody(head, chunk, this.#isChunked, endStream);
+    return data.length === 0 ? this.canWrite : this.#owner.write(data);
+  }
+
+  #complete(): void {
+    this.isResponseComplete = true;
+    this.#owner.onResponseEnd(this);
+  }
+}
+
+/** Statuses whose responses end with their head (RFC 9112 §6.3). */
+export function hasNoBody(status: number): boolean {
+  return status < 200 || status === 204 || status === 304;
+}

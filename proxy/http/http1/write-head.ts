@@ -1,0 +1,98 @@
+/** Message heads as one latin1 string, ready for a single write. */
+import type { HeaderMap } from "../header-map.ts";
+
+const reasons: Readonly<Record<number, string>> = {
+  100: "Continue",
+  101: "Switching Protocols",
+  102: "Processing",
+  103: "Early Hints",
+  200: "OK",
+  201: "Created",
+  202: "Accepted",
+  203: "Non-Authoritative Information",
+  204: "No Content",
+  205: "Reset Content",
+  206: "Partial Content",
+  207: "Multi-Status",
+  208: "Already Reported",
+  226: "IM Used",
+  300: "Multiple Choices",
+  301: "Moved Permanently",
+  302: "Found",
+  303: "See Other",
+  304: "Not Modified",
+  305: "Use Proxy",
+  307: "Temporary Redirect",
+  308: "Permanent Redirect",
+  400: "Bad Request",
+  401: "Unauthorized",
+  402: "Payment Required",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  406: "Not Acceptable",
+  407: "Proxy Authentication Required",
+  408: "Request Timeout",
+  409: "Conflict",
+  410: "Gone",
+  411: "Length Required",
+  412: "Precondition Failed",
+  413: "Payload Too Large",
+  414: "URI Too Long",
+  415: "Unsupported Media Type",
+  416: "Range Not Satisfiable",
+  417: "Expectation Failed",
+  421: "Misdirected Request",
+  422: "Unprocessable Entity",
+  423: "Locked",
+  424: "Failed Dependency",
+  426: "Upgrade Required",
+  428: "Precondition Required",
+  429: "Too Many Requests",
+  431: "Request Header Fields Too Large",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+  505: "HTTP Version Not Supported",
+  506: "Variant Also Negotiates",
+  507: "Insufficient Storage",
+  508: "Loop Detected",
+  510: "Not Extended",
+  511: "Network Authentication Required",
+};
+
+/** The reason phrase that Envoy writes for a status; `Unknown` for one that has none. */
+export function reasonPhrase(status: number): string {
+  return reasons[status] ?? "Unknown";
+}
+
+const statusLines: readonly string[] = Array.from(
+  { length: 600 },
+  (_, status) => `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n`,
+);
+
+/** Status line and fields, without the empty line that ends the head. */
+export function responseHead(headers: HeaderMap): string {
+  return (statusLines[headers.status] ?? `HTTP/1.1 ${headers.status} Unknown\r\n`) + fieldLines(headers);
+}
+
+/** Request line, `host` and fields, without the empty line that ends the head. */
+export function requestHead(headers: HeaderMap): string {
+  const target = headers.method === "CONNECT" && headers.path === "" ? headers.authority : headers.path;
+  return `${headers.method} ${target} HTTP/1.1\r\nhost: ${headers.authority}\r\n` + fieldLines(headers);
+}
+
+/** `name: value` CRLF, for each field in order. */
+export function fieldLines(headers: HeaderMap): string {
+  const { names, values } = headers;
+  let lines = "";
+  for (let i = 0; i < names.length; i++) lines += `${names[i]}: ${values[i]}\r\n`;
+  return lines;
+}
+
+/** The size line of a chunk. */
+export function chunkHead(size: number): string {
+  return `${size.toString(16)}\r\n`;
+}
