@@ -2,16 +2,17 @@
  * Makes the descriptor set fit to be loaded piece by piece: adds our fields, drops options and imports that nothing
  * reads at run time, and writes an index (file → place, type → file).
  */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, createFileRegistry, fromBinary, fromJson, toBinary } from "@bufbuild/protobuf";
 import {
   EnumValueDescriptorProtoSchema,
   FieldDescriptorProto_Label as Label,
   FieldDescriptorProto_Type as Type,
   FieldDescriptorProtoSchema,
+  FieldOptionsSchema,
   FileDescriptorProtoSchema,
   FileDescriptorSetSchema,
 } from "@bufbuild/protobuf/wkt";
-import { addedFields, addedValues } from "./added-fields.mjs";
+import { addedFields, addedValues, changedRules } from "./added-fields.mjs";
 
 /** Options that are read at run time: (validate.*), (udpa|xds.annotations.sensitive). */
 const keptExtensions = new Set([1071, 1072, 76569463, 61008053]);
@@ -35,8 +36,15 @@ const scalarTypes = {
 export function compactDescriptors(raw) {
   const files = fromBinary(FileDescriptorSetSchema, raw).file;
   const declared = declarations(files);
-  for (const field of addedFields) addField(declared, field);
-  for (const value of addedValues) addValue(declared, value);
+  for (const [message, fields] of Object.entries(addedFields)) {
+    for (const [name, [number, type, oneof]] of Object.entries(fields)) {
+      addField(declared, { message, name, number, type, oneof });
+    }
+  }
+  for (const [enumName, values] of Object.entries(addedValues)) {
+    for (const [name, number] of Object.entries(values)) addValue(declared, { enumName, name, number });
+  }
+  changeRules(files, declared);
   const index = { files: [], types: {} };
   const numbers = new Map();
   const chunks = [];
@@ -44,6 +52,8 @@ export function compactDescriptors(raw) {
   for (const file of files) {
     stripOptions(file);
     keepUsedImports(file, declared);
+  }
+  for (const file of importsFirst(files)) {
     const bytes = toBinary(FileDescriptorProtoSchema, file);
     // A FileDescriptorSet is its files, each with tag 0x0a and its length.
     const head = lengthPrefix(bytes.length);
@@ -57,7 +67,11 @@ export function compactDescriptors(raw) {
 }
 
 function lengthPrefix(length) {
-  const bytes = [0x0a];
+  return Buffer.concat([Buffer.from([0x0a]), varint(length)]);
+}
+
+function varint(length) {
+  const bytes = [];
   for (let rest = length; ; rest >>>= 7) {
     if (rest < 0x80) {
       bytes.push(rest);
@@ -87,7 +101,9 @@ function declarations(files) {
   return declared;
 }
 
-function addField(declared, { message, name, number, type, repeated, oneof }) {
+function addField(declared, { message, name, number, type: declaredType, oneof }) {
+  const isRepeated = declaredType.startsWith("repeated ");
+  const type = isRepeated ? declaredType.slice("repeated ".length) : declaredType;
   const target = declared.get(message);
   if (target?.kind !== "message") throw new Error(`added-fields.mjs: no message ${message}`);
   const { proto } = target;
@@ -97,7 +113,7 @@ function addField(declared, { message, name, number, type, repeated, oneof }) {
   const field = create(FieldDescriptorProtoSchema, {
     name,
     number,
-    label: repeated === true ? Label.REPEATED : Label.OPTIONAL,
+    label: isRepeated ? Label.REPEATED : Label.OPTIONAL,
     jsonName: name.replace(/_(.)/g, (_, letter) => letter.toUpperCase()),
   });
   if (type in scalarTypes) {
@@ -112,16 +128,54 @@ function addField(declared, { message, name, number, type, repeated, oneof }) {
     field.oneofIndex = proto.oneofDecl.findIndex((declaration) => declaration.name === oneof);
     if (field.oneofIndex < 0) throw new Error(`added-fields.mjs: no oneof ${oneof} in ${message}`);
   }
-  proto.field.push(field);
+  if (oneof === undefined) {
+    proto.field.push(field);
+  } else {
+    // The members of a oneof stand side by side.
+    const isMember = (candidate) => Object.hasOwn(candidate, "oneofIndex") && candidate.oneofIndex === field.oneofIndex;
+    proto.field.splice(proto.field.findLastIndex(isMember) + 1, 0, field);
+  }
 }
 
-function addValue(declared, { enum: enumName, name, number }) {
+function addValue(declared, { enumName, name, number }) {
   const target = declared.get(enumName);
   if (target?.kind !== "enum") throw new Error(`added-fields.mjs: no enum ${enumName}`);
   if (target.proto.value.some((value) => value.name === name || value.number === number)) {
     throw new Error(`added-fields.mjs: ${enumName} has ${name} = ${number} already; remove the entry`);
   }
   target.proto.value.push(create(EnumValueDescriptorProtoSchema, { name, number }));
+}
+
+const rulesExtension = 1071;
+
+function changeRules(files, declared) {
+  const validate = files.filter(
+    ({ name }) => name === "validate/validate.proto" || name.startsWith("google/protobuf/"),
+  );
+  const rulesSchema = createFileRegistry(create(FileDescriptorSetSchema, { file: validate })).getMessage(
+    "validate.FieldRules",
+  );
+  for (const [path, rules] of Object.entries(changedRules)) {
+    const dot = path.lastIndexOf(".", path.endsWith(")") ? path.lastIndexOf("(") : undefined);
+    const name = path.slice(dot + 1);
+    const { proto } = declared.get(path.slice(0, dot)) ?? {};
+    const target = name.startsWith("(")
+      ? proto?.oneofDecl.find((oneof) => `(${oneof.name})` === name)
+      : proto?.field.find((field) => field.name === name);
+    if (target === undefined) throw new Error(`added-fields.mjs: no ${path} to change the rules of`);
+    if (rules === undefined) {
+      if (target.options !== undefined) {
+        target.options.$unknown = target.options.$unknown?.filter(({ no }) => no !== rulesExtension);
+      }
+      continue;
+    }
+    const bytes = toBinary(rulesSchema, fromJson(rulesSchema, rules));
+    target.options ??= create(FieldOptionsSchema);
+    target.options.$unknown = [
+      ...(target.options.$unknown ?? []).filter(({ no }) => no !== rulesExtension),
+      { no: rulesExtension, wireType: 2, data: Buffer.concat([varint(bytes.length), bytes]) },
+    ];
+  }
 }
 
 function stripOptions(file) {
@@ -182,4 +236,20 @@ function keepUsedImports(file, declared) {
   file.dependency = [...used];
   file.publicDependency = [];
   file.weakDependency = [];
+}
+
+/** Added fields bring added imports: sorts anew. */
+function importsFirst(files) {
+  const byName = new Map(files.map((file) => [file.name, file]));
+  const sorted = new Set();
+  const visit = (file, importers) => {
+    if (file === undefined || sorted.has(file)) return;
+    if (importers.includes(file)) {
+      throw new Error(`import cycle: ${[...importers, file].map(({ name }) => name).join(" → ")}`);
+    }
+    for (const name of file.dependency) visit(byName.get(name), [...importers, file]);
+    sorted.add(file);
+  };
+  for (const file of files) visit(file, []);
+  return sorted;
 }

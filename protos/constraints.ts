@@ -171,8 +171,6 @@ function wellKnownChecks(set: Rules): Check[] {
   // oxlint-disable-next-line no-control-regex -- they are what is forbidden
   if (kind === 2 && strict) return [regexCheck(/^[^\x00-\x08\x0A-\x1F\x7F]*$/u, "^[^\\x00-\\x08\\x0A-\\x1F\\x7F]*$")];
   // oxlint-disable-next-line no-control-regex
-  if (kind === 1) return [regexCheck(/^[^\x00\x0A\x0D]+$/u, "^[^\\x00\\n\\r]+$")];
-  // oxlint-disable-next-line no-control-regex
   return [regexCheck(/^[^\x00\x0A\x0D]*$/u, "^[^\\x00\\n\\r]*$")];
 }
 

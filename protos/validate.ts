@@ -79,7 +79,8 @@ function visitField(desc: DescMessage, plan: FieldPlan, value: unknown, path: st
   const fail = (reason: string, index = ""): void =>
     report(at, fieldPath + index, `${desc.name}ValidationError.${plan.label}${index}: ${reason}`);
   if (value === undefined) {
-    if (plan.required) fail("value is required");
+    // The members of a oneof that are not the one chosen are not looked at.
+    if (plan.required && field.oneof === undefined) fail("value is required");
     return;
   }
   if (field.fieldKind === "list") {
