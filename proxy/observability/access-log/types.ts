@@ -1,7 +1,9 @@
 /** What the connection manager, the TCP proxy and the listener see of access logs. */
+import type { Random } from "#lib/runtime.ts";
 import type { HeaderMap } from "../../http/header-map.ts";
 import type { StreamInfo } from "../../stream-info.ts";
 import type { Metadata } from "../../upstream/types.ts";
+import type { FormatEnvironment } from "./operator.ts";
 
 /** Envoy's `ACCESS_LOG_TYPE`. */
 export type AccessLogType =
@@ -35,12 +37,12 @@ export type Format = (context: FormatContext) => string;
 /** True when the stream is to be logged. */
 export type AccessLogFilter = (context: FormatContext) => boolean;
 
-/** One `access_log` entry, checked and compiled (`parseAccessLogs`). */
+/** One `access_log` entry, checked (`parseAccessLogs`). The functions are called once, when the log is opened. */
 export interface AccessLogConfig {
   /** File to append to; `/dev/stdout` and `/dev/stderr` are the process' own. */
   readonly path: string;
-  readonly format: Format;
-  readonly filter: AccessLogFilter | undefined;
+  format(environment: FormatEnvironment): Format;
+  readonly filter: ((random: Random) => AccessLogFilter) | undefined;
 }
 
 /** Writes lines of ended streams. `log` neither waits nor throws. */

@@ -1,0 +1,247 @@
+/** Access-log files: lines are gathered and written in pieces of 64 KiB, or each second. */
+import { closeSync, openSync, write, writeSync } from "node:fs";
+import { MeshError } from "#lib/problem.ts";
+import type { Runtime, Timer } from "#lib/runtime.ts";
+import type { Counter, Gauge, StatsScope } from "../stats.ts";
+import { formatEnvironment } from "./format.ts";
+import type { AccessLogConfig, AccessLogFilter, AccessLogger, AccessLogSinks, Format } from "./types.ts";
+
+const FLUSH_BYTES = 64 * 1024;
+const FLUSH_MS = 1000;
+/** A pipe that is full is tried again. */
+const RETRY_MS = 10;
+
+/** The process' own streams; they are neither opened nor closed. */
+const STANDARD: Readonly<Record<string, number>> = {
+  "/dev/stdout": 1,
+  "/dev/fd/1": 1,
+  "/proc/self/fd/1": 1,
+  "/dev/stderr": 2,
+  "/dev/fd/2": 2,
+  "/proc/self/fd/2": 2,
+};
+
+export interface FileSinks extends AccessLogSinks {
+  /** Opens every file anew (log rotation); a file that can't be opened keeps its old descriptor. */
+  reopen(): void;
+  /** Writes what is gathered and closes the files. */
+  close(): Promise<void>;
+}
+
+/** The access-log files of one proxy; `flushIntervalMs` is the bootstrap's `--file-flush-interval-msec`. */
+export function createFileSinks(runtime: Runtime, scope: StatsScope, flushIntervalMs: number = FLUSH_MS): FileSinks {
+  const files = new Map<string, LogFile>();
+  const stats = fileStats(scope);
+  const environment = formatEnvironment(runtime);
+  return {
+    logger(configs) {
+      const logs = configs.map((config) => openLog(config));
+      const [only] = logs;
+      return logs.length > 1 ? new SeveralLogs(logs) : only;
+    },
+    reopen() {
+      for (const file of files.values()) file.reopen();
+    },
+    async close() {
+      const open = [...files.values()];
+      files.clear();
+      await Promise.all(open.map((file) => file.close()));
+    },
+  };
+
+  function openLog(config: AccessLogConfig): AccessLogger {
+    let file = files.get(config.path);
+    if (file === undefined) {
+      file = new LogFile(config.path, runtime, stats, flushIntervalMs);
+      files.set(config.path, file);
+    }
+    const format = config.format(environment);
+    return config.filter === undefined
+      ? new Log(file, format)
+      : new FilteredLog(file, format, config.filter(runtime.random));
+  }
+}
+
+class Log implements AccessLogger {
+  readonly #file: LogFile;
+  readonly #format: Format;
+  constructor(file: LogFile, format: Format) {
+    this.#file = file;
+    this.#format = format;
+  }
+  log(context: Parameters<Format>[0]): void {
+    this.#file.append(this.#format(context));
+  }
+}
+
+class FilteredLog extends Log {
+  readonly #filter: AccessLogFilter;
+  constructor(file: LogFile, format: Format, filter: AccessLogFilter) {
+    super(file, format);
+    this.#filter = filter;
+  }
+  override log(context: Parameters<Format>[0]): void {
+    if (this.#filter(context)) super.log(context);
+  }
+}
+
+class SeveralLogs implements AccessLogger {
+  readonly #logs: readonly AccessLogger[];
+  constructor(logs: readonly AccessLogger[]) {
+    this.#logs = logs;
+  }
+  log(context: Parameters<Format>[0]): void {
+    for (const log of this.#logs) log.log(context);
+  }
+}
+
+interface FileStats {
+  readonly buffered: Counter;
+  readonly completed: Counter;
+  readonly failed: Counter;
+  readonly byTimer: Counter;
+  readonly reopenFailed: Counter;
+  readonly totalBuffered: Gauge;
+}
+
+function fileStats(scope: StatsScope): FileStats {
+  const filesystem = scope.scope("filesystem");
+  return {
+    buffered: filesystem.counter("write_buffered"),
+    completed: filesystem.counter("write_completed"),
+    failed: filesystem.counter("write_failed"),
+    byTimer: filesystem.counter("flushed_by_timer"),
+    reopenFailed: filesystem.counter("reopen_failed"),
+    totalBuffered: filesystem.gauge("write_total_buffered"),
+  };
+}
+
+/** One open file. At most one write is under way; what comes meanwhile waits in `#text`. */
+class LogFile {
+  readonly #path: string;
+  readonly #runtime: Runtime;
+  readonly #stats: FileStats;
+  readonly #flushMs: number;
+  #descriptor: number;
+  #text = "";
+  /** Under way to the system. */
+  #writing: Buffer | undefined = undefined;
+  #timer: Timer | undefined = undefined;
+  #onWritten: (() => void) | undefined = undefined;
+  #isClosed = false;
+
+  constructor(path: string, runtime: Runtime, stats: FileStats, flushMs: number) {
+    this.#path = path;
+    this.#runtime = runtime;
+    this.#stats = stats;
+    this.#flushMs = flushMs;
+    this.#descriptor = openFile(path);
+  }
+
+  append(line: string): void {
+    this.#text += line;
+    this.#stats.buffered.value++;
+    if (this.#text.length >= FLUSH_BYTES) this.#flush();
+    else if (this.#timer === undefined) this.#arm();
+  }
+
+  /** Waits for the write under way: its bytes belong to the old file. */
+  reopen(): void {
+    if (STANDARD[this.#path] !== undefined) return;
+    if (this.#writing !== undefined) {
+      this.#onWritten = () => this.reopen();
+      return;
+    }
+    this.#writeNow();
+    try {
+      const next = openFile(this.#path);
+      closeSync(this.#descriptor);
+      this.#descriptor = next;
+    } catch {
+      this.#stats.reopenFailed.inc();
+    }
+  }
+
+  close(): Promise<void> {
+    this.#timer?.cancel();
+    return new Promise((resolve) => {
+      const finish = (): void => {
+        this.#writeNow();
+        if (STANDARD[this.#path] === undefined) closeSync(this.#descriptor);
+        this.#isClosed = true;
+        resolve();
+      };
+      if (this.#writing === undefined) finish();
+      else this.#onWritten = finish;
+    });
+  }
+
+  #arm(): void {
+    this.#timer = this.#runtime.clock.setTimer(this.#flushMs, () => {
+      this.#timer = undefined;
+      this.#stats.byTimer.inc();
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#writing !== undefined || this.#text === "" || this.#isClosed) return;
+    this.#writing = Buffer.from(this.#text, "latin1");
+    this.#text = "";
+    this.#stats.totalBuffered.set(this.#writing.length);
+    this.#writeOn(this.#writing);
+  }
+
+  #writeOn(bytes: Buffer): void {
+    write(this.#descriptor, bytes, (error, written) => {
+      if (error?.code === "EAGAIN") {
+        this.#runtime.clock.setTimer(RETRY_MS, () => this.#writeOn(bytes));
+      } else if (error === null && written < bytes.length) {
+        this.#writeOn(bytes.subarray(written));
+      } else {
+        if (error === null) this.#stats.completed.inc();
+        else this.#stats.failed.inc();
+        this.#written();
+      }
+    });
+  }
+
+  #written(): void {
+    this.#writing = undefined;
+    this.#stats.totalBuffered.set(this.#text.length);
+    const onWritten = this.#onWritten;
+    this.#onWritten = undefined;
+    onWritten?.();
+    if (this.#text.length >= FLUSH_BYTES) this.#flush();
+    else if (this.#text !== "" && this.#timer === undefined && !this.#isClosed) this.#arm();
+  }
+
+  /** Synchronously, for the end of the process and before a file is exchanged. */
+  #writeNow(): void {
+    const bytes = Buffer.from(this.#text, "latin1");
+    this.#text = "";
+    for (let at = 0; at < bytes.length;) {
+      try {
+        at += writeSync(this.#descriptor, bytes, at);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "EAGAIN") continue;
+        this.#stats.failed.inc();
+        return;
+      }
+    }
+  }
+}
+
+function openFile(path: string): number {
+  const standard = STANDARD[path];
+  if (standard !== undefined) return standard;
+  try {
+    return openSync(path, "a", 0o644);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new MeshError(
+      "access-log-file",
+      `unable to open the access log file '${path}': ${reason}. Create its directory, or name a file that may be written`,
+    );
+  }
+}
