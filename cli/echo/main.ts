@@ -5,6 +5,8 @@
  * Environment: `PORTS` (comma separated) or `PORT`, `HOST`, `POD_NAME`, `POD_NAMESPACE`, `WORKLOAD`.
  * Paths: `/status/503` answers so; `/delay/200` waits so many ms; `/bytes/1000` answers so many bytes; both may be
  * combined by query: `?status=503&delay=200`. `/fail-first/2/KEY` answers 503 to the first two requests with that key.
+ * `POST /echo/status/503` makes it the answer to everything else from now on (200 ends that); `/echo/count` tells how
+ * many requests it has had.
  */
 import http from "node:http";
 import http2 from "node:http2";
@@ -17,6 +19,8 @@ const identity = {
 };
 
 const failures = new Map<string, number>();
+let usualStatus = 200;
+let requests = 0;
 
 interface Echo {
   readonly method: string;
@@ -29,7 +33,12 @@ interface Echo {
 function answer(echo: Echo): { status: number; body: string; delayMs: number } {
   const url = new URL(echo.path, "http://echo");
   const [, verb, first, key] = url.pathname.split("/");
-  let status = Number(url.searchParams.get("status") ?? (verb === "status" ? first : 200));
+  if (verb === "echo") {
+    if (first === "status" && echo.method === "POST") usualStatus = Number(key);
+    return { status: 200, body: `${JSON.stringify({ requests, usualStatus })}\n`, delayMs: 0 };
+  }
+  requests += 1;
+  let status = Number(url.searchParams.get("status") ?? (verb === "status" ? first : usualStatus));
   const delayMs = Number(url.searchParams.get("delay") ?? (verb === "delay" ? first : 0));
   if (verb === "fail-first") {
     const seen = (failures.get(key ?? "") ?? 0) + 1;
