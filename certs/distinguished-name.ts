@@ -1,5 +1,5 @@
 /** Distinguished names: what a root is called, and RFC 2253 text for people and matchers. */
-import { der, DerError, DerReader, oid, oidText, readSingle, sequence, Tag } from "./der.ts";
+import { der, DerError, type DerReader, oid, oidText, readSingle, sequence, Tag } from "./der.ts";
 
 const SHORT_NAMES: Readonly<Record<string, string>> = {
   "2.5.4.3": "CN",

@@ -1,5 +1,4 @@
 /** Trust bundles: the roots of a trust domain, as PEM and as a SPIFFE bundle (a JWK set). Several roots at once are normal while one replaces another. */
-import type { JsonWebKey } from "node:crypto";
 import type { Parsed, Problem } from "#lib/problem.ts";
 import { type Certificate, certificatesFromPem, certificateToPem, parseCertificate } from "./certificate.ts";
 
@@ -32,11 +31,12 @@ export interface SpiffeBundleJson {
   readonly spiffe_refresh_hint?: number;
 }
 
-/** What a key of an X.509 authority may carry. */
-export interface BundleKey extends JsonWebKey {
+/** A JWK; the key itself in the fields of its type. */
+export interface BundleKey {
   readonly use?: string;
   readonly kid?: string;
   readonly x5c?: readonly string[];
+  readonly [parameter: string]: unknown;
 }
 
 /** One JWK an authority: `use` is `x509-svid`, no `kid`, one `x5c` (row 12). */
