@@ -90,7 +90,7 @@ function sliceOf(service: PlannedService, placed: PlacedInstance): readonly unkn
         protocol: "TCP",
         port: serving.port,
         address: serving.address,
-        ...(port.appProtocol === undefined ? {} : { appProtocol: port.appProtocol }),
+        appProtocol: port.appProtocol,
       },
     ];
   });
@@ -113,7 +113,12 @@ function sliceOf(service: PlannedService, placed: PlacedInstance): readonly unkn
           targetRef: { kind: "Pod", name: instance.pod, namespace: instance.namespace },
         },
       ],
-      ports: ports.map(({ address: _, ...port }) => port),
+      ports: ports.map(({ name, protocol, port, appProtocol }) => ({
+        name,
+        protocol,
+        port,
+        ...(appProtocol === undefined ? {} : { appProtocol }),
+      })),
     },
   ];
 }

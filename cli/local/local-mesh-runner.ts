@@ -29,6 +29,9 @@ const PROGRAMS = {
 /** Sidecars finish what they have; nobody waits longer than this at the end. */
 const DRAIN_SECONDS = 2;
 
+/** Tokens live for a day. */
+const NEW_TOKENS_EVERY_MS = 6 * 3_600_000;
+
 export interface MeshRunnerOptions {
   readonly paths: readonly string[];
   readonly cwd: string;
@@ -90,6 +93,10 @@ export async function startMesh(options: MeshRunnerOptions, plan: Plan): Promise
   for (const [key, instance, addresses] of placed)
     running.set(key, await startInstance(options, instance, addresses, ports.xds));
 
+  const renewal = setInterval(() => {
+    for (const { instance } of running.values()) if (instance.hasSidecar) void writeToken(options, instance);
+  }, NEW_TOKENS_EVERY_MS);
+
   const runner: MeshRunner = {
     controlPlane,
     get file() {
@@ -117,6 +124,7 @@ export async function startMesh(options: MeshRunnerOptions, plan: Plan): Promise
       return all.every(Boolean);
     },
     async stop() {
+      clearInterval(renewal);
       await Promise.all([...running.values()].map(stopInstance));
       await controlPlane.stop(2000);
     },
@@ -199,8 +207,7 @@ async function startInstance(
   const { pod, namespace } = instance;
   let sidecar: Supervised | undefined;
   if (instance.hasSidecar) {
-    const tokenFile = directory.file("token", pod, namespace);
-    directory.writePrivate(tokenFile, await identities.mintToken(namespace, instance.serviceAccount, pod));
+    const tokenFile = await writeToken(options, instance);
     const bootstrapFile = directory.file("bootstrap", pod, namespace);
     const bootstrap = sidecarBootstrap({
       instance,
@@ -236,6 +243,12 @@ async function startInstance(
     );
   }
   return { instance, addresses, sidecar, app: superviseApp(options, instance, addresses), isReady: true };
+}
+
+async function writeToken({ directory, identities }: MeshRunnerOptions, instance: PlannedInstance): Promise<string> {
+  const file = directory.file("token", instance.pod, instance.namespace);
+  directory.writePrivate(file, await identities.mintToken(instance.namespace, instance.serviceAccount));
+  return file;
 }
 
 /** None where the application runs already, or has no port to be called on and no command to run. */

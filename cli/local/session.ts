@@ -81,15 +81,16 @@ export async function startSession(options: SessionOptions): Promise<MeshSession
   );
   let current = JSON.stringify(plan);
   let following = Promise.resolve();
+  const follow = async (): Promise<void> => {
+    const next = read(manifests);
+    options.onProblems(next.problems);
+    if (JSON.stringify(next.plan) === current) return;
+    current = JSON.stringify(next.plan);
+    await runner.follow(next.plan);
+    for (const callback of callbacks) callback(next.plan);
+  };
   manifests.onChange(() => {
-    following = following.then(async () => {
-      const next = read(manifests);
-      options.onProblems(next.problems);
-      if (JSON.stringify(next.plan) === current) return;
-      current = JSON.stringify(next.plan);
-      await runner.follow(next.plan);
-      for (const callback of callbacks) callback(next.plan);
-    });
+    following = following.then(follow);
   });
   return {
     runner,
