@@ -83,6 +83,12 @@ export async function startMesh(options: MeshRunnerOptions, plan: Plan): Promise
     const documents = generatedObjects(placed, services).map((object) => stringify(object));
     directory.writePrivate(join(directory.generated, "objects.yaml"), documents.join("---\n"));
   };
+  const onHealth: HealthCallback = (instance, isReady) => {
+    const entry = running.get(keyOf(instance));
+    if (entry === undefined || entry.isReady === isReady) return;
+    entry.isReady = isReady;
+    writeGenerated();
+  };
   // Addresses come first: the control plane starts with every workload in sight.
   const placed = await placeAll(plan.instances, plan.services, book, directory);
   for (const [key, instance, addresses] of placed) {
@@ -91,7 +97,7 @@ export async function startMesh(options: MeshRunnerOptions, plan: Plan): Promise
   writeGenerated();
   const controlPlane = superviseControlPlane(options, ports);
   for (const [key, instance, addresses] of placed)
-    running.set(key, await startInstance(options, instance, addresses, ports.xds));
+    running.set(key, await startInstance(options, instance, addresses, ports.xds, onHealth));
 
   const renewal = setInterval(() => {
     for (const { instance } of running.values()) if (instance.hasSidecar) void writeToken(options, instance);
@@ -109,7 +115,7 @@ export async function startMesh(options: MeshRunnerOptions, plan: Plan): Promise
       const fresh = next.instances.filter((instance) => !running.has(keyOf(instance)));
       for (const [key] of gone) running.delete(key);
       for (const [key, instance, addresses] of await placeAll(fresh, services, book, directory)) {
-        running.set(key, await startInstance(options, instance, addresses, ports.xds));
+        running.set(key, await startInstance(options, instance, addresses, ports.xds, onHealth));
       }
       for (const entry of running.values()) entry.addresses = await withServices(entry, services, book);
       writeGenerated();
@@ -119,7 +125,9 @@ export async function startMesh(options: MeshRunnerOptions, plan: Plan): Promise
     },
     async untilReady(signal) {
       if (!(await until(answersReady(ports.debug), signal))) return false;
-      const all = await Promise.all([...running.values()].map((entry) => untilInstanceReady(entry, signal)));
+      const all = await Promise.all(
+        [...running.values()].map(({ instance, addresses }) => untilAnswering(instance, addresses, signal)),
+      );
       writeMeshFile(options.meshFile, runner.file);
       return all.every(Boolean);
     },
@@ -197,12 +205,17 @@ function superviseControlPlane(
   );
 }
 
+/** Told when a process of an instance ended on its own, and when all of the instance answers again. */
+type HealthCallback = (instance: PlannedInstance, isReady: boolean) => void;
+
 async function startInstance(
   options: MeshRunnerOptions,
   instance: PlannedInstance,
   addresses: InstanceAddresses,
   xds: PlacedAddress,
+  onHealth: HealthCallback,
 ): Promise<Running> {
+  const events = healthEvents(options.events, instance, addresses, onHealth);
   const { directory, identities } = options;
   const { pod, namespace } = instance;
   let sidecar: Supervised | undefined;
@@ -239,10 +252,35 @@ async function startInstance(
         logFile: directory.file("sidecar-log", pod, namespace),
       },
       options.guard,
-      options.events,
+      events,
     );
   }
-  return { instance, addresses, sidecar, app: superviseApp(options, instance, addresses), isReady: true };
+  return { instance, addresses, sidecar, app: superviseApp(options, instance, addresses, events), isReady: true };
+}
+
+/** A pod whose container has ended is not ready until all of it answers again, as a kubelet would say. */
+function healthEvents(
+  events: SupervisionEvents,
+  instance: PlannedInstance,
+  addresses: InstanceAddresses,
+  onHealth: HealthCallback,
+): SupervisionEvents {
+  let isDown = false;
+  return {
+    onEnded(...args) {
+      isDown = true;
+      onHealth(instance, false);
+      events.onEnded(...args);
+    },
+    onStarted(name) {
+      events.onStarted(name);
+      if (!isDown) return;
+      isDown = false;
+      void untilAnswering(instance, addresses, AbortSignal.timeout(60_000)).then((isReady) => {
+        if (isReady && !isDown) onHealth(instance, true);
+      });
+    },
+  };
 }
 
 async function writeToken({ directory, identities }: MeshRunnerOptions, instance: PlannedInstance): Promise<string> {
@@ -256,6 +294,7 @@ function superviseApp(
   options: MeshRunnerOptions,
   instance: PlannedInstance,
   addresses: InstanceAddresses,
+  events: SupervisionEvents,
 ): Supervised | undefined {
   const { local, ports, pod, namespace } = instance;
   if (local?.address !== undefined || (local?.command === undefined && ports.length === 0)) return undefined;
@@ -270,15 +309,19 @@ function superviseApp(
       logFile: options.directory.file("app-log", pod, namespace),
     },
     options.guard,
-    options.events,
+    events,
   );
 }
 
-async function untilInstanceReady({ instance, addresses, app }: Running, signal: AbortSignal): Promise<boolean> {
+/** The sidecar is LIVE and the application accepts on every port. */
+async function untilAnswering(
+  instance: PlannedInstance,
+  addresses: InstanceAddresses,
+  signal: AbortSignal,
+): Promise<boolean> {
   const waits = [];
   if (instance.hasSidecar) waits.push(until(answersReady(addresses.admin), signal));
-  if (app !== undefined)
-    for (const { app: address } of addresses.placement.inbound) waits.push(until(accepts(address), signal));
+  for (const { app } of addresses.placement.inbound) waits.push(until(accepts(app), signal));
   return (await Promise.all(waits)).every(Boolean);
 }
 

@@ -22,8 +22,11 @@ export interface HttpFilterFactory<Config = unknown, RouteConfig = unknown> {
   /** Type URLs and parser of `typed_per_filter_config`. */
   readonly routeTypeUrls?: readonly string[];
   parseRoute?(message: Message, path: string): Parsed<RouteConfig>;
-  /** Called once per configuration: resolve statistics here, return the maker of per-stream filters. */
-  create(config: Config, context: FilterFactoryContext): StreamFilterFactory;
+  /**
+   * Called once per configuration: resolve statistics here, return the maker of per-stream filters. `name` is what this
+   * instance is called in the chain: the key of its per-route configuration.
+   */
+  create(config: Config, context: FilterFactoryContext, name: string): StreamFilterFactory;
 }
 
 export interface FilterFactoryContext {
@@ -47,7 +50,10 @@ export interface NodeInfo {
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
 }
 
-/** Makes a stream's filter; undefined: this filter has nothing to do for this stream (costs nothing further). */
+/**
+ * Makes a stream's filter; undefined: this filter has nothing to do for this stream (costs nothing further). All filters
+ * that one factory makes have the same hooks: the chain looks at the first and remembers.
+ */
 export type StreamFilterFactory = (stream: FilterStream) => HttpFilter | undefined;
 
 /**
@@ -64,6 +70,8 @@ export interface HttpFilter {
   encodeHeaders?(headers: HeaderMap, endStream: boolean): FilterStatus;
   encodeData?(chunk: Buffer, endStream: boolean): FilterStatus;
   encodeTrailers?(trailers: HeaderMap): FilterStatus;
+  /** The downstream reads again after `encodeData` (of the stream) was false. For the terminal filter. */
+  onDownstreamWritable?(): void;
   /** The stream is complete (or gone): the last chance to count. `info` is final. */
   onStreamComplete?(): void;
   /** Release timers; called exactly once, after everything else. */
@@ -92,6 +100,31 @@ export interface FilterStream {
   /** True while the peer of the downstream connection has shown a verified certificate. */
   readonly isMutualTls: boolean;
   readonly forwardRoute: ForwardRoute | undefined;
+
+  // For the terminal filter, which makes the response.
+
+  /** The response begins; it passes the encode hooks in reverse order. `headers` belongs to the stream from here on. */
+  encodeHeaders(headers: HeaderMap, endStream: boolean): void;
+  /** `chunk` is borrowed. False: the downstream is slow, `onDownstreamWritable` follows. */
+  encodeData(chunk: Buffer | string, endStream: boolean): boolean;
+  encodeTrailers(trailers: HeaderMap): void;
+  /** 100 or 103, past the filters. */
+  encodeInformational(headers: HeaderMap): void;
+  /** Gives up after the response has begun (before, `sendLocalReply` is the way). */
+  resetStream(details: string): void;
+  /** Back-pressure: stops and restarts reading the request. */
+  setReadDisabled(disabled: boolean): void;
+  /** The whole request has been received. */
+  readonly isRequestComplete: boolean;
+  /** `per_connection_buffer_limit_bytes`: how much a filter may hold of one direction. */
+  readonly bufferLimitBytes: number;
+  readonly tracing: StreamTracing | undefined;
+}
+
+/** The span of a traced stream, as the router needs it. */
+export interface StreamTracing {
+  /** Writes the trace context into the headers of an attempt. */
+  inject(headers: HeaderMap): void;
 }
 
 export interface LocalReply {

@@ -2,6 +2,10 @@
 import type { HeaderMap } from "../http/header-map.ts";
 import type { StreamInfo } from "../stream-info.ts";
 import type { RoutingPriority } from "../upstream/types.ts";
+import type { Timeouts } from "./timeouts.ts";
+
+/** What `perFilter` gives where `typed_per_filter_config` switches a filter off (`FilterConfig.disabled`). */
+export const disabledFilter: { readonly kind: "disabled" } = Object.freeze({ kind: "disabled" });
 
 export interface RouteTable {
   readonly name: string;
@@ -34,11 +38,16 @@ interface RouteBase {
   readonly virtualHostName: string;
   /** `filter_metadata` of the route (`istio.config` names the VirtualService). */
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
-  /** typed_per_filter_config, most specific first, by filter name: parsed values. */
+  /**
+   * `typed_per_filter_config` of the most specific level that has one for this filter (weighted cluster, route, virtual
+   * host, route configuration): the parsed value, `disabledFilter`, or undefined.
+   */
   perFilter(filterName: string): unknown;
   /** Mutations for the response, all levels, composed in order; undefined when there are none. */
   readonly responseMutations: HeaderMutations | undefined;
   readonly decoratorOperation: string | undefined;
+  /** `decorator.propagate`; true when absent. */
+  readonly decoratorPropagate: boolean;
   readonly requestMutations: HeaderMutations | undefined;
 }
 
@@ -63,9 +72,16 @@ export interface ForwardRoute extends RouteBase {
   readonly clusterNotFoundStatus: 503 | 404 | 500;
   /** Finalises the request for upstream: mutations, host rewrite, path rewrite (R-37), keeping `x-envoy-original-*`. */
   finalizeRequest(headers: HeaderMap, context: HeaderFormatContext, suppressEnvoyHeaders: boolean): void;
+  /** The router sets `:authority` to the chosen host's name with `rewriteHost` (rewrite.ts) (R-38). */
   readonly autoHostRewrite: boolean;
-  /** ms; 0: none. Absent in the configuration is 15000. */
+  readonly appendXForwardedHost: boolean;
+  /** ms; 0: none. Absent in the configuration is 15000; 0 where `max_stream_duration` is set, which takes its place. */
   readonly timeoutMs: number;
+  /** What `timeoutsOf` (timeouts.ts) gives when no header overrides it. */
+  readonly timeouts: Timeouts;
+  /** Deprecated `max_grpc_timeout` and `grpc_timeout_offset` (R-50), read by `timeoutsOf`. */
+  readonly maxGrpcTimeoutMs: number | undefined;
+  readonly grpcTimeoutOffsetMs: number | undefined;
   readonly idleTimeoutMs: number | undefined;
   readonly maxStreamDuration: MaxStreamDuration | undefined;
   readonly retryPolicy: RetryPolicy | undefined;
@@ -80,6 +96,10 @@ export interface ForwardRoute extends RouteBase {
   readonly includeAttemptCountInRequest: boolean;
   readonly includeAttemptCountInResponse: boolean;
   readonly internalRedirect: InternalRedirectPolicy | undefined;
+  /** `per_request_buffer_limit_bytes` of the route, else of its virtual host: caps what is kept for a retry (R-71). */
+  readonly perRequestBufferLimitBytes: number | undefined;
+  /** Name of the first virtual cluster that matches, `other` where none does; undefined: the virtual host has none. */
+  virtualCluster(headers: HeaderMap): string | undefined;
 }
 
 export interface MaxStreamDuration {
