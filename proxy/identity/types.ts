@@ -1,0 +1,38 @@
+/** The workload's own identity: configuration, and the seam to the CA. */
+import type { KeyType } from "#certs/keys.ts";
+
+/** `glassmesh.config.v1.WorkloadIdentity` of the bootstrap, checked. */
+export interface WorkloadIdentityConfig {
+  /** host:port of the CA. */
+  readonly caAddress: string;
+  /** PEM; read again for every call. */
+  readonly caRootCertificateFile: string;
+  /** Read again for every call. */
+  readonly tokenFile: string;
+  readonly trustDomain: string;
+  readonly keyType: KeyType;
+  /** Undefined: the CA decides. */
+  readonly requestedTtlMs?: number | undefined;
+}
+
+export interface CertificateRequest {
+  /** PEM. */
+  readonly csr: string;
+  /** 0: the CA decides. */
+  readonly validitySeconds: number;
+}
+
+export interface CertificateResponse {
+  /** PEM: leaf, intermediates, and last the root or roots. */
+  readonly certChain: readonly string[];
+  /** PEM: the roots that the CA's own server certificate was checked against. */
+  readonly caRoots: string;
+}
+
+/** Asks the CA. Simulations put another in its place. */
+export interface CaClient {
+  /** Rejects with a `MeshError` that names what failed and the way out. */
+  createCertificate(request: CertificateRequest): Promise<CertificateResponse>;
+  /** Ends a call that is under way. */
+  close(): void;
+}

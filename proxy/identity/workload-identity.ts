@@ -1,0 +1,145 @@
+/**
+ * The agent inside the proxy: makes a key that never leaves the process, has it certified, serves it under the SDS
+ * names `default` and `ROOTCA`, and does so again before it ends. Connections that are open keep what they have (X-69).
+ */
+import { createCsr } from "#certs/csr.ts";
+import { createKeyPair, privateKeyToPem } from "#certs/keys.ts";
+import { type Rotation, startRotation } from "#certs/rotation.ts";
+import type { RotationPolicy } from "#certs/rotation-schedule.ts";
+import { MeshError } from "#lib/problem.ts";
+import type { Runtime } from "#lib/runtime.ts";
+import type { StatsScope } from "#proxy/observability/stats.ts";
+import type { Secret, SecretProvider, TlsCertificateSecret, ValidationSecret } from "#proxy/tls/types.ts";
+import type { CaClient, WorkloadIdentityConfig } from "./types.ts";
+import { type VerifiedIdentity, verifyResponse } from "./verify-response.ts";
+
+/** Istio's SDS names: the workload's certificate, and the roots that peers are checked against. */
+export const CERTIFICATE_NAME = "default";
+export const ROOTS_NAME = "ROOTCA";
+
+export interface WorkloadIdentityDeps {
+  readonly runtime: Runtime;
+  readonly config: WorkloadIdentityConfig;
+  readonly client: CaClient;
+  /** Statistics go below `identity.`. */
+  readonly scope: StatsScope;
+  readonly policy?: Partial<RotationPolicy> | undefined;
+}
+
+export interface WorkloadIdentity extends SecretProvider {
+  /** Whether a name of SDS is answered here. */
+  serves(name: string): boolean;
+  /** What is in use; undefined until the CA has answered. */
+  readonly current: CurrentIdentity | undefined;
+  /** Gets a new certificate at once. */
+  renewNow(): void;
+  close(): void;
+}
+
+export interface CurrentIdentity extends VerifiedIdentity {
+  readonly notAfterMs: number;
+  readonly certificate: TlsCertificateSecret;
+  readonly validation: ValidationSecret;
+}
+
+/** A workload waits for its first certificate: tries follow each other fast. */
+const POLICY: Partial<RotationPolicy> = { firstRetryMs: 250, maxRetryMs: 30_000 };
+/** With less of the certificate left than this, a failure is an error and no longer a warning. */
+const ERROR_BELOW_MS = 60_000;
+
+/** Begins at once; subscribers hear as soon as the CA has answered. */
+export function createWorkloadIdentity(deps: WorkloadIdentityDeps): WorkloadIdentity {
+  const { runtime, config, client, policy } = deps;
+  const { clock, random } = runtime;
+  const log = runtime.log.child("identity");
+  const scope = deps.scope.scope("identity");
+  const requests = scope.counter("csr_requests");
+  const failures = scope.counter("csr_failures");
+  const expiry = scope.gauge("certificate_expiry_timestamp_seconds");
+  const subscribers = new Map<string, Set<(secret: Secret) => void>>([
+    [CERTIFICATE_NAME, new Set()],
+    [ROOTS_NAME, new Set()],
+  ]);
+
+  async function renew(): Promise<CurrentIdentity> {
+    requests.inc();
+    const keys = await createKeyPair(config.keyType);
+    // The CA names whom the token says, whatever is asked for; a CSR has to ask for something.
+    const csr = createCsr(keys, `spiffe://${config.trustDomain}`);
+    const validitySeconds = Math.ceil((config.requestedTtlMs ?? 0) / 1000);
+    const response = await client.createCertificate({ csr, validitySeconds });
+    const verified = verifyResponse(response, keys, config.trustDomain, clock.now());
+    const privateKey = privateKeyToPem(keys.privateKey);
+    return {
+      ...verified,
+      notAfterMs: verified.leaf.notAfterMs,
+      certificate: { kind: "certificate", certificateChain: verified.certificateChain, privateKey },
+      validation: { kind: "validation", trustedCa: verified.trustBundle },
+    };
+  }
+
+  let bundleInUse: string | undefined;
+  function publish(identity: CurrentIdentity): void {
+    expiry.set(Math.floor(identity.notAfterMs / 1000));
+    log.info(`the certificate of ${identity.id.uri} is valid until ${new Date(identity.notAfterMs).toISOString()}`);
+    // Roots first: a peer that already has a certificate of a new root must be understood by whom we show ours.
+    if (identity.validation.trustedCa !== bundleInUse) {
+      bundleInUse = identity.validation.trustedCa;
+      for (const hear of subscribers.get(ROOTS_NAME) ?? []) hear(identity.validation);
+    }
+    for (const hear of subscribers.get(CERTIFICATE_NAME) ?? []) hear(identity.certificate);
+  }
+
+  const rotation: Rotation<CurrentIdentity> = startRotation({
+    clock,
+    random,
+    policy: { ...POLICY, ...policy },
+    renew,
+    onRenewed: publish,
+    onFailure: ({ error, attempt, retryInMs, remainingMs }) => {
+      failures.inc();
+      const reason = error instanceof Error ? error.message : String(error);
+      const code = error instanceof MeshError ? error.code : "internal";
+      const state =
+        remainingMs === undefined
+          ? "this proxy has no certificate yet"
+          : remainingMs <= 0
+            ? "the certificate in use HAS EXPIRED"
+            : `the certificate in use is good for ${Math.round(remainingMs / 1000)} s more`;
+      const level = remainingMs !== undefined && remainingMs < ERROR_BELOW_MS ? "error" : "warning";
+      log.log(level, `cannot get a certificate (${state}; next try in ${(retryInMs / 1000).toFixed(1)} s): ${reason}`, {
+        code,
+        attempt,
+      });
+    },
+  });
+
+  return {
+    serves: (name) => subscribers.has(name),
+    subscribe: (name, onUpdate) => {
+      const hearers = subscribers.get(name);
+      if (hearers === undefined) {
+        const known = [...subscribers.keys()].join(" and ");
+        throw new MeshError(
+          "secret-unknown",
+          `There is no secret ${JSON.stringify(name)}: the workload identity serves ${known}.`,
+        );
+      }
+      // One entry a subscription, though two may share a function.
+      const hear = (secret: Secret): void => onUpdate(secret);
+      hearers.add(hear);
+      const { current } = rotation;
+      if (current !== undefined) hear(name === CERTIFICATE_NAME ? current.certificate : current.validation);
+      return { close: () => void hearers.delete(hear) };
+    },
+    get current() {
+      return rotation.current;
+    },
+    renewNow: () => rotation.renewNow(),
+    close: () => {
+      rotation.close();
+      client.close();
+      for (const hearers of subscribers.values()) hearers.clear();
+    },
+  };
+}
