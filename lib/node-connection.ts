@@ -26,6 +26,8 @@ export class NodeConnection implements Connection {
   isClosed = false;
   /** The Node socket, for those that wrap it in another transport (TLS) or ask the system about it. */
   readonly socket: net.Socket;
+  /** What a TLS socket runs over: a reset happens there. */
+  carrier: { reset(): void } | undefined = undefined;
   #unread: Buffer[] | undefined = undefined;
   #isPaused = false;
   #error: Error | undefined = undefined;
@@ -43,6 +45,11 @@ export class NodeConnection implements Connection {
     this.localAddress = localAddress;
     this.remoteAddress = remoteAddress;
     this.handler = handler;
+  }
+
+  /** Once connected: asks the system for the own address. */
+  learnLocalAddress(): void {
+    this.localAddress = localAddressOf(this.socket, this.remoteAddress);
   }
 
   /** Listens to the socket. `data` is left out where the socket hands its bytes over by `onread`. */
@@ -102,7 +109,8 @@ export class NodeConnection implements Connection {
   reset(): void {
     // A connection that is not a TCP one has no RST to send.
     if (this.localAddress.kind === "pipe" || this.remoteAddress.kind === "pipe") this.socket.destroy();
-    else this.socket.resetAndDestroy();
+    else if (this.carrier === undefined) this.socket.resetAndDestroy();
+    else this.carrier.reset();
   }
 
   pause(): void {
@@ -177,39 +185,68 @@ export class NodeConnection implements Connection {
  */
 const READ_BYTES = 65_536;
 
-/** Makes the connector of a network: its read buffer is shared by all its outgoing sockets. */
-export function nodeConnector(ids: ConnectionIds): (options: ConnectOptions, handler: ConnectionHandler) => Connection {
-  const shared = process.platform === "win32" ? undefined : Buffer.allocUnsafeSlow(READ_BYTES);
-  return ({ address, localAddress }, handler) => {
-    const onread = {
-      buffer: shared ?? Buffer.allocUnsafeSlow(READ_BYTES),
-      callback: (length: number, buffer: Uint8Array): boolean => {
-        connection.deliver((buffer as Buffer).subarray(0, length));
-        return true;
-      },
+/** What an outgoing socket is made with; `tls.connect` takes the same. */
+export interface SocketParams {
+  readonly path?: string;
+  readonly host?: string;
+  readonly port?: number;
+  readonly family?: number;
+  readonly localAddress?: string;
+  readonly noDelay: boolean;
+  readonly allowHalfOpen: true;
+  readonly autoSelectFamily: false;
+  readonly onread: { readonly buffer: Buffer; readonly callback: (length: number, buffer: Uint8Array) => boolean };
+}
+
+/** Opens the outgoing sockets of a network. */
+export class NodeConnector {
+  readonly ids: ConnectionIds;
+  readonly #shared: Buffer | undefined = process.platform === "win32" ? undefined : Buffer.allocUnsafeSlow(READ_BYTES);
+
+  constructor(ids: ConnectionIds) {
+    this.ids = ids;
+  }
+
+  connect(options: ConnectOptions, handler: ConnectionHandler): NodeConnection {
+    const connection = this.open(options, handler, net.connect);
+    connection.socket.once("connect", () => {
+      connection.learnLocalAddress();
+      connection.handler.onConnect?.();
+    });
+    return connection;
+  }
+
+  /** A connection over the socket that `make` opens; whoever calls hears when it is ready and says `onConnect`. */
+  open(
+    { address, localAddress }: ConnectOptions,
+    handler: ConnectionHandler,
+    make: (params: SocketParams) => net.Socket,
+  ): NodeConnection {
+    const callback = (length: number, buffer: Uint8Array): boolean => {
+      connection.deliver((buffer as Buffer).subarray(0, length));
+      return true;
     };
-    const socket = net.connect(
+    const common = {
+      noDelay: address.kind === "ip",
+      allowHalfOpen: true,
+      autoSelectFamily: false,
+      onread: { buffer: this.#shared ?? Buffer.allocUnsafeSlow(READ_BYTES), callback },
+    } as const;
+    const socket = make(
       address.kind === "pipe"
-        ? { path: systemPath(address.path), allowHalfOpen: true, onread }
+        ? { path: systemPath(address.path), ...common }
         : {
             host: address.address,
             port: address.port,
             family: net.isIPv6(address.address) ? 6 : 4,
-            noDelay: true,
-            allowHalfOpen: true,
-            autoSelectFamily: false,
-            onread,
+            ...common,
             ...(localAddress === undefined ? {} : { localAddress }),
           },
     );
-    const connection = new NodeConnection(ids.next++, socket, NO_ADDRESS, address, handler);
+    const connection = new NodeConnection(this.ids.next++, socket, NO_ADDRESS, address, handler);
     connection.attach(false);
-    socket.once("connect", () => {
-      connection.localAddress = localAddressOf(socket, address);
-      connection.handler.onConnect?.();
-    });
     return connection;
-  };
+  }
 }
 
 /** Wraps a socket that a server accepted. */

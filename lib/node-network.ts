@@ -2,25 +2,38 @@
 import { lookup } from "node:dns/promises";
 import { chmodSync, unlinkSync } from "node:fs";
 import net from "node:net";
-import { formatAddress, type SocketAddress } from "./connection.ts";
-import { acceptedConnection, nodeConnector, systemPath, type ConnectionIds } from "./node-connection.ts";
-import { ListenError, type ListeningSocket, type ListenOptions, type Network } from "./runtime.ts";
+import { formatAddress, type Connection, type ConnectionHandler, type SocketAddress } from "./connection.ts";
+import { acceptedConnection, NodeConnector, systemPath, type ConnectionIds } from "./node-connection.ts";
+import {
+  ListenError,
+  type ConnectOptions,
+  type ListeningSocket,
+  type ListenOptions,
+  type Network,
+  type ResolvedAddress,
+} from "./runtime.ts";
 
 /** Makes the network of a real process. */
 export function nodeNetwork(): Network {
-  const ids: ConnectionIds = { next: 1 };
-  return {
-    connect: nodeConnector(ids),
-    listen: (options, onConnection) => listen(ids, options, onConnection),
-    async resolve(hostname, family) {
-      const found = await lookup(hostname, {
-        all: true,
-        order: "verbatim",
-        ...(family === undefined ? {} : { family }),
-      });
-      return found.map((entry) => ({ address: entry.address, family: entry.family === 6 ? 6 : 4 }));
-    },
-  };
+  return new NodeNetwork();
+}
+
+/** The system's network. TLS asks for it by its class, to shake hands on the sockets themselves. */
+export class NodeNetwork implements Network {
+  readonly connector: NodeConnector = new NodeConnector({ next: 1 });
+
+  listen(options: ListenOptions, onConnection: (connection: Connection) => void): Promise<ListeningSocket> {
+    return listen(this.connector.ids, options, onConnection);
+  }
+
+  connect(options: ConnectOptions, handler: ConnectionHandler): Connection {
+    return this.connector.connect(options, handler);
+  }
+
+  async resolve(hostname: string, family?: 4 | 6): Promise<readonly ResolvedAddress[]> {
+    const found = await lookup(hostname, { all: true, order: "verbatim", ...(family === undefined ? {} : { family }) });
+    return found.map((entry) => ({ address: entry.address, family: entry.family === 6 ? 6 : 4 }));
+  }
 }
 
 function listen(

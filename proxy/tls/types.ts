@@ -37,14 +37,42 @@ export interface TlsCertificateSecret {
 
 export interface ValidationSecret {
   readonly kind: "validation";
+  /** PEM, one or more certificates. */
   readonly trustedCa: string;
   readonly crl?: string | undefined;
+  /** What else a validation context that came by SDS asks for; merged into the static part. */
+  readonly rules?: ValidationRules | undefined;
 }
+
+/** Tests on a peer's certificate on top of its chain. */
+export interface ValidationRules {
+  /** SHA-256 of the DER form, hex, lower case. */
+  readonly certificateHashes: readonly string[];
+  /** SHA-256 of the public key's DER form, base64. */
+  readonly spkiHashes: readonly string[];
+  /** One of them must match one name; empty: any name. */
+  readonly sanMatchers: readonly SanMatcher[];
+  readonly acceptUntrusted: boolean;
+}
+
+export interface SanMatcher {
+  readonly type: "any" | "dns" | "uri" | "email" | "ip";
+  /** For names in a certificate: `*.example.com` there matches an exact `a.example.com` here. */
+  readonly exact: string | undefined;
+  matches(san: string): boolean;
+}
+
+/** Where an SDS secret is to come from. */
+export type SecretSource =
+  | { readonly kind: "static" }
+  | { readonly kind: "ads" }
+  | { readonly kind: "grpc"; readonly cluster: string }
+  | { readonly kind: "path"; readonly path: string };
 
 export type Secret = TlsCertificateSecret | ValidationSecret;
 
 /** Named secrets: static ones of the bootstrap, files, an SDS stream, or the workload's own identity. */
 export interface SecretProvider {
   /** Calls back at once when the secret is there, and on each rotation. */
-  subscribe(name: string, onUpdate: (secret: Secret) => void): { close(): void };
+  subscribe(name: string, onUpdate: (secret: Secret) => void, source?: SecretSource): { close(): void };
 }
