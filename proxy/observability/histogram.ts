@@ -66,31 +66,30 @@ export class BucketCounts {
     this.sum = 0;
   }
 
-  /** Samples that lie wholly below `edge`, or are equal to it (Prometheus' `le`). */
+  /** Samples of every bucket that begins at `edge` or below (Prometheus' `le`), as circllhist counts them. */
   countUpTo(edge: number): number {
     let count = 0;
-    for (let i = 0; i < this.counts.length && bucketFloor(i) <= edge; i++) {
-      if (bucketFloor(i) + (i < EXACT ? 0 : bucketWidth(i)) <= edge) count += this.counts[i] as number;
-    }
+    for (let i = 0; i < this.counts.length && bucketFloor(i) <= edge; i++) count += this.counts[i] as number;
     return count;
   }
 
-  /** Interpolated values at `quantiles` (ascending, 0 … 1), as circllhist does it; NaN when nothing was recorded. */
+  /**
+   * Values at `quantiles` (ascending, 0 … 1); NaN when nothing was recorded. The k-th of n samples in a bucket is taken
+   * to lie k/(n+1) of its width in, as Envoy's `/stats` shows.
+   */
   quantiles(quantiles: readonly number[]): number[] {
     if (this.total === 0) return quantiles.map(() => Number.NaN);
     const values: number[] = [];
     let index = this.#nextUsed(-1);
     let below = 0;
     for (const quantile of quantiles) {
-      const wanted = quantile * this.total;
-      while (below + (this.counts[index] as number) < wanted) {
-        const next = this.#nextUsed(index);
-        if (next === index) break;
+      // Guards against 0.1 + 0.2: a rank that is whole but for the last bit is that rank.
+      const rank = Math.max(1, Math.ceil(quantile * this.total - 1e-9));
+      while (below + (this.counts[index] as number) < rank) {
         below += this.counts[index] as number;
-        index = next;
+        index = this.#nextUsed(index);
       }
-      const share = (wanted - below) / (this.counts[index] as number);
-      values.push(bucketFloor(index) + bucketWidth(index) * Math.min(1, Math.max(0, share)));
+      values.push(bucketFloor(index) + (bucketWidth(index) * (rank - below)) / ((this.counts[index] as number) + 1));
     }
     return values;
   }

@@ -94,16 +94,22 @@ describe("BucketCounts", () => {
     expect(bucketFloor(bucketIndex(109))).toBe(100);
   });
 
-  test("quantiles are interpolated inside a bucket", () => {
+  test("quantiles lie where Envoy shows them", () => {
     const counts = new BucketCounts();
-    for (let i = 0; i < 100; i++) counts.record(100);
-    expect(counts.quantiles([0, 0.5, 1])).toEqual([100, 105, 110]);
+    for (const value of [1, 2, 21]) counts.record(value);
+    expect(counts.quantiles([0, 0.25, 0.5, 0.75, 1])).toEqual([1.05, 1.05, 2.05, 21.5, 21.5]);
+    const ones = new BucketCounts();
+    for (let i = 0; i < 3; i++) ones.record(1);
+    expect(ones.quantiles([0, 0.25, 0.5, 0.75, 1])).toEqual([1.025, 1.025, 1.05, 1.075, 1.075]);
+    const zero = new BucketCounts();
+    zero.record(0);
+    expect(zero.quantiles([0.5])).toEqual([0]);
     expect(new BucketCounts().quantiles([0.5])).toEqual([Number.NaN]);
   });
 
-  test("counts up to an edge are cumulative", () => {
+  test("counts up to an edge are cumulative, the bucket that begins there included", () => {
     const counts = new BucketCounts();
     for (const value of [0, 1, 5, 99, 245, 250]) counts.record(value);
-    expect([0.5, 1, 5, 100, 250, 500].map((edge) => counts.countUpTo(edge))).toEqual([1, 2, 3, 4, 5, 6]);
+    expect([0.5, 1, 5, 100, 250, 500].map((edge) => counts.countUpTo(edge))).toEqual([1, 2, 3, 4, 6, 6]);
   });
 });

@@ -171,11 +171,11 @@ class Store implements StatsStore {
     return made;
   }
 
-  gauge(name: string): GaugeStat {
+  gauge(name: string, labelled: Labelled | undefined): GaugeStat {
     const known = this.#gauges.get(name);
     if (known !== undefined) return known;
     if (this.#accepts?.(name) === false) return this.#rejectedGauge;
-    const made = new GaugeStat(name, undefined);
+    const made = new GaugeStat(name, labelled);
     this.#gauges.set(name, made);
     return made;
   }
@@ -252,7 +252,7 @@ class Scope implements StatsScope {
     return this.#store.counter(this.prefix + name, undefined);
   }
   gauge(name: string): Gauge {
-    return this.#store.gauge(this.prefix + name);
+    return this.#store.gauge(this.prefix + name, undefined);
   }
   histogram(name: string): Histogram {
     return this.#store.histogram(this.prefix + name, undefined);
@@ -268,6 +268,9 @@ class Scope implements StatsScope {
   }
   labelled(metric: string, labels: Labels): Counter {
     return this.#store.counter(labelledName(this.prefix, metric, labels), { metric: this.prefix + metric, labels });
+  }
+  labelledGauge(metric: string, labels: Labels): Gauge {
+    return this.#store.gauge(labelledName(this.prefix, metric, labels), { metric: this.prefix + metric, labels });
   }
   labelledHistogram(metric: string, labels: Labels): Histogram {
     return this.#store.histogram(labelledName(this.prefix, metric, labels), { metric: this.prefix + metric, labels });

@@ -40,6 +40,7 @@ export interface StatsScope {
   scope(name: string): StatsScope;
   /** A metric with explicit labels, as `istio.stats` makes them (`istio_requests_total`); label order is kept. */
   labelled(metric: string, labels: readonly (readonly [string, string])[]): Counter;
+  labelledGauge(metric: string, labels: readonly (readonly [string, string])[]): Gauge;
   labelledHistogram(metric: string, labels: readonly (readonly [string, string])[]): Histogram;
   /** Forgets every statistic below this prefix (a cluster or listener that is removed). */
   dispose(): void;
