@@ -1,5 +1,6 @@
 /** A plain value → a MeshObject, or the reason why it is none. */
 import type { Problem } from "#lib/problem.ts";
+import { withoutNulls } from "./without-nulls.ts";
 import type { MeshObject, ObjectMeta, ObjectSource } from "../model/object.ts";
 
 /** What a manifest without `creationTimestamp` counts as: 2026-01-01T00:00:00Z, so that age ties (rule 112). */
@@ -56,7 +57,10 @@ export function objectFromRaw(
   if (problems.length > 0 || typeof apiVersion !== "string" || typeof kind !== "string") {
     return { objects: [], problems };
   }
-  const meta = readMetadata(metadata, kind, refuse);
+  // The installer's own object needs no name.
+  const isOperator = apiVersion.startsWith("install.istio.io/");
+  const named = isOperator ? { name: "unnamed", ...(isRecord(metadata) ? metadata : {}) } : metadata;
+  const meta = readMetadata(named, kind, refuse);
   if (problems.length > 0 || meta === undefined) return { objects: [], problems };
   const slash = apiVersion.indexOf("/");
   const object: MeshObject = {
@@ -65,7 +69,7 @@ export function objectFromRaw(
     version: slash < 0 ? apiVersion : apiVersion.slice(slash + 1),
     kind,
     metadata: meta,
-    spec: raw["spec"] ?? {},
+    spec: withoutNulls(raw["spec"] ?? {}),
     raw,
     source,
   };

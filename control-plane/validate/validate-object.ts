@@ -1,0 +1,122 @@
+/** Every object that is loaded passes here: refused, taken with findings, or taken and without effect. */
+import type { Problem } from "#lib/problem.ts";
+import { isMeshConfigMap } from "../model/read-mesh-config.ts";
+import { fieldsOf, type Fields } from "../model/read-fields.ts";
+import type { MeshObject } from "../model/object.ts";
+import { validateDestinationRule } from "./destination-rule.ts";
+import { createFindings, type Findings } from "./findings.ts";
+import { istioKinds, kubernetesKinds, type KnownKind } from "./kinds.ts";
+import {
+  validateEndpoints,
+  validateEndpointSlice,
+  validatePod,
+  validateService,
+  validateWorkloadController,
+} from "./kubernetes.ts";
+import { nearestNames } from "./near-names.ts";
+import { validatePeerAuthentication } from "./peer-authentication.ts";
+import { checkSchema } from "./schema.ts";
+import { validateServiceEntry, validateWorkloadEntry } from "./service-entry.ts";
+import { validateVirtualService } from "./virtual-service.ts";
+
+/** An object that is loaded and changes nothing. */
+export const NO_EFFECT = "GM0101";
+/** A policy that is not supported yet: what it selects is closed. */
+export const DENIES_UNTIL_SUPPORTED = "GM0102";
+
+/** istiod's semantic checks, by kind. They run on a spec whose shape the schema has found right. */
+const semantics: Readonly<Record<string, (findings: Findings, spec: Fields) => void>> = {
+  VirtualService: validateVirtualService,
+  DestinationRule: validateDestinationRule,
+  PeerAuthentication: validatePeerAuthentication,
+  ServiceEntry: validateServiceEntry,
+  WorkloadEntry: validateWorkloadEntry,
+};
+
+const kubernetesChecks: Readonly<Record<string, (findings: Findings, spec: Fields) => void>> = {
+  Service: validateService,
+  Pod: validatePod,
+  Deployment: validateWorkloadController,
+  StatefulSet: validateWorkloadController,
+  DaemonSet: validateWorkloadController,
+  EndpointSlice: validateEndpointSlice,
+  Endpoints: validateEndpoints,
+};
+
+/** Findings about one object. With one of level `error` the object is refused. */
+export function validateObject(object: MeshObject): readonly Problem[] {
+  const findings = createFindings(object);
+  const known = Object.hasOwn(istioKinds, object.kind) ? istioKinds[object.kind] : undefined;
+  if (known !== undefined && known.group === object.group) validateIstio(findings, known);
+  else if (isKubernetes(object)) kubernetesChecks[object.kind]?.(findings, fieldsOf(object.spec));
+  else validateForeign(findings);
+  return findings.problems;
+}
+
+/** istiod's own opinion, without the CRD's schema: what it refuses is refused by istiod, too. */
+export function validateSemantics(object: MeshObject): readonly Problem[] {
+  const findings = createFindings(object);
+  semantics[object.kind]?.(findings, fieldsOf(object.spec));
+  return findings.problems;
+}
+
+function validateIstio(findings: Findings, kind: KnownKind): void {
+  const { object } = findings;
+  if (!kind.versions.includes(object.version)) {
+    const served = kind.versions.map((version) => `${kind.group}/${version}`).join(", ");
+    findings.refuse(
+      "apiVersion",
+      `${object.kind} has no version ${object.apiVersion}; served are ${served}.`,
+      "unknown-api-version",
+    );
+    return;
+  }
+  checkSchema(kind, findings);
+  if (findings.problems.some(({ code }) => code === "wrong-type")) return;
+  semantics[object.kind]?.(findings, fieldsOf(object.spec));
+  if (kind.effect === "none") {
+    findings.warn("", `${object.kind} has no effect here yet; it is loaded and nothing is made of it.`, NO_EFFECT);
+  }
+  if (kind.effect === "deny") {
+    const message = `${object.kind} is not supported yet: until it is, the workloads that it selects deny every inbound request.`;
+    findings.warn("", message, DENIES_UNTIL_SUPPORTED);
+  }
+}
+
+function isKubernetes(object: MeshObject): boolean {
+  return Object.hasOwn(kubernetesKinds, object.kind) && kubernetesKinds[object.kind] === object.group;
+}
+
+/** Kinds that are nobody's business here. A kind that Istio's groups do not have is a mistake; others are only said. */
+function validateForeign(findings: Findings): void {
+  const { object } = findings;
+  const { kind, group } = object;
+  const ownGroup = istioKinds[kind]?.group ?? kubernetesKinds[kind];
+  if (group === "install.istio.io" && kind === "IstioOperator") {
+    findings.note(
+      "",
+      "of an IstioOperator only spec.meshConfig counts here; what it installs has no effect.",
+      NO_EFFECT,
+    );
+  } else if (group.endsWith("istio.io") && group !== "install.istio.io") {
+    const inGroup = Object.entries(istioKinds)
+      .filter(([, known]) => known.group === group)
+      .map(([name]) => name);
+    const all = inGroup.length > 0 ? inGroup : Object.keys(istioKinds);
+    const near = nearestNames(kind, all);
+    const hint =
+      ownGroup === undefined
+        ? `did you mean ${near.join(" or ") || all.join(", ")}?`
+        : `${kind} is of the group ${ownGroup}.`;
+    findings.refuse("kind", `${group} has no kind ${kind}; ${hint}`, "unknown-kind");
+  } else if (isMeshConfigMap(object)) {
+    return;
+  } else {
+    const level = group === "" || group.endsWith(".k8s.io") || group === "apps" || group === "batch" ? "note" : "warn";
+    findings[level](
+      "",
+      `${object.apiVersion} ${kind} has no effect here; it is loaded and nothing is made of it.`,
+      NO_EFFECT,
+    );
+  }
+}

@@ -1,0 +1,71 @@
+/** Which objects are refused: compared with a real istiod's answers, in the oracle folder beside the checkout. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { parseManifests } from "../config/parse-manifests.ts";
+import { formatProblem } from "#lib/problem.ts";
+import { validateObject, validateSemantics } from "./validate-object.ts";
+
+const oracle = join(import.meta.dirname, "../../../shared/oracle");
+const seeds = join(import.meta.dirname, "../../../shared/seed-manifests");
+const ours = new Set(["VirtualService", "DestinationRule", "PeerAuthentication", "ServiceEntry", "WorkloadEntry"]);
+
+interface Verdict {
+  readonly kind: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly accepted: boolean;
+  readonly errors?: readonly string[];
+  readonly warnings?: readonly string[];
+  readonly schemaErrors?: readonly string[];
+}
+
+describe.skipIf(!existsSync(oracle))(
+  "validation against istiod's verdicts (skipped where there is no oracle folder)",
+  () => {
+    const cases = existsSync(oracle)
+      ? readdirSync(oracle).filter((name) => existsSync(join(oracle, name, "validate.json")))
+      : [];
+    test.each(cases)("%s", (name) => {
+      const { objects, problems } = parseManifests(
+        readFileSync(join(oracle, name, "config.yaml"), "utf8"),
+        "config.yaml",
+      );
+      expect(problems.map(formatProblem)).toEqual([]);
+      const verdicts = JSON.parse(readFileSync(join(oracle, name, "validate.json"), "utf8")) as readonly Verdict[];
+      for (const verdict of verdicts.filter(({ kind }) => ours.has(kind))) {
+        const written = objects.filter(({ kind, metadata }) => kind === verdict.kind && metadata.name === verdict.name);
+        const object = written.find(({ metadata }) => metadata.namespace === verdict.namespace) ?? written[0];
+        expect(object, `${verdict.kind} ${verdict.name}`).toBeDefined();
+        if (object === undefined) continue;
+        const semantic = validateSemantics(object);
+        const refused = semantic.filter(({ level }) => level === "error").map(formatProblem);
+        expect(
+          refused.length === 0,
+          `${verdict.kind} ${verdict.name}: ${refused.join("; ")} / ${verdict.errors?.join() ?? ""}`,
+        ).toBe(verdict.accepted);
+        const hasWarning = semantic.some(({ level }) => level === "warning");
+        const warnings = verdict.warnings?.filter((text) => !text.includes("duplicate/overlapping match")) ?? [];
+        if (warnings.length > 0) expect(hasWarning, `${verdict.name}: ${warnings.join()}`).toBe(true);
+        const schema = validateObject(object).filter(({ code }) => code === "unknown-field" || code === "null-field");
+        const isSchemaOnly = verdict.accepted && verdict.schemaErrors !== undefined;
+        expect(schema.length > 0, `${verdict.name}: ${schema.map(formatProblem).join()}`).toBe(isSchemaOnly);
+      }
+    });
+  },
+);
+
+describe.skipIf(!existsSync(seeds))("seed manifests (skipped where there is no folder of them)", () => {
+  const files = existsSync(seeds)
+    ? readdirSync(seeds, { recursive: true })
+        .map(String)
+        .filter((name) => name.endsWith(".yaml"))
+    : [];
+  test.each(files)("%s loads", (name) => {
+    const { objects, problems } = parseManifests(readFileSync(join(seeds, name), "utf8"), name);
+    expect(problems.map(formatProblem)).toEqual([]);
+    expect(objects.length).toBeGreaterThan(0);
+    const refused = objects.flatMap(validateObject).filter(({ level }) => level === "error");
+    expect(refused.map(formatProblem)).toEqual([]);
+  });
+});

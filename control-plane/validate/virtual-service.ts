@@ -1,0 +1,113 @@
+/** networking.istio.io VirtualService, as istiod checks it. */
+import { ipFamily } from "../model/ip.ts";
+import { fieldsOf, listOf, stringsOf, type Fields } from "../model/read-fields.ts";
+import { hostsOverlap, isHostWithin, portFault, wildcardDomainFault, cidrFault } from "./check-strings.ts";
+import { expectRouteDestinations } from "./destinations.ts";
+import type { Findings } from "./findings.ts";
+import { expectGatewayNames, expectHttpRule, type HttpRuleContext } from "./http-route.ts";
+import { expect, expectExportTo, expectLabels } from "./shared-checks.ts";
+
+export function validateVirtualService(findings: Findings, spec: Fields): void {
+  const hosts = stringsOf(spec["hosts"]);
+  const gateways = stringsOf(spec["gateways"]);
+  const isDelegate = hosts.length === 0;
+  const isOnMesh = gateways.length === 0 || gateways.includes("mesh");
+  expectGatewayNames(findings, "spec.gateways", spec["gateways"]);
+  if (isDelegate && gateways.length > 0) {
+    findings.refuse(
+      "spec.gateways",
+      "a VirtualService without hosts is a delegate; its gateways are the root's. Add hosts, or remove gateways.",
+    );
+  }
+  expectHosts(findings, hosts, isOnMesh);
+  if (!["http", "tls", "tcp"].some((key) => listOf(spec[key]).length > 0)) {
+    findings.refuse("spec", "the VirtualService has no rules: it needs http, tls or tcp.");
+  }
+  const context: HttpRuleContext = { isDelegate, mayRouteByClaims: gateways.length > 0 && !isOnMesh };
+  const rules = listOf(spec["http"]);
+  for (const [index, rule] of rules.entries()) expectHttpRule(findings, `spec.http[${index}]`, rule, context);
+  warnOfUnreachable(findings, rules);
+  for (const [index, rule] of listOf(spec["tls"]).entries())
+    expectTlsRule(findings, `spec.tls[${index}]`, fieldsOf(rule), hosts);
+  for (const [index, rule] of listOf(spec["tcp"]).entries())
+    expectTcpRule(findings, `spec.tcp[${index}]`, fieldsOf(rule));
+  expectExportTo(findings, spec["exportTo"]);
+}
+
+function expectHosts(findings: Findings, hosts: readonly string[], isOnMesh: boolean): void {
+  let areValid = true;
+  for (const [index, host] of hosts.entries()) {
+    const path = `spec.hosts[${index}]`;
+    const fault = ipFamily(host) === 0 ? wildcardDomainFault(host) : undefined;
+    if (fault !== undefined) findings.refuse(path, `${fault}.`);
+    else if (isOnMesh && host === "*") {
+      findings.refuse(
+        path,
+        "`*` is not allowed for sidecars; name the hosts, or bind the VirtualService to gateways only.",
+      );
+    } else continue;
+    areValid = false;
+  }
+  if (!areValid) return;
+  for (const [index, host] of hosts.entries()) {
+    for (const [later, other] of hosts.entries()) {
+      if (later > index && hostsOverlap(host, other)) {
+        findings.refuse(`spec.hosts[${later}]`, `${host} and ${other} overlap; keep one of them.`);
+      }
+    }
+  }
+}
+
+/** Only the last rule may match everything: what follows it is never reached (rule 16). */
+function warnOfUnreachable(findings: Findings, rules: readonly unknown[]): void {
+  const catchAll = rules.findIndex((rule) => listOf(fieldsOf(rule)["match"]).length === 0);
+  if (catchAll < 0 || catchAll === rules.length - 1) return;
+  findings.warn(
+    `spec.http[${catchAll}]`,
+    "matches every request, so that the rules after it are never used; move it to the end.",
+  );
+}
+
+function expectTlsRule(findings: Findings, path: string, rule: Fields, hosts: readonly string[]): void {
+  const matches = listOf(rule["match"]);
+  if (matches.length === 0) findings.refuse(path, "a tls rule needs a match with sniHosts.");
+  for (const [index, item] of matches.entries()) {
+    const match = fieldsOf(item);
+    const at = `${path}.match[${index}]`;
+    const names = stringsOf(match["sniHosts"]);
+    if (names.length === 0) findings.refuse(`${at}.sniHosts`, "at least one SNI host is required.");
+    for (const [nameIndex, name] of names.entries()) {
+      const fault = wildcardDomainFault(name);
+      if (fault !== undefined) findings.refuse(`${at}.sniHosts[${nameIndex}]`, `${fault}.`);
+      else if (!hosts.some((host) => isHostWithin(name, host))) {
+        findings.refuse(
+          `${at}.sniHosts[${nameIndex}]`,
+          `${name} is not within the hosts of the VirtualService (${hosts.join(", ")}).`,
+        );
+      }
+    }
+    expectL4Match(findings, at, match);
+  }
+  expectL4Routes(findings, path, rule);
+}
+
+function expectTcpRule(findings: Findings, path: string, rule: Fields): void {
+  for (const [index, match] of listOf(rule["match"]).entries())
+    expectL4Match(findings, `${path}.match[${index}]`, fieldsOf(match));
+  expectL4Routes(findings, path, rule);
+}
+
+function expectL4Match(findings: Findings, path: string, match: Fields): void {
+  for (const [index, subnet] of stringsOf(match["destinationSubnets"]).entries()) {
+    expect(findings, `${path}.destinationSubnets[${index}]`, cidrFault(subnet));
+  }
+  const port = match["port"];
+  if (port !== undefined && port !== 0) expect(findings, `${path}.port`, portFault(port));
+  expectLabels(findings, `${path}.sourceLabels`, match["sourceLabels"]);
+  expectGatewayNames(findings, `${path}.gateways`, match["gateways"]);
+}
+
+function expectL4Routes(findings: Findings, path: string, rule: Fields): void {
+  if (listOf(rule["route"]).length === 0) findings.refuse(`${path}.route`, "at least one destination is required.");
+  expectRouteDestinations(findings, `${path}.route`, rule["route"]);
+}
