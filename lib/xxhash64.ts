@@ -123,7 +123,7 @@ export function xxHash64(text: string, seed: bigint = 0n): bigint {
 /** The bytes of a string in UTF-8, one byte a character: what the hash functions take. */
 export function byteString(text: string): string {
   for (let i = 0; i < text.length; i++) {
-    if (text.charCodeAt(i) > 0x7f) return Buffer.from(text, "utf8").latin1Slice();
+    if (text.charCodeAt(i) > 0x7f) return Buffer.from(text, "utf8").toString("latin1");
   }
   return text;
 }

@@ -14,6 +14,8 @@ export interface RouteTable {
   readonly maxDirectResponseBodyBytes: number;
   /** Names of every cluster that a route may choose; for `validate_clusters`. */
   readonly clusterNames: readonly string[];
+  /** Removed by the connection manager from requests that are not internal (R-77). */
+  readonly internalOnlyHeaders: readonly string[];
 }
 
 export interface MatchContext {
@@ -62,6 +64,7 @@ export interface RedirectRoute extends RouteBase {
 export interface DirectResponseRoute extends RouteBase {
   readonly kind: "direct-response";
   readonly status: number;
+  /** One byte a character (UTF-8 bytes). */
   readonly body: string;
 }
 

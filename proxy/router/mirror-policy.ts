@@ -1,0 +1,25 @@
+/** `request_mirror_policies` (R-35). */
+import type { MessageReader } from "#protos/reader.ts";
+import type { RouteAction_RequestMirrorPolicy } from "#protos/gen/envoy/config/route/v3/route_components_pb.js";
+import { isInFraction, runtimeFractionOf } from "../config-values.ts";
+import type { MirrorPolicy } from "./types.ts";
+
+/** Reads one policy. Without `runtime_fraction` every request is mirrored. */
+export function parseMirrorPolicy(reader: MessageReader<RouteAction_RequestMirrorPolicy>): MirrorPolicy {
+  const clusterName = reader.get("cluster");
+  const clusterHeader = reader.get("clusterHeader").toLowerCase();
+  const runtimeFraction = reader.child("runtimeFraction");
+  const fraction = runtimeFraction === undefined ? undefined : runtimeFractionOf(runtimeFraction);
+  const traceSampled = reader.get("traceSampled");
+  const disableShadowHostSuffix = reader.get("disableShadowHostSuffixAppend");
+  reader.finish();
+  if ((clusterName === "") === (clusterHeader === ""))
+    reader.invalid("cluster", "exactly one of cluster and cluster_header must be set");
+  return {
+    clusterName,
+    clusterHeader,
+    disableShadowHostSuffix,
+    traceSampled,
+    shouldMirror: fraction === undefined ? () => true : (random) => isInFraction(fraction, random),
+  };
+}

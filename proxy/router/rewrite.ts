@@ -1,0 +1,51 @@
+/** Host and path rewrites of forwarded requests (R-37 … R-41). */
+import type { HeaderMap } from "../http/header-map.ts";
+import type { PathMatcher } from "./path-matcher.ts";
+import { withoutQuery } from "./path-matcher.ts";
+import type { TemplateRewriter, UriTemplate } from "./uri-template.ts";
+
+/** Rewrites a request target, query included; undefined leaves it alone. */
+export type PathRewrite = (path: string) => string | undefined;
+
+/** Replaces what the route's prefix (or exact path, or pattern) matched. */
+export function prefixRewrite(replacement: string, matcher: PathMatcher): PathRewrite {
+  return (path) => replacement + path.slice(matcher.matchedLength(path));
+}
+
+/** Replaces every match in the path without its query. */
+export function regexRewrite(replace: (text: string) => string): PathRewrite {
+  return (path) => {
+    const bare = withoutQuery(path);
+    return replace(bare) + path.slice(bare.length);
+  };
+}
+
+/** Writes the path anew from the variables of the route's template. */
+export function templateRewrite(rewriter: TemplateRewriter, template: UriTemplate): PathRewrite {
+  return (path) => {
+    const values = template.capture(path);
+    return values === undefined ? undefined : rewriter(values) + path.slice(withoutQuery(path).length);
+  };
+}
+
+/** The new host of a request; undefined or empty leaves it alone. */
+export type HostRewrite = (headers: HeaderMap) => string | undefined;
+
+/** Puts a new host, keeping the old one where asked (R-39). */
+export function rewriteHost(
+  headers: HeaderMap,
+  host: string,
+  keepOriginal: boolean,
+  appendForwardedHost: boolean,
+): void {
+  const old = headers.authority;
+  if (appendForwardedHost) appendForwarded(headers, old);
+  if (keepOriginal) headers.set("x-envoy-original-host", old);
+  headers.authority = host;
+}
+
+function appendForwarded(headers: HeaderMap, host: string): void {
+  const list = headers.getJoined("x-forwarded-host");
+  if (list === undefined || list === "") headers.set("x-forwarded-host", host);
+  else if (list.slice(list.lastIndexOf(",") + 1).trim() !== host) headers.set("x-forwarded-host", `${list},${host}`);
+}

@@ -1,0 +1,175 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { parse as parseYaml } from "yaml";
+import { messageFromJson } from "#protos/json.ts";
+import { MessageReader } from "#protos/reader.ts";
+import type { HeaderMatcher } from "#protos/gen/envoy/config/route/v3/route_components_pb.js";
+import type { Problem } from "#lib/problem.ts";
+import { HeaderMap } from "../http/header-map.ts";
+import { StreamInfo } from "../stream-info.ts";
+import { parseHeaderMatchers } from "./header-matcher.ts";
+import { parseRouteConfiguration } from "./parse-route-config.ts";
+import { RegexCache } from "./regex.ts";
+import type { ForwardRoute, ResolvedRoute } from "./types.ts";
+
+const folder = join(import.meta.dirname, "../../../shared/vectors");
+const isThere = existsSync(folder);
+if (!isThere) console.log("skipped: the vectors folder is not beside the checkout");
+
+interface RouterCase {
+  readonly headers: [string, string][];
+  readonly random_value: number;
+  readonly keep_original?: boolean;
+  readonly expect: Record<string, unknown>;
+}
+interface RouterSuite {
+  readonly test: string;
+  readonly needs: string[];
+  readonly route_config_yaml: string;
+  readonly cases: RouterCase[];
+}
+
+/** Suites that lean on state which the vectors do not hold, and what each lacks. */
+const indicative: Record<string, string> = {};
+
+function load<T>(name: string): T {
+  return JSON.parse(readFileSync(join(folder, name), "utf8")) as T;
+}
+
+/** The connection manager sees to it that a request has a scheme (R-81); the vectors leave that out. */
+function headersOf(pairs: [string, string][]): HeaderMap {
+  const headers = HeaderMap.of(pairs);
+  if (headers.scheme === "") headers.scheme = headers.get("x-forwarded-proto") ?? "";
+  return headers;
+}
+
+/** YAML as Envoy's loader takes it: 64-bit integers keep their digits, "true" is a boolean. */
+function fromYaml(text: string): unknown {
+  const plain = (value: unknown): unknown => {
+    if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString();
+    if (value === "true") return true;
+    if (Array.isArray(value)) return value.map(plain);
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+  };
+  return plain(parseYaml(text, { intAsBigInt: true }));
+}
+
+describe.skipIf(!isThere)("RouteConfiguration vectors", () => {
+  const suites = isThere ? load<{ suites: RouterSuite[] }>("router_config_vectors.json").suites : [];
+  for (const suite of suites) {
+    const name = suite.test;
+    test.skipIf(name in indicative)(`${name}${name in indicative ? `: ${indicative[name]}` : ""}`, () => {
+      const message = messageFromJson("envoy.config.route.v3.RouteConfiguration", fromYaml(suite.route_config_yaml));
+      expect(message.problems).toEqual([]);
+      const parsed = parseRouteConfiguration(message.value as never, { filters: [] });
+      expect(parsed.problems).toEqual([]);
+      const table = parsed.value;
+      if (table === undefined) throw new Error("no table");
+      for (const [at, row] of suite.cases.entries()) {
+        const headers = headersOf(row.headers);
+        const info = new StreamInfo();
+        const route = table.match(headers, { streamRandom: BigInt(row.random_value), info });
+        const found = outcome(route, headers, info, row);
+        expect({ at, ...found }).toEqual({ at, ...row.expect });
+      }
+    });
+  }
+});
+
+function outcome(route: ResolvedRoute | undefined, headers: HeaderMap, info: StreamInfo, row: RouterCase): unknown {
+  const found: Record<string, unknown> = {};
+  const forward = route?.kind === "forward" ? route : undefined;
+  for (const key of Object.keys(row.expect)) {
+    found[key] = answer(key, route, forward, headers, info, row);
+  }
+  return found;
+}
+
+function answer(
+  key: string,
+  route: ResolvedRoute | undefined,
+  forward: ForwardRoute | undefined,
+  headers: HeaderMap,
+  info: StreamInfo,
+  row: RouterCase,
+): unknown {
+  const finalized = (): HeaderMap => {
+    const copy = headers.copy();
+    forward?.finalizeRequest(copy, { info, requestHeaders: headers }, row.keep_original !== true);
+    return copy;
+  };
+  switch (key) {
+    case "cluster":
+      return forward?.clusterName ?? "";
+    case "no_route":
+      return route === undefined;
+    case "new_uri":
+      return route?.kind === "redirect" ? route.location(headers) : "";
+    case "route_name":
+      return route?.name;
+    case "virtual_host":
+      return route?.virtualHostName;
+    case "virtual_cluster":
+      return forward?.virtualCluster(headers);
+    case "request_header_after": {
+      const after = finalized();
+      return (row.expect[key] as [string, string][]).map(([name]) => [name, after.get(name) ?? ""]);
+    }
+    case "request_header_present_after": {
+      const after = finalized();
+      return (row.expect[key] as [string, boolean][]).map(([name]) => [name, after.has(name)]);
+    }
+    case "is_direct_response":
+      return route !== undefined && route.kind !== "forward";
+    case "direct_response_code":
+      return route?.kind === "direct-response" || route?.kind === "redirect" ? route.status : undefined;
+    case "has_route_entry":
+      return forward !== undefined;
+    case "cluster_not_found_response_code":
+      return forward?.clusterNotFoundStatus;
+    case "priority":
+      return forward?.priority;
+    case "shadow_policies":
+      return forward?.mirrors.length;
+    case "ms:timeout":
+      return forward?.timeoutMs;
+    case "ms:idleTimeout":
+      return forward?.idleTimeoutMs ?? null;
+    case "ms:grpcTimeoutHeaderMax":
+      return forward?.maxStreamDuration?.grpcTimeoutHeaderMaxMs;
+    case "ms:retryPolicyperTryTimeout":
+      return forward?.retryPolicy?.perTryTimeoutMs ?? 0;
+    case "ms:retryPolicyperTryIdleTimeout":
+      return forward?.retryPolicy?.perTryIdleTimeoutMs ?? 0;
+    case "retryPolicy->numRetries":
+      return forward?.retryPolicy?.numRetries ?? 1;
+    case "retryPolicy->retryOn":
+      return forward?.retryPolicy?.retryOn ?? 0;
+    default:
+      throw new Error(`the test knows no ${key}`);
+  }
+}
+
+interface HeaderSuite {
+  readonly test: string;
+  readonly cases: { readonly matchers: string[]; readonly headers: [string, string][]; readonly match: boolean }[];
+}
+
+describe.skipIf(!isThere)("HeaderMatcher vectors", () => {
+  const suites = isThere ? load<{ suites: HeaderSuite[] }>("header_matcher_vectors.json").suites : [];
+  test.each(suites.map((suite) => [suite.test, suite] as const))("R-17 … R-22: %s", (_name, suite) => {
+    for (const row of suite.cases) {
+      const problems: Problem[] = [];
+      const readers = row.matchers.map((yaml) => {
+        const message = messageFromJson("envoy.config.route.v3.HeaderMatcher", fromYaml(yaml));
+        return new MessageReader(message.value as HeaderMatcher, "", problems);
+      });
+      const predicates = parseHeaderMatchers(readers, new RegexCache());
+      expect(problems).toEqual([]);
+      const headers = headersOf(row.headers);
+      expect([row, predicates.every((matches) => matches(headers))]).toEqual([row, row.match]);
+    }
+  });
+});

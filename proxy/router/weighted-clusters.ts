@@ -1,0 +1,39 @@
+/** The choice among weighted clusters (R-29, R-30). */
+import type { HeaderMap } from "../http/header-map.ts";
+import type { MatchContext, ResolvedRoute } from "./types.ts";
+
+/** Gives the route for a request. */
+export type RouteSelector = (headers: HeaderMap, context: MatchContext) => ResolvedRoute;
+
+export interface WeightedChoice {
+  readonly weight: number;
+  readonly select: RouteSelector;
+}
+
+/**
+ * The first whose cumulated weight exceeds `value % total`, where the value is the named header (when there is exactly
+ * one and it is an unsigned number), else the stream's random bits, which stay the same for its retries.
+ */
+export function weightedSelector(choices: readonly WeightedChoice[], headerName: string): RouteSelector {
+  const selectors = choices.map((choice) => choice.select);
+  const ends: number[] = [];
+  let total = 0;
+  for (const { weight } of choices) ends.push((total += weight));
+  const modulus = BigInt(total);
+  const last = selectors.length - 1;
+  return (headers, context) => {
+    const given = headerName === "" ? undefined : numberIn(headers, headerName);
+    const value = Number((given ?? context.streamRandom) % modulus);
+    let index = 0;
+    while (index < last && value >= (ends[index] as number)) index++;
+    return (selectors[index] as RouteSelector)(headers, context);
+  };
+}
+
+function numberIn(headers: HeaderMap, name: string): bigint | undefined {
+  const values = headers.getAll(name);
+  const [text] = values;
+  if (values.length !== 1 || text === undefined || !/^\d{1,20}$/.test(text)) return undefined;
+  const value = BigInt(text);
+  return value < 2n ** 64n ? value : undefined;
+}
