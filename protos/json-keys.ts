@@ -8,7 +8,7 @@ export function unknownKeys(desc: DescMessage, json: unknown, path: string, prob
   if (!isObject(json) || hasOwnJson(desc)) return;
   if (desc.typeName === "google.protobuf.Any") return unknownKeysOfAny(json, path, problems);
   for (const [key, value] of Object.entries(json)) {
-    const field = desc.fields.find((candidate) => candidate.name === key || candidate.jsonName === key);
+    const field = fieldOf(desc, key);
     const at = path === "" ? key : `${path}.${key}`;
     if (field === undefined) {
       const message = `unknown field ${key}: ${desc.typeName} has no field of this name`;
@@ -44,6 +44,51 @@ function unknownKeysOfAny(json: Readonly<Record<string, unknown>>, path: string,
   } else {
     unknownKeys(desc, rest, path, problems);
   }
+}
+
+/** A piece of a JSON value that can be read on its own. */
+export interface JsonPart {
+  readonly path: string;
+  /** Reads `alone`, which has nothing but this piece. */
+  readonly desc: DescMessage;
+  readonly alone: unknown;
+  /** Where the piece is a message again. */
+  readonly inner: { readonly desc: DescMessage; readonly json: unknown } | undefined;
+}
+
+/** The fields of a message, the items of its lists and maps, each on its own. */
+export function* jsonParts(desc: DescMessage, json: unknown, path: string): Generator<JsonPart> {
+  if (!isObject(json) || hasOwnJson(desc)) return;
+  if (desc.typeName === "google.protobuf.Any") {
+    const { "@type": typeUrl, ...rest } = json;
+    const inside =
+      typeof typeUrl === "string" ? registry().getMessage(typeUrl.slice(typeUrl.lastIndexOf("/") + 1)) : undefined;
+    if (inside !== undefined) yield* jsonParts(inside, rest, path);
+    return;
+  }
+  for (const [key, value] of Object.entries(json)) {
+    const field = fieldOf(desc, key);
+    if (field === undefined) continue;
+    const at = path === "" ? key : `${path}.${key}`;
+    const { message } = field;
+    const innerOf = (item: unknown): JsonPart["inner"] =>
+      message === undefined ? undefined : { desc: message, json: item };
+    if (field.fieldKind === "list" && Array.isArray(value)) {
+      for (const [index, item] of value.entries()) {
+        yield { path: `${at}[${index}]`, desc, alone: { [key]: [item] }, inner: innerOf(item) };
+      }
+    } else if (field.fieldKind === "map" && isObject(value)) {
+      for (const [name, item] of Object.entries(value)) {
+        yield { path: `${at}[${name}]`, desc, alone: { [key]: { [name]: item } }, inner: innerOf(item) };
+      }
+    } else {
+      yield { path: at, desc, alone: { [key]: value }, inner: innerOf(value) };
+    }
+  }
+}
+
+function fieldOf(desc: DescMessage, key: string): DescField | undefined {
+  return desc.fields.find((candidate) => candidate.name === key || candidate.jsonName === key);
 }
 
 /** Types whose JSON form is not an object of their fields. */

@@ -1,12 +1,13 @@
 /** proto3 JSON, both ways. */
-import { fromJson, toJson, type JsonValue, type Message } from "@bufbuild/protobuf";
+import { fromJson, toJson, type DescMessage, type JsonValue, type Message } from "@bufbuild/protobuf";
 import type { Parsed, Problem } from "#lib/problem.ts";
-import { unknownKeys } from "./json-keys.ts";
+import { jsonParts, unknownKeys } from "./json-keys.ts";
 import { descOf, registry } from "./registry.ts";
 
 /**
  * Reads proto3 JSON with keys in snake_case or camelCase. `path` stands before the paths of the problems. Every unknown
- * key is a problem `unknown-field` that names the message and the key; the first value that does not fit is an `invalid-value`.
+ * key is a problem `unknown-field` that names the message and the key; the first value that does not fit is an
+ * `invalid-value` at its path.
  */
 export function messageFromJson(typeName: string, json: unknown, path = ""): Parsed<Message> {
   const desc = registry().getMessage(typeName);
@@ -19,9 +20,26 @@ export function messageFromJson(typeName: string, json: unknown, path = ""): Par
   try {
     return { value: fromJson(desc, json as JsonValue, { registry: registry() }), problems };
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return { problems: [{ code: "invalid-value", level: "error", path, message }] };
+    return { problems: [invalidValue(desc, json, path, error)] };
   }
+}
+
+/** Looks for the value that does not fit, so that the problem names its place. Only errors pay for it. */
+function invalidValue(desc: DescMessage, json: unknown, path: string, error: unknown): Problem {
+  for (const part of jsonParts(desc, json, path)) {
+    try {
+      fromJson(part.desc, part.alone as JsonValue, { registry: registry() });
+    } catch (partError) {
+      if (part.inner === undefined) return problemAt(part.path, partError);
+      return invalidValue(part.inner.desc, part.inner.json, part.path, partError);
+    }
+  }
+  return problemAt(path, error);
+}
+
+function problemAt(path: string, error: unknown): Problem {
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: "invalid-value", level: "error", path, message };
 }
 
 export interface ToJsonOptions {

@@ -50,6 +50,11 @@ export class MessageReader<T extends Message> {
     return new MessageReader(value as Extract<T[K], Message>, this.at(field), this.problems);
   }
 
+  /** A reader for the message that a oneof holds: `value` is what `get(oneof)` gave. */
+  oneof<M extends Message>(field: FieldName<T>, value: M): MessageReader<M> {
+    return new MessageReader(value, this.at(field), this.problems);
+  }
+
   /** Readers for the items of a repeated message field, with paths `field[0]`, `field[1]` … */
   children<K extends FieldName<T>>(field: K): MessageReader<Extract<Item<T[K]>, Message>>[] {
     const items = this.get(field) as readonly Extract<Item<T[K]>, Message>[];
