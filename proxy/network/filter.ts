@@ -3,6 +3,7 @@ import type { Connection, SocketAddress } from "#lib/connection.ts";
 import type { Parsed } from "#lib/problem.ts";
 import type { Message } from "@bufbuild/protobuf";
 import type { FilterFactoryContext } from "../http/filter.ts";
+import type { StreamInfo } from "../stream-info.ts";
 
 export interface NetworkFilterFactory<Config = unknown> {
   readonly name: string;
@@ -41,6 +42,11 @@ export interface DownstreamConnection {
   readonly applicationProtocol: string | undefined;
   readonly dynamicMetadata: Map<string, Record<string, unknown>>;
   readonly filterState: Map<string, unknown>;
+  /**
+   * What access logs and statistics read of the connection as a whole. The terminal filter of a TCP chain (the TCP
+   * proxy) fills in cluster, host, bytes, flags and times; its maps are the two above.
+   */
+  readonly info: StreamInfo;
 }
 
 /** Non-terminal filters see data pass; a terminal filter has set `connection.handler` in `onNewConnection`. */
