@@ -1,12 +1,11 @@
 /** Shell: the certificate authority's files. A root of our own, kept between starts, or one plugged in by the user. */
-import { createPrivateKey } from "node:crypto";
-import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { MeshError, type Problem } from "#lib/problem.ts";
 import type { SigningMaterial } from "./certificate-authority.ts";
 import { certificatesFromPem, certificateToPem } from "./certificate.ts";
 import { createKeyPair, privateKeyFromPem, privateKeyToPem } from "./keys.ts";
-import { fileProblem, writeNewFile } from "./private-files.ts";
+import { fileError, fileExists, makePrivateDirectory, readTextFile, writeNewFile } from "./private-files.ts";
 import { selfSignedRoot, verifiedMaterial } from "./signing-material.ts";
 
 export interface OpenedMaterial {
@@ -28,10 +27,10 @@ export async function openSelfSignedRoot(
 ): Promise<OpenedMaterial> {
   const certificateFile = join(directory, "ca-cert.pem");
   const keyFile = join(directory, "ca-key.pem");
-  makeDirectory(directory);
+  makePrivateDirectory(directory);
   let isNew = false;
-  if (!exists(keyFile)) {
-    if (exists(certificateFile)) {
+  if (!fileExists(keyFile)) {
+    if (fileExists(certificateFile)) {
       throw new MeshError(
         "ca-file-missing",
         `${keyFile} is missing, but ${certificateFile} is there. Put the key back; or remove the certificate, then a new root is made and workloads that trust the old one must restart.`,
@@ -40,13 +39,13 @@ export async function openSelfSignedRoot(
     const { privateKey } = await createKeyPair("ECDSA_P256");
     isNew = writeNewFile(keyFile, privateKeyToPem(privateKey), 0o600);
   }
-  if (!exists(certificateFile)) {
-    const key = createPrivateKey(readCaFile(keyFile));
+  if (!fileExists(certificateFile)) {
+    const key = privateKeyFromPem(readTextFile(keyFile), keyFile);
     writeNewFile(certificateFile, certificateToPem(selfSignedRoot(key, trustDomain, nowMs)), 0o644);
   }
   const names = { certificate: certificateFile, key: keyFile, roots: certificateFile, chain: certificateFile };
-  const key = privateKeyFromPem(readCaFile(keyFile), keyFile);
-  const certificates = certificatesFromPem(readCaFile(certificateFile), certificateFile);
+  const key = privateKeyFromPem(readTextFile(keyFile), keyFile);
+  const certificates = certificatesFromPem(readTextFile(certificateFile), certificateFile);
   const [certificate] = certificates;
   if (certificate === undefined) throw new MeshError("pem-invalid", `${certificateFile} is empty.`);
   const material = verifiedMaterial({ certificate, key, chain: [], roots: certificates }, names, nowMs);
@@ -72,17 +71,16 @@ export function openPluggedInAuthority(directory: string, nowMs: number): Opened
     roots: file("root-cert.pem"),
     chain: file("cert-chain.pem"),
   };
-  const problem = fileProblem(directory);
-  if (problem !== undefined) {
-    throw new MeshError(
-      problem.code,
-      `${problem.message} It should hold ca-cert.pem, ca-key.pem, root-cert.pem and cert-chain.pem.`,
-    );
+  try {
+    readdirSync(directory);
+  } catch (error) {
+    const { code, message } = fileError(error, directory);
+    throw new MeshError(code, `${message} It should hold ca-cert.pem, ca-key.pem, root-cert.pem and cert-chain.pem.`);
   }
-  const certificateText = readCaFile(names.certificate);
-  const keyText = readCaFile(names.key);
-  const rootsText = readCaFile(names.roots);
-  const chainText = readCaFile(names.chain);
+  const certificateText = readTextFile(names.certificate);
+  const keyText = readTextFile(names.key);
+  const rootsText = readTextFile(names.roots);
+  const chainText = readTextFile(names.chain);
   const [certificate] = certificatesFromPem(certificateText, names.certificate);
   if (certificate === undefined) throw new MeshError("pem-invalid", `${names.certificate} is empty.`);
   const raw = {
@@ -113,29 +111,4 @@ function warnings(
     problems.push({ code: "ca-key-readable", level: "warning", path: "", message });
   }
   return problems;
-}
-
-function makeDirectory(directory: string): void {
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    throw new MeshError(
-      "ca-directory-unusable",
-      `The directory ${directory} for the CA's root cannot be made (${code}). Give a directory that this user may write to.`,
-    );
-  }
-}
-
-function exists(file: string): boolean {
-  const problem = fileProblem(file);
-  if (problem === undefined) return true;
-  if (problem.code === "ca-file-missing") return false;
-  throw new MeshError(problem.code, problem.message);
-}
-
-function readCaFile(file: string): string {
-  const problem = fileProblem(file);
-  if (problem !== undefined) throw new MeshError(problem.code, problem.message);
-  return readFileSync(file, "utf8");
 }

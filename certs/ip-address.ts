@@ -2,11 +2,20 @@
 import { MeshError } from "#lib/problem.ts";
 import { DerError } from "./der.ts";
 
+/** Whether the text is an IP address, v4 or v6 without brackets. */
+export function isIpAddress(text: string): boolean {
+  return parse(text) !== undefined;
+}
+
 /** The bytes of an address in text. Throws `ip-address-invalid`. */
 export function addressBytes(text: string): Buffer {
-  const bytes = text.includes(":") ? v6Bytes(text) : v4Bytes(text);
+  const bytes = parse(text);
   if (bytes === undefined) throw new MeshError("ip-address-invalid", `${JSON.stringify(text)} is no IP address.`);
   return bytes;
+}
+
+function parse(text: string): Buffer | undefined {
+  return text.includes(":") ? v6Bytes(text) : v4Bytes(text);
 }
 
 function v4Bytes(text: string): Buffer | undefined {

@@ -92,12 +92,12 @@ export async function createServerCredentials(options: ServerCredentialsOptions)
   const provider: Provider = {
     addIdentityCertificateListener: (listener) => {
       identityListeners.add(listener);
-      listener(rotation?.current ?? null);
+      soon(() => listener(rotation?.current ?? null));
     },
     removeIdentityCertificateListener: (listener) => void identityListeners.delete(listener),
     addCaCertificateListener: (listener) => {
       rootsListeners.add(listener);
-      listener(rotation?.current === undefined ? null : { caCertificate: rotation.current.roots });
+      soon(() => listener(rotation?.current === undefined ? null : { caCertificate: rotation.current.roots }));
     },
     removeCaCertificateListener: (listener) => void rootsListeners.delete(listener),
   };
@@ -108,4 +108,9 @@ export async function createServerCredentials(options: ServerCredentialsOptions)
     },
     close: () => rotation?.close(),
   };
+}
+
+/** grpc-js adds its own watcher only after it has registered here: told at once, nobody would hear. */
+function soon(tell: () => void): void {
+  queueMicrotask(tell);
 }

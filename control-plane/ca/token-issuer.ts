@@ -1,10 +1,10 @@
 /** Shell: issues service account tokens for a mesh without Kubernetes. Its key is a file that only its owner may read. */
 import { createPublicKey, randomUUID } from "node:crypto";
-import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { calculateJwkThumbprint, type JSONWebKeySet, SignJWT } from "jose";
 import { createKeyPair, privateKeyFromPem, privateKeyToPem } from "#certs/keys.ts";
-import { fileProblem, writeNewFile } from "#certs/private-files.ts";
+import { fileExists, makePrivateDirectory, readTextFile, replaceFile, writeNewFile } from "#certs/private-files.ts";
 import { MeshError } from "#lib/problem.ts";
 import type { Clock } from "#lib/runtime.ts";
 
@@ -40,12 +40,12 @@ export async function openTokenIssuer(
   issuer: string = LOCAL_TOKEN_ISSUER,
 ): Promise<TokenIssuer> {
   const keyFile = join(directory, "token-key.pem");
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  if (fileProblem(keyFile)?.code === "ca-file-missing") {
+  makePrivateDirectory(directory);
+  if (!fileExists(keyFile)) {
     const { privateKey: fresh } = await createKeyPair("ECDSA_P256");
     writeNewFile(keyFile, privateKeyToPem(fresh), 0o600);
   }
-  const privateKey = privateKeyFromPem(readText(keyFile), keyFile);
+  const privateKey = privateKeyFromPem(readTextFile(keyFile), keyFile);
   const { kty, crv, x, y } = createPublicKey(privateKey).export({ format: "jwk" });
   if (kty !== "EC" || crv !== "P-256" || x === undefined || y === undefined) {
     throw new MeshError(
@@ -55,7 +55,9 @@ export async function openTokenIssuer(
   }
   const kid = await calculateJwkThumbprint({ kty, crv, x, y });
   const keys: JSONWebKeySet = { keys: [{ kty, crv, x, y, kid, alg: "ES256", use: "sig" }] };
-  writeFileSync(join(directory, "token-jwks.json"), `${JSON.stringify(keys, undefined, 2)}\n`);
+  const keysFile = join(directory, "token-jwks.json");
+  const keysText = `${JSON.stringify(keys, undefined, 2)}\n`;
+  if (!fileExists(keysFile) || readTextFile(keysFile) !== keysText) replaceFile(keysFile, keysText, 0o644);
   return {
     issuer,
     keys,
@@ -80,7 +82,7 @@ export function keysFromFile(file: string): () => JSONWebKeySet {
   let readAt: number | undefined;
   let keys: JSONWebKeySet = { keys: [] };
   const read = (): JSONWebKeySet => {
-    const text = readText(file);
+    const text = readTextFile(file);
     const changedAt = statSync(file).mtimeMs;
     if (changedAt === readAt) return keys;
     keys = parseKeys(text, file);
@@ -107,10 +109,4 @@ function parseKeys(text: string, file: string): JSONWebKeySet {
 function isKeySet(value: unknown): value is JSONWebKeySet {
   if (typeof value !== "object" || value === null || !("keys" in value) || !Array.isArray(value.keys)) return false;
   return value.keys.every((key: unknown) => typeof key === "object" && key !== null && "kty" in key);
-}
-
-function readText(file: string): string {
-  const problem = fileProblem(file);
-  if (problem !== undefined) throw new MeshError(problem.code, problem.message);
-  return readFileSync(file, "utf8");
 }

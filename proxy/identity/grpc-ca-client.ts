@@ -1,11 +1,12 @@
 /** Shell: asks `istio.v1.auth.IstioCertificateService` over TLS, with the token of a file. */
 import { readFileSync } from "node:fs";
-import { ChannelCredentials, Client, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { Client, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { MeshError } from "#lib/problem.ts";
 import type { Clock } from "#lib/runtime.ts";
 import { certificateServiceDefinition } from "#protos/certificate-service.ts";
 import type { IstioCertificateRequest, IstioCertificateResponse } from "#protos/gen/istio/v1/auth/ca_pb.js";
 import { createMessage } from "#protos/registry.ts";
+import { grpcTls } from "./grpc-tls.ts";
 import type { CaClient, CertificateRequest, CertificateResponse, WorkloadIdentityConfig } from "./types.ts";
 
 export interface GrpcCaClientOptions {
@@ -74,7 +75,8 @@ export function createGrpcCaClient({ config, clock, timeoutMs = 10_000 }: GrpcCa
         "identity-roots-missing",
         "the roots that the CA's server is checked against",
       );
-      const client = new Client(caAddress, ChannelCredentials.createSsl(Buffer.from(caRoots)), CHANNEL_OPTIONS);
+      const { credentials, options } = grpcTls(caAddress, caRoots);
+      const client = new Client(caAddress, credentials, { ...CHANNEL_OPTIONS, ...options });
       open.add(client);
       try {
         const { certChain } = await call(client, request, token);
@@ -109,7 +111,7 @@ function meshErrorFrom(error: ServiceError, config: GrpcCaClientOptions["config"
         `The CA at ${caAddress} refused the token in ${tokenFile}: ${details}.`,
       );
     case status.UNAVAILABLE:
-      if (/certificate|altnames|self-signed|SSL|TLS/i.test(details)) {
+      if (/certificate|altname|self-signed|unable to (get|verify)/i.test(details)) {
         return new MeshError(
           "ca-untrusted",
           `The server at ${caAddress} is not the CA that ${caRootCertificateFile} vouches for: ${details}. Put the CA's current root there, or correct ca_address.`,
