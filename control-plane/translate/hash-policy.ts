@@ -1,0 +1,29 @@
+/** `consistentHash` → hash policies of routes and TCP proxies (rule 45). */
+import { durationJson } from "./duration.ts";
+import { compact, type JsonObject } from "./json.ts";
+import type { ConsistentHash } from "./spec/destination-rule.ts";
+
+/** Empty when there is nothing to hash. */
+export function httpHashPolicy(hash: ConsistentHash | undefined): readonly JsonObject[] {
+  if (hash === undefined) return [];
+  if (hash.httpHeaderName !== undefined) return [{ header: { headerName: hash.httpHeaderName } }];
+  if (hash.httpCookie !== undefined) return [{ cookie: cookie(hash.httpCookie) }];
+  if (hash.useSourceIp === true) return [{ connectionProperties: { sourceIp: true } }];
+  if (hash.httpQueryParameterName !== undefined) return [{ queryParameter: { name: hash.httpQueryParameterName } }];
+  return [];
+}
+
+export function tcpHashPolicy(hash: ConsistentHash | undefined): readonly JsonObject[] | undefined {
+  return hash?.useSourceIp === true ? [{ sourceIp: {} }] : undefined;
+}
+
+/** Without `ttl` the cookie is only read, with 0 it lives as long as the browser. */
+function cookie(settings: NonNullable<ConsistentHash["httpCookie"]>): JsonObject {
+  const attributes = settings.attributes ?? [];
+  return compact({
+    name: settings.name,
+    path: settings.path === "" ? undefined : settings.path,
+    ttl: durationJson(settings.ttl),
+    attributes: attributes.length === 0 ? undefined : attributes.map(({ name, value }) => compact({ name, value })),
+  });
+}

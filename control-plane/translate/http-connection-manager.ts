@@ -1,0 +1,117 @@
+/** The HTTP connection manager and its filters in their order (§4.3). */
+import { accessLogs } from "./access-log.ts";
+import { any, compact, type JsonObject, typedStruct } from "./json.ts";
+import { type Direction, statsFilter } from "./network-filters.ts";
+import { ADS_SOURCE } from "./secrets.ts";
+import { tracing } from "./tracing.ts";
+import { hasExtension, type View } from "./view.ts";
+
+export interface ConnectionManagerInput {
+  readonly direction: Direction;
+  readonly statPrefix: string;
+  /** A route configuration by name, or one that is written here. */
+  readonly routes: { readonly rds: string } | { readonly inline: JsonObject };
+  /** An HTTP proxy gets absolute URLs. */
+  readonly isHttpProxy?: boolean;
+  /** Logs beside the mesh's own. */
+  readonly extraLogs?: readonly JsonObject[];
+}
+
+export function httpConnectionManager(view: View, input: ConnectionManagerInput): JsonObject {
+  const { direction, routes } = input;
+  const logs = [...(accessLogs(view) ?? []), ...(input.extraLogs ?? [])];
+  return {
+    name: "envoy.filters.network.http_connection_manager",
+    typedConfig: any(
+      "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+      compact({
+        statPrefix: input.statPrefix,
+        ...("rds" in routes
+          ? { rds: { configSource: ADS_SOURCE, routeConfigName: routes.rds } }
+          : { routeConfig: routes.inline }),
+        httpFilters: httpFilters(view, direction),
+        ...pathNormalization(view),
+        ...(direction === "inbound" && SERVER_FIELDS),
+        proxy100Continue: true,
+        streamIdleTimeout: "0s",
+        useRemoteAddress: false,
+        upgradeConfigs: [{ upgradeType: "websocket" }],
+        httpProtocolOptions: input.isHttpProxy === true ? { allowAbsoluteUrl: true } : undefined,
+        requestIdExtension: {
+          typedConfig: any("envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig", {
+            useRequestIdForTraceSampling: true,
+          }),
+        },
+        tracing: tracing(view),
+        accessLog: logs.length === 0 ? undefined : logs,
+      }),
+    ),
+  };
+}
+
+const SERVER_FIELDS: JsonObject = {
+  serverName: "istio-envoy",
+  forwardClientCertDetails: "APPEND_FORWARD",
+  setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
+};
+
+function pathNormalization(view: View): JsonObject {
+  const setting = view.mesh.meshConfig.raw["pathNormalization"] as { readonly normalization?: string } | undefined;
+  const kept = { normalizePath: true, pathWithEscapedSlashesAction: "KEEP_UNCHANGED" };
+  switch (setting?.normalization) {
+    case "NONE":
+      return { ...kept, normalizePath: false };
+    case "MERGE_SLASHES":
+      return { ...kept, mergeSlashes: true };
+    case "DECODE_AND_MERGE_SLASHES":
+      return { normalizePath: true, mergeSlashes: true, pathWithEscapedSlashesAction: "UNESCAPE_AND_FORWARD" };
+    default:
+      return kept;
+  }
+}
+
+/** Peer metadata first: what follows may ask who calls. Faults and CORS before the router, statistics around them. */
+function httpFilters(view: View, direction: Direction): readonly JsonObject[] {
+  return [
+    ...peerMetadata(view, direction),
+    ...optional(view, "envoy.filters.http.grpc_stats", GRPC_STATS),
+    ...(direction === "outbound" ? alpn(view) : []),
+    { name: "envoy.filters.http.fault", typedConfig: any("envoy.extensions.filters.http.fault.v3.HTTPFault") },
+    { name: "envoy.filters.http.cors", typedConfig: any("envoy.extensions.filters.http.cors.v3.Cors") },
+    ...statsFilter(view, direction),
+    { name: "envoy.filters.http.router", typedConfig: any("envoy.extensions.filters.http.router.v3.Router") },
+  ];
+}
+
+const GRPC_STATS: JsonObject = any("envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", {
+  emitFilterState: true,
+  statsForAllMethods: false,
+});
+
+/** A filter that only observes: left out where the proxy has it not. */
+function optional(view: View, name: string, typedConfig: JsonObject): readonly JsonObject[] {
+  return hasExtension(view, name) ? [{ name, typedConfig }] : [];
+}
+
+function peerMetadata(view: View, direction: Direction): readonly JsonObject[] {
+  if (!hasExtension(view, "istio.metadata_exchange", "envoy.filters.http.peer_metadata")) return [];
+  const discovery = [{ istio_headers: {} }, { workload_discovery: {} }];
+  const propagation = [{ istio_headers: {} }];
+  const value =
+    direction === "inbound"
+      ? { downstream_discovery: discovery, downstream_propagation: propagation }
+      : { upstream_discovery: discovery, upstream_propagation: propagation };
+  return [{ name: "istio.metadata_exchange", typedConfig: typedStruct("io.istio.http.peer_metadata.Config", value) }];
+}
+
+const ALPN: JsonObject = any("istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig", {
+  alpnOverride: [
+    { alpnOverride: ["istio-http/1.0", "istio", "http/1.0"] },
+    { upstreamProtocol: "HTTP11", alpnOverride: ["istio-http/1.1", "istio", "http/1.1"] },
+    { upstreamProtocol: "HTTP2", alpnOverride: ["istio-h2", "istio", "h2"] },
+  ],
+});
+
+function alpn(view: View): readonly JsonObject[] {
+  return optional(view, "istio.alpn", ALPN);
+}

@@ -1,0 +1,127 @@
+/** `virtualInbound`: what is sent to the workload (§4.3). */
+import { listenerAccessLogs } from "./access-log.ts";
+import { durationFromMs } from "./duration.ts";
+import { inboundChains, inspectorsOf } from "./inbound-filter-chains.ts";
+import { type InboundPort, inboundPorts } from "./inbound-ports.ts";
+import { compact, type JsonObject } from "./json.ts";
+import { exceptPorts, httpInspector, onlyPorts, originalDestination, tlsInspector } from "./listener-filters.ts";
+import { BLACK_HOLE, INBOUND_PASSTHROUGH, inboundCluster, WILDCARD_ADDRESS } from "./names.ts";
+import { metadataExchange, statsFilter, tcpProxy } from "./network-filters.ts";
+import { type MtlsMode, mtlsModeOfPort, mtlsOf, type WorkloadMtls } from "./peer-authentication.ts";
+import { listenerProtocol } from "./protocols.ts";
+import { inboundDenial } from "./security-policies.ts";
+import type { View } from "./view.ts";
+
+const CAPTURE_PORT = 15006;
+
+export function workloadMtls(view: View): WorkloadMtls {
+  return mtlsOf(view.mesh, view.proxy.namespace, view.workload?.labels ?? view.labels);
+}
+
+/** Absent without interception. */
+export function virtualInbound(view: View): JsonObject | undefined {
+  if (view.proxy.interceptionMode === "NONE") return undefined;
+  const mtls = workloadMtls(view);
+  const ports = inboundPorts(view);
+  return compact({
+    name: "virtualInbound",
+    address: { socketAddress: { address: WILDCARD_ADDRESS, portValue: CAPTURE_PORT } },
+    filterChains: [
+      blackHole(view),
+      ...passthroughChains(view, mtls.mode, undefined),
+      ...extraPorts(mtls, ports).flatMap((port) => passthroughChains(view, mtlsModeOfPort(mtls, port), port)),
+      ...ports.flatMap((port) => chainsOfPort(view, port, mtls)),
+    ],
+    listenerFilters: [originalDestination(), ...inspectors(mtls, ports)],
+    listenerFiltersTimeout: durationFromMs(view.mesh.meshConfig.protocolDetectionTimeoutMs),
+    continueOnListenerFiltersTimeout: true,
+    maxConnectionsToAcceptPerSocketEvent: 1,
+    trafficDirection: "INBOUND",
+    accessLog: listenerAccessLogs(view),
+  });
+}
+
+/** Who dials the capture port itself would loop. */
+function blackHole(view: View): JsonObject {
+  return {
+    name: "virtualInbound-blackhole",
+    filterChainMatch: { destinationPort: CAPTURE_PORT },
+    filters: [
+      ...(metadataExchange(view) ?? []),
+      ...statsFilter(view, "inbound"),
+      tcpProxy(view, { direction: "inbound", statPrefix: BLACK_HOLE, target: { cluster: BLACK_HOLE } }),
+    ],
+  };
+}
+
+/** Ports that no service names, sent on to where they were dialled (rule 94). */
+function passthroughChains(view: View, mode: MtlsMode, destinationPort: number | undefined): readonly JsonObject[] {
+  return inboundChains(view, {
+    name: "virtualInbound",
+    mode,
+    protocol: "auto",
+    portProtocol: "auto",
+    cluster: INBOUND_PASSTHROUGH,
+    servicePort: 0,
+    serviceHost: "",
+    httpStatPrefix: `${INBOUND_PASSTHROUGH};`,
+    destinationPort,
+    denial: inboundDenial(view),
+  });
+}
+
+/** Ports with a mode of their own that no service names. */
+function extraPorts(mtls: WorkloadMtls, ports: readonly InboundPort[]): readonly number[] {
+  const named = new Set(ports.map(({ targetPort }) => targetPort));
+  return [...mtls.ports.keys()].filter((port) => !named.has(port)).toSorted((a, b) => a - b);
+}
+
+function chainsOfPort(view: View, inbound: InboundPort, mtls: WorkloadMtls): readonly JsonObject[] {
+  const address = `${WILDCARD_ADDRESS}_${inbound.targetPort}`;
+  return inboundChains(view, {
+    name: address,
+    mode: mtlsModeOfPort(mtls, inbound.targetPort),
+    protocol: listenerProtocol(inbound.port.protocol),
+    portProtocol: inbound.port.protocol,
+    cluster: inboundCluster(inbound.targetPort),
+    servicePort: inbound.port.number,
+    serviceHost: inbound.service?.host ?? "",
+    httpStatPrefix: `inbound_${address};`,
+    destinationPort: inbound.targetPort,
+    denial: inboundDenial(view),
+  });
+}
+
+/** Each inspector is there if some chain needs it, and off for the ports that do not. */
+function inspectors(mtls: WorkloadMtls, ports: readonly InboundPort[]): readonly JsonObject[] {
+  const needs = [
+    ...ports.map(({ targetPort, port }) => ({
+      port: targetPort,
+      ...inspectorsOf(mtlsModeOfPort(mtls, targetPort), listenerProtocol(port.protocol)),
+    })),
+    ...extraPorts(mtls, ports).map((port) => ({ port, ...inspectorsOf(mtlsModeOfPort(mtls, port), "auto") })),
+    { port: CAPTURE_PORT, tls: false, http: false },
+  ];
+  const elsewhere = inspectorsOf(mtls.mode, "auto");
+  const tls = gated(
+    needs.filter((need) => need.tls !== elsewhere.tls).map(({ port }) => port),
+    elsewhere.tls,
+  );
+  const http = gated(
+    needs.filter((need) => need.http !== elsewhere.http).map(({ port }) => port),
+    elsewhere.http,
+  );
+  return [
+    ...(tls.isThere ? [tlsInspector(tls.filterDisabled)] : []),
+    ...(http.isThere ? [httpInspector(http.filterDisabled)] : []),
+  ];
+}
+
+/** `different`: the ports whose need is not that of all others. */
+function gated(
+  different: readonly number[],
+  isDefault: boolean,
+): { readonly isThere: boolean; readonly filterDisabled?: JsonObject } {
+  const filterDisabled = isDefault ? exceptPorts(different) : onlyPorts(different);
+  return { isThere: isDefault || different.length > 0, ...(filterDisabled !== undefined && { filterDisabled }) };
+}

@@ -1,0 +1,169 @@
+/** What a rule does with a request: forward, redirect, answer (rules 23–31, 36). */
+import { durationJson } from "./duration.ts";
+import { httpHashPolicy } from "./hash-policy.ts";
+import { headerMutations, type HeaderMutations, joined, mutationFields, NO_MUTATIONS } from "./header-operations.ts";
+import { compact, type JsonObject } from "./json.ts";
+import { outboundCluster } from "./names.ts";
+import { perMillion } from "./fault.ts";
+import { retryPolicy } from "./retry-policy.ts";
+import { destinationRuleOf } from "./scope.ts";
+import type { Destination, HttpDestination, HttpRedirect, HttpRule } from "./spec/virtual-service.ts";
+import { effectivePolicy } from "./traffic-policy.ts";
+import type { View } from "./view.ts";
+
+/** Where routes are made for. */
+export interface RouteContext {
+  readonly view: View;
+  /** The port that the client called. */
+  readonly port: number;
+  /** The port of a destination that names none (rule 24). */
+  readonly defaultPort: (host: string) => number;
+}
+
+export interface ActionResult {
+  /** `route`, `redirect` or `directResponse`; header fields of the route. */
+  readonly fields: JsonObject;
+  readonly mutations: HeaderMutations;
+}
+
+/** Undefined for an action that Envoy has not: an unsupported redirect code (rule 27). */
+export function ruleAction(rule: HttpRule, context: RouteContext): ActionResult | undefined {
+  const own = headerMutations(rule.headers);
+  if (rule.redirect !== undefined) {
+    const redirect = redirectAction(rule.redirect, context.port);
+    return redirect === undefined ? undefined : { fields: { redirect }, mutations: own };
+  }
+  if (rule.directResponse !== undefined) {
+    const { status, body } = rule.directResponse;
+    const source =
+      body?.string !== undefined
+        ? { inlineString: body.string }
+        : body?.bytes !== undefined
+          ? { inlineBytes: body.bytes }
+          : undefined;
+    return { fields: { directResponse: compact({ status, body: source }) }, mutations: own };
+  }
+  return forward(rule, own, context);
+}
+
+function forward(rule: HttpRule, own: HeaderMutations, context: RouteContext): ActionResult {
+  const destinations = rule.route ?? [];
+  const single = destinations.length === 1 ? destinations[0] : undefined;
+  const singleMutations = headerMutations(single?.headers);
+  const hashPolicy = destinations.flatMap((destination) => hashPolicyOf(destination, context));
+  const timeout = durationJson(rule.timeout) ?? "0s";
+  const authority = rule.rewrite?.authority || own.authority || singleMutations.authority;
+  const route = compact({
+    ...target(destinations, context),
+    timeout,
+    maxGrpcTimeout: timeout,
+    retryPolicy: retryPolicy(rule.retries, context.view.mesh.meshConfig, single !== undefined && hashPolicy.length > 0),
+    ...rewrite(rule),
+    hostRewriteLiteral: authority,
+    requestMirrorPolicies: mirrors(rule, context),
+    hashPolicy: hashPolicy.length === 0 ? undefined : hashPolicy,
+  });
+  return { fields: { route }, mutations: single === undefined ? own : joined(own, singleMutations) };
+}
+
+function target(destinations: readonly HttpDestination[], context: RouteContext): JsonObject {
+  const [first] = destinations;
+  if (destinations.length <= 1) return { cluster: destinationCluster(first?.destination ?? {}, context) };
+  return { weightedClusters: { clusters: destinations.filter(isWeighted).map((item) => weighted(item, context)) } };
+}
+
+/** Of several destinations those without weight are left out (rule 23). */
+function isWeighted(destination: HttpDestination): boolean {
+  return (destination.weight ?? 0) > 0;
+}
+
+function weighted(item: HttpDestination, context: RouteContext): JsonObject {
+  const mutations = item.headers === undefined ? NO_MUTATIONS : headerMutations(item.headers);
+  return compact({
+    name: destinationCluster(item.destination ?? {}, context),
+    weight: item.weight ?? 0,
+    ...mutationFields(mutations),
+    hostRewriteLiteral: mutations.authority,
+  });
+}
+
+/** A host or subset that is not there still gets the name it would have: 503. */
+export function destinationCluster(destination: Destination, context: Pick<RouteContext, "defaultPort">): string {
+  const host = destination.host ?? "";
+  if (host === "") return "UnknownService";
+  const port = destination.port?.number ?? context.defaultPort(host);
+  return outboundCluster(port, destination.subset ?? "", host);
+}
+
+function rewrite({ rewrite: settings }: HttpRule): JsonObject {
+  if (settings === undefined) return {};
+  const { uri, uriRegexRewrite } = settings;
+  if (uriRegexRewrite !== undefined) {
+    return {
+      regexRewrite: compact({
+        pattern: { regex: uriRegexRewrite.match ?? "" },
+        substitution: uriRegexRewrite.rewrite,
+      }),
+    };
+  }
+  return uri === undefined || uri === "" ? {} : { prefixRewrite: uri };
+}
+
+function mirrors(rule: HttpRule, context: RouteContext): readonly JsonObject[] | undefined {
+  const wanted =
+    rule.mirror === undefined
+      ? (rule.mirrors ?? [])
+      : [{ destination: rule.mirror, percentage: rule.mirrorPercentage ?? legacyPercent(rule.mirrorPercent) }];
+  const policies: JsonObject[] = [];
+  for (const { destination, percentage } of wanted) {
+    const percent = percentage ?? { value: 100 };
+    if ((percent.value ?? 0) <= 0) continue;
+    policies.push({
+      cluster: destinationCluster(destination, context),
+      runtimeFraction: { defaultValue: perMillion(percent) },
+      traceSampled: false,
+      disableShadowHostSuffixAppend: true,
+    });
+  }
+  return policies.length === 0 ? undefined : policies;
+}
+
+function legacyPercent(percent: number | undefined): { readonly value: number } | undefined {
+  return percent === undefined ? undefined : { value: percent };
+}
+
+function hashPolicyOf({ destination, weight }: HttpDestination, context: RouteContext): readonly JsonObject[] {
+  const host = destination?.host ?? "";
+  const service = context.view.scope.servicesByHost.get(host);
+  if (service === undefined || weight === 0) return [];
+  const { mesh, scope, labels } = context.view;
+  const rule = destinationRuleOf(mesh, scope, service.model, labels);
+  const port = destination?.port?.number ?? context.defaultPort(host);
+  return httpHashPolicy(
+    effectivePolicy(rule, destination?.subset ?? "", port, mesh.meshConfig).loadBalancer?.consistentHash,
+  );
+}
+
+const REDIRECT_CODES: Readonly<Record<number, string | undefined>> = {
+  301: undefined,
+  302: "FOUND",
+  303: "SEE_OTHER",
+  307: "TEMPORARY_REDIRECT",
+  308: "PERMANENT_REDIRECT",
+};
+
+/** A port that is the scheme's own is not written (rule 27). */
+function redirectAction(redirect: HttpRedirect, port: number): JsonObject | undefined {
+  const code = redirect.redirectCode ?? 0;
+  if (code !== 0 && !(code in REDIRECT_CODES)) return undefined;
+  const asked = redirect.derivePort === "FROM_REQUEST_PORT" ? port : (redirect.port ?? 0);
+  const scheme = redirect.scheme ?? "";
+  const isDefault = (asked === 80 && (scheme === "" || scheme === "http")) || (asked === 443 && scheme === "https");
+  return compact({
+    hostRedirect: redirect.authority || undefined,
+    pathRedirect: redirect.uri || undefined,
+    schemeRedirect: scheme || undefined,
+    portRedirect: asked === 0 || isDefault ? undefined : asked,
+    responseCode: code === 0 ? undefined : REDIRECT_CODES[code],
+  });
+}

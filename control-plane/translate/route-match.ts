@@ -1,0 +1,79 @@
+/** `http[].match[]` → RouteMatch, and which matches concern this proxy at all (rules 16–22). */
+import { compact, type JsonObject, sortedEntries } from "./json.ts";
+import { type Labels, selects } from "./labels.ts";
+import type { HttpMatch, StringMatch } from "./spec/virtual-service.ts";
+import { isPresence, stringMatcher } from "./string-match.ts";
+
+/** Who asks, and for what. */
+export interface MatchContext {
+  readonly labels: Labels;
+  readonly namespace: string;
+  /** The port that the client called. */
+  readonly port: number;
+  /** `mesh`, or the gateways that this proxy serves. */
+  readonly gateways: readonly string[];
+}
+
+/** `gateways`, when given, switches the source conditions off (rule 17). */
+export function concerns(match: HttpMatch, context: MatchContext): boolean {
+  if (match.port !== undefined && match.port !== 0 && match.port !== context.port) return false;
+  if (match.gateways !== undefined && match.gateways.length > 0) {
+    return match.gateways.some((gateway) => context.gateways.includes(gateway));
+  }
+  if (!selects(match.sourceLabels, context.labels)) return false;
+  const namespace = match.sourceNamespace ?? "";
+  return namespace === "" || namespace === context.namespace;
+}
+
+/** `undefined`: a rule without matches, which takes everything. */
+export function routeMatch(match: HttpMatch | undefined): JsonObject {
+  if (match === undefined) return { prefix: "/" };
+  const headers = headerMatchers(match);
+  const parameters = sortedEntries(match.queryParams).map(([name, value]) => queryMatcher(name, value));
+  return compact({
+    ...pathMatch(match.uri),
+    caseSensitive: match.ignoreUriCase !== true,
+    headers: headers.length === 0 ? undefined : headers,
+    queryParameters: parameters.length === 0 ? undefined : parameters,
+  });
+}
+
+/** Nothing after it can be reached (rule 16). */
+export function isCatchAll(match: JsonObject): boolean {
+  if (match["headers"] !== undefined || match["queryParameters"] !== undefined) return false;
+  if (match["prefix"] === "/") return true;
+  const regex = match["safeRegex"] as { readonly regex?: string } | undefined;
+  return regex?.regex === ".*";
+}
+
+function pathMatch(uri: StringMatch | undefined): JsonObject {
+  if (uri?.exact !== undefined) return { path: uri.exact };
+  if (uri?.prefix !== undefined) return { prefix: uri.prefix };
+  if (uri?.regex !== undefined) return { safeRegex: { regex: uri.regex } };
+  return { prefix: "/" };
+}
+
+function headerMatchers(match: HttpMatch): readonly JsonObject[] {
+  const result = sortedEntries(match.headers).map(([name, value]) => headerMatcher(name, value));
+  for (const [name, value] of sortedEntries(match.withoutHeaders)) {
+    const absentIsEmpty = isPresence(value) ? {} : { treatMissingHeaderAsEmpty: true };
+    result.push({ ...headerMatcher(name, value), invertMatch: true, ...absentIsEmpty });
+  }
+  const pseudo = [
+    [":method", match.method],
+    [":authority", match.authority],
+    [":scheme", match.scheme],
+  ] as const;
+  for (const [name, value] of pseudo) {
+    if (value !== undefined) result.push(headerMatcher(name, value));
+  }
+  return result;
+}
+
+function headerMatcher(name: string, value: StringMatch): JsonObject {
+  return isPresence(value) ? { name, presentMatch: true } : { name, stringMatch: stringMatcher(value) };
+}
+
+function queryMatcher(name: string, value: StringMatch): JsonObject {
+  return isPresence(value) ? { name, presentMatch: true } : { name, stringMatch: stringMatcher(value) };
+}

@@ -1,0 +1,68 @@
+/** Route configurations by name, as the listeners ask for them (§4.4). */
+import { byText, type JsonObject } from "./json.ts";
+import { HTTP_PROXY_ROUTE, PASSTHROUGH } from "./names.ts";
+import type { EgressListener } from "./scope.ts";
+import type { View } from "./view.ts";
+import { outboundVirtualHosts } from "./virtual-hosts.ts";
+
+const MAX_DIRECT_RESPONSE_BYTES = 1_048_576;
+
+/** Sorted by name; a name that nothing here has gives nothing. */
+export function routes(view: View, names: readonly string[]): readonly JsonObject[] {
+  const result: JsonObject[] = [];
+  for (const name of [...new Set(names)].toSorted(byText)) {
+    const route = routeConfiguration(view, name);
+    if (route !== undefined) result.push(route);
+  }
+  return result;
+}
+
+function routeConfiguration(view: View, name: string): JsonObject | undefined {
+  const virtualHosts = virtualHostsOf(view, name);
+  if (virtualHosts === undefined) return undefined;
+  return {
+    name,
+    virtualHosts: virtualHosts.toSorted((a, b) => byText(String(a["name"]), String(b["name"]))),
+    validateClusters: false,
+    maxDirectResponseBodySizeBytes: MAX_DIRECT_RESPONSE_BYTES,
+    // On a placed HTTP proxy the port of the Host header tells services of one name apart.
+    ignorePortInHostMatching: !(name === HTTP_PROXY_ROUTE && view.proxy.placement !== undefined),
+  };
+}
+
+function virtualHostsOf(view: View, name: string): readonly JsonObject[] | undefined {
+  if (name === HTTP_PROXY_ROUTE) {
+    return [...outboundVirtualHosts(view, listenerFor(view, 0), 0), unknownTraffic(view)];
+  }
+  const colon = name.lastIndexOf(":");
+  const port = Number(name.slice(colon + 1));
+  if (!Number.isInteger(port) || port <= 0) return undefined;
+  if (colon < 0) return [...outboundVirtualHosts(view, listenerFor(view, port), port), unknownTraffic(view)];
+  const own = outboundVirtualHosts(view, listenerFor(view, port), port).find((host) => host["name"] === name);
+  return own === undefined ? undefined : [{ ...own, domains: ["*"] }];
+}
+
+/** The egress listener with that port, else the one without a port. */
+function listenerFor(view: View, port: number): EgressListener {
+  const { egress } = view.scope;
+  const chosen =
+    egress.find((listener) => listener.port?.number === port && port !== 0) ??
+    egress.findLast((listener) => listener.port === undefined) ??
+    egress[0];
+  return chosen ?? { port: undefined, bind: undefined, captures: true, services: [], virtualServices: [] };
+}
+
+/** Hosts that nobody knows: let through, or refused with 502 (rule 95). */
+function unknownTraffic(view: View): JsonObject {
+  const isAllowed = view.scope.allowsUnknownTraffic;
+  const name = isAllowed ? "allow_any" : "block_all";
+  const action = isAllowed
+    ? { route: { cluster: PASSTHROUGH, timeout: "0s", maxGrpcTimeout: "0s" } }
+    : { directResponse: { status: 502 } };
+  return {
+    name,
+    domains: ["*"],
+    routes: [{ name, match: { prefix: "/" }, ...action }],
+    includeRequestAttemptCount: true,
+  };
+}

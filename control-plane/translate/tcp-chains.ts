@@ -1,0 +1,205 @@
+/** Filter chains of outbound TCP and TLS ports: `tcp` and `tls` rules, or the service itself (rule 37). */
+import { isSubsetOf } from "./hosts.ts";
+import { tcpHashPolicy } from "./hash-policy.ts";
+import { compact, type JsonObject } from "./json.ts";
+import { selects } from "./labels.ts";
+import { configMetadata, outboundCluster, WILDCARD_ADDRESS } from "./names.ts";
+import { mongoProxy, statsFilter, tcpProxy } from "./network-filters.ts";
+import { isTls } from "./protocols.ts";
+import { destinationCluster } from "./route-action.ts";
+import { destinationRuleOf, type ScopedPort, type ScopedService } from "./scope.ts";
+import type { Destination, L4Match, RouteDestination } from "./spec/virtual-service.ts";
+import { effectivePolicy } from "./traffic-policy.ts";
+import type { View } from "./view.ts";
+import type { VirtualService } from "./virtual-service.ts";
+import { durationJson } from "./duration.ts";
+import { CLUSTER_DOMAIN, expandHost } from "./hosts.ts";
+
+/** A filter chain, and what it is matched by. */
+export interface TcpChain {
+  readonly sni: readonly string[];
+  readonly cidrs: readonly string[];
+  readonly json: JsonObject;
+}
+
+export interface TcpTarget {
+  readonly service: ScopedService;
+  readonly port: ScopedPort;
+  /** The port of the listener. */
+  readonly listenPort: number;
+  readonly virtualService: VirtualService | undefined;
+  /** The listener is bound to an address of the service alone. */
+  readonly hasOwnAddress: boolean;
+  /** CIDRs of the service, where it has them instead of an address. */
+  readonly cidrs: readonly string[];
+}
+
+export function tcpChains(view: View, target: TcpTarget): readonly TcpChain[] {
+  return isTls(target.port.protocol) ? tlsPortChains(view, target) : tcpPortChains(view, target);
+}
+
+function tcpPortChains(view: View, target: TcpTarget): readonly TcpChain[] {
+  const { virtualService, cidrs } = target;
+  const result: TcpChain[] = [];
+  for (const rule of virtualService?.spec.tcp ?? []) {
+    const matches = rule.match ?? [];
+    if (matches.length === 0) return [...result, ruled(view, target, rule.route, [], cidrs, virtualService)];
+    const subnets: string[] = [];
+    for (const match of matches.filter((candidate) => concerns(candidate, target, view))) {
+      const own = match.destinationSubnets ?? [];
+      if (own.length === 0) return [...result, ruled(view, target, rule.route, [], cidrs, virtualService)];
+      subnets.push(...own);
+    }
+    if (subnets.length > 0) result.push(ruled(view, target, rule.route, [], subnets, undefined));
+  }
+  return [...result, direct(view, target, [])];
+}
+
+function tlsPortChains(view: View, target: TcpTarget): readonly TcpChain[] {
+  const { virtualService, cidrs } = target;
+  const result: TcpChain[] = [];
+  const seen = new Set<string>();
+  for (const rule of virtualService?.spec.tls ?? []) {
+    for (const match of rule.match ?? []) {
+      if (!concerns(match, target, view)) continue;
+      const hosts = (match.sniHosts ?? []).filter((host) => isWantedSni(host, target));
+      const subnets = match.destinationSubnets ?? [];
+      const ranges = subnets.length > 0 ? subnets : cidrs;
+      const key = [...hosts.toSorted(), "|", ...ranges.toSorted()].join(",");
+      if (hosts.length === 0 || seen.has(key)) continue;
+      seen.add(key);
+      result.push(ruled(view, target, rule.route, hosts, ranges, virtualService));
+    }
+  }
+  if (result.length > 0) return result;
+  const hosts = cidrs.length > 0 || !target.hasOwnAddress ? [target.service.host, ...target.service.aliases] : [];
+  return [direct(view, target, hosts)];
+}
+
+/** Of a VirtualService for several hosts only the SNIs of this service count on its listener. */
+function isWantedSni(sni: string, { service, virtualService }: TcpTarget): boolean {
+  const hosts = virtualService?.hosts ?? [];
+  if (hosts.length <= 1) return true;
+  return isSubsetOf(sni, service.host) || !hosts.some((host) => host !== service.host && isSubsetOf(sni, host));
+}
+
+function concerns(match: L4Match, target: TcpTarget, view: View): boolean {
+  if (match.port !== undefined && match.port !== 0 && match.port !== target.listenPort) return false;
+  if (!selects(match.sourceLabels, view.labels)) return false;
+  const namespace = match.sourceNamespace ?? "";
+  if (namespace !== "" && namespace !== view.proxy.namespace) return false;
+  return match.gateways === undefined || match.gateways.length === 0 || match.gateways.includes("mesh");
+}
+
+/** The service's own cluster. */
+function direct(view: View, target: TcpTarget, sni: readonly string[]): TcpChain {
+  const { service, port, listenPort } = target;
+  const [only, more] = service.ports;
+  const portNumber = more === undefined && only !== undefined ? only.number : listenPort;
+  const cluster = outboundCluster(portNumber, "", service.host);
+  const filters = proxyTo(view, { port, statPrefix: cluster, target: { cluster } }, { host: service.host }, portNumber);
+  return { sni, cidrs: target.cidrs, json: chainJson(sni, target.cidrs, filters, undefined) };
+}
+
+function ruled(
+  view: View,
+  target: TcpTarget,
+  routes: readonly RouteDestination[] | undefined,
+  sni: readonly string[],
+  cidrs: readonly string[],
+  virtualService: VirtualService | undefined,
+): TcpChain {
+  const namespace = target.virtualService?.namespace ?? "";
+  const destinations = (routes ?? []).map(({ destination, weight }) => ({
+    destination: expanded(destination, namespace),
+    weight,
+  }));
+  const name = (destination: Destination): string =>
+    destinationCluster(destination, { defaultPort: (host) => defaultPort(view, host, target.listenPort) });
+  const [first] = destinations;
+  const clusters = destinations
+    .filter(({ weight }) => (weight ?? 0) > 0)
+    .map(({ destination, weight }) => ({ name: name(destination), weight: weight ?? 0 }));
+  const single = destinations.length <= 1;
+  const to = single ? { cluster: name(first?.destination ?? {}) } : { weightedClusters: { clusters } };
+  const statPrefix = single
+    ? name(first?.destination ?? {})
+    : `${target.virtualService?.object.metadata.name ?? ""}.${namespace}`;
+  const filters = proxyTo(
+    view,
+    { port: target.port, statPrefix, target: to },
+    first?.destination ?? {},
+    target.listenPort,
+  );
+  return { sni, cidrs, json: chainJson(sni, cidrs, filters, virtualService) };
+}
+
+function expanded(destination: Destination | undefined, namespace: string): Destination {
+  return { ...destination, host: expandHost(destination?.host ?? "", namespace, CLUSTER_DOMAIN) };
+}
+
+function defaultPort(view: View, host: string, called: number): number {
+  const [only, more] = view.scope.servicesByHost.get(host)?.ports ?? [];
+  return only !== undefined && more === undefined ? only.number : called;
+}
+
+interface ProxyTo {
+  readonly port: ScopedPort;
+  readonly statPrefix: string;
+  readonly target: JsonObject;
+}
+
+/** Idle timeout and hashing are those of the first destination. */
+function proxyTo(view: View, to: ProxyTo, destination: Destination, port: number): readonly JsonObject[] {
+  const service = view.scope.servicesByHost.get(destination.host ?? "");
+  const rule = service && destinationRuleOf(view.mesh, view.scope, service.model, view.labels);
+  const policy = effectivePolicy(
+    rule,
+    destination.subset ?? "",
+    destination.port?.number ?? port,
+    view.mesh.meshConfig,
+  );
+  const { tunnel } = policy;
+  return [
+    ...statsFilter(view, "outbound"),
+    ...(to.port.protocol === "MONGO" ? mongoProxy(view, to.statPrefix) : []),
+    tcpProxy(view, {
+      direction: "outbound",
+      statPrefix: to.statPrefix,
+      target: to.target,
+      idleTimeout: durationJson(policy.connectionPool?.tcp?.idleTimeout),
+      hashPolicy: tcpHashPolicy(policy.loadBalancer?.consistentHash),
+      tunnelingConfig:
+        tunnel === undefined
+          ? undefined
+          : compact({
+              hostname: `${tunnel.targetHost ?? ""}:${tunnel.targetPort ?? 0}`,
+              usePost: tunnel.protocol === "POST" ? true : undefined,
+            }),
+    }),
+  ];
+}
+
+function chainJson(
+  sni: readonly string[],
+  cidrs: readonly string[],
+  filters: readonly JsonObject[],
+  virtualService: VirtualService | undefined,
+): JsonObject {
+  const match = compact({
+    serverNames: sni.length === 0 ? undefined : sni,
+    prefixRanges: cidrs.length === 0 ? undefined : cidrs.map(prefixRange),
+  });
+  return compact({
+    filterChainMatch: Object.keys(match).length === 0 ? undefined : match,
+    filters,
+    transportSocketConnectTimeout: "15s",
+    metadata: virtualService === undefined ? undefined : configMetadata(virtualService.object),
+  });
+}
+
+function prefixRange(cidr: string): JsonObject {
+  const [addressPrefix = WILDCARD_ADDRESS, length] = cidr.split("/");
+  const bits = length === undefined ? (addressPrefix.includes(":") ? 128 : 32) : Number(length);
+  return { addressPrefix, prefixLen: bits };
+}

@@ -1,0 +1,73 @@
+/** The translation as the ADS server uses it: pure, sorted, everything of one proxy at a time. */
+import type { Problem } from "#lib/problem.ts";
+import type { MeshIndex } from "../model/mesh-index.ts";
+import type { ProxyNode } from "../model/proxy-node.ts";
+import { clusters } from "./clusters.ts";
+import { endpoints } from "./endpoints.ts";
+import type { JsonObject } from "./json.ts";
+import { listeners } from "./listeners.ts";
+import { routes } from "./routes.ts";
+import type { ProxyConfigSnapshot, Translated, Translator } from "./types.ts";
+import { type View, viewOf } from "./view.ts";
+
+export function createTranslator(): Translator {
+  const translated = (mesh: MeshIndex, proxy: ProxyNode, build: (view: View) => readonly JsonObject[]): Translated => {
+    const view = viewOf(mesh, proxy);
+    const resources = build(view);
+    return { resources, problems: once(view.problems) };
+  };
+  return {
+    clusters: (mesh, proxy) => translated(mesh, proxy, clusters),
+    endpoints: (mesh, proxy, names) => translated(mesh, proxy, (view) => endpoints(view, names)),
+    listeners: (mesh, proxy) => translated(mesh, proxy, listeners),
+    routes: (mesh, proxy, names) => translated(mesh, proxy, (view) => routes(view, names)),
+    snapshot: (mesh, proxy) => snapshotOf(viewOf(mesh, proxy)),
+  };
+}
+
+function snapshotOf(view: View): ProxyConfigSnapshot {
+  const allClusters = clusters(view);
+  const allListeners = listeners(view);
+  return {
+    clusters: allClusters,
+    endpoints: endpoints(view, edsNames(allClusters)),
+    listeners: allListeners,
+    routes: routes(view, rdsNames(allListeners)),
+    problems: once(view.problems),
+  };
+}
+
+function edsNames(all: readonly JsonObject[]): readonly string[] {
+  return all.flatMap((cluster) => {
+    const eds = cluster["edsClusterConfig"] as { readonly serviceName?: string } | undefined;
+    return eds?.serviceName === undefined ? [] : [eds.serviceName];
+  });
+}
+
+/** The names of the route configurations that connection managers fetch. */
+function rdsNames(all: readonly JsonObject[]): readonly string[] {
+  const names = new Set<string>();
+  for (const listener of all) {
+    const chains = [
+      ...asList(listener["filterChains"]),
+      ...asList(listener["defaultFilterChain"] && [listener["defaultFilterChain"]]),
+    ];
+    for (const chain of chains) {
+      for (const filter of asList(chain["filters"])) {
+        const { rds } = (filter["typedConfig"] ?? {}) as { readonly rds?: { readonly routeConfigName: string } };
+        if (rds !== undefined) names.add(rds.routeConfigName);
+      }
+    }
+  }
+  return [...names];
+}
+
+function asList(value: unknown): readonly JsonObject[] {
+  return Array.isArray(value) ? value : [];
+}
+
+/** The same finding comes from every subset and port of an object. */
+function once(problems: readonly Problem[]): readonly Problem[] {
+  const seen = new Map(problems.map((problem) => [`${problem.object}|${problem.path}|${problem.message}`, problem]));
+  return [...seen.values()];
+}
