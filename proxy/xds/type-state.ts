@@ -1,0 +1,196 @@
+/** Everything about one resource type: who wants what, what is there, what a response changes. */
+import type { Clock, Timer } from "#lib/runtime.ts";
+import type { Problem } from "#lib/problem.ts";
+import type { ReceivedResource } from "./decode-resource.ts";
+import { countFailure, countRejected } from "./subscription-stats.ts";
+import { WILDCARD, type Interest, type ReceivedUpdate, type TypeProtocol } from "./type-protocol.ts";
+import type { RejectedResource, ResourceWatcher, WildcardHandler } from "./types.ts";
+import { WatchedResource } from "./watched-resource.ts";
+import { Wildcard } from "./wildcard.ts";
+
+export class TypeState implements Interest {
+  readonly typeUrl: string;
+  readonly protocol: TypeProtocol;
+  /** How many hold requests back. */
+  pauses = 0;
+  readonly #clock: Clock;
+  #wildcard: Wildcard | undefined;
+  readonly #watched = new Map<string, WatchedResource>();
+  readonly #versions = new Map<string, string>();
+  readonly #ttls = new Map<string, Timer>();
+
+  constructor(typeUrl: string, protocol: TypeProtocol, clock: Clock) {
+    this.typeUrl = typeUrl;
+    this.protocol = protocol;
+    this.#clock = clock;
+  }
+
+  get isWildcard(): boolean {
+    return this.#wildcard !== undefined;
+  }
+
+  get names(): Iterable<string> {
+    return this.#watched.keys();
+  }
+
+  get isEmpty(): boolean {
+    return this.#wildcard === undefined && this.#watched.size === 0;
+  }
+
+  get versions(): ReadonlyMap<string, string> {
+    return this.#versions;
+  }
+
+  setWildcard(handler: WildcardHandler, timeoutMs: number): () => void {
+    if (this.#wildcard !== undefined) throw new Error(`${this.typeUrl} has a wildcard handler already`);
+    const wildcard = new Wildcard(this.#clock, handler, timeoutMs);
+    this.#wildcard = wildcard;
+    this.protocol.subscribed(WILDCARD);
+    return () => {
+      if (this.#wildcard !== wildcard) return;
+      wildcard.close();
+      this.#wildcard = undefined;
+      for (const name of this.#versions.keys()) if (!this.#watched.has(name)) this.#forget(name);
+      this.protocol.unsubscribed(WILDCARD);
+    };
+  }
+
+  watch(name: string, watcher: ResourceWatcher, timeoutMs: number): () => void {
+    let watched = this.#watched.get(name);
+    if (watched === undefined) {
+      watched = new WatchedResource(this.#clock);
+      this.#watched.set(name, watched);
+      this.protocol.subscribed(name);
+    }
+    const entry = watched;
+    const stop = entry.watch(watcher, timeoutMs);
+    return () => {
+      stop();
+      if (!entry.isUnwatched || this.#watched.get(name) !== entry) return;
+      this.#watched.delete(name);
+      if (this.#wildcard === undefined) this.#forget(name);
+      this.protocol.unsubscribed(name);
+    };
+  }
+
+  /** Applies what is good of a response; returns what is not (X-16). */
+  apply(update: ReceivedUpdate): readonly RejectedResource[] {
+    const duplicate = duplicateName(update);
+    if (duplicate !== undefined) {
+      this.#rejectAll();
+      return [{ name: "", problems: [{ code: "duplicate-resource", level: "error", path: "", message: duplicate }] }];
+    }
+    const rejected: RejectedResource[] = [];
+    const good: ReceivedResource[] = [];
+    for (const resource of update.resources) {
+      this.#refreshTtl(resource);
+      if (resource.problems.length > 0) {
+        rejected.push({ name: resource.name, problems: resource.problems });
+        this.#watched.get(resource.name)?.reject(resource.problems);
+      } else if (resource.message === undefined) {
+        for (const alias of resource.aliases) this.#watched.get(alias)?.remove();
+      } else {
+        good.push(resource);
+      }
+    }
+    if (this.#wildcard !== undefined) {
+      const present = update.isWhole ? presentNames(update) : undefined;
+      rejected.push(...this.#wildcard.update(good, update.removed, present, rejected.length > 0, update.version));
+    }
+    for (const resource of good) rejected.push(...this.#updateWatched(resource, update.isWhole));
+    for (const name of update.removed) this.#watched.get(name)?.remove();
+    this.#applyErrors(update);
+    // Of a refused response nothing counts as had: after a reconnect the server sends it again (X-43).
+    if (rejected.length === 0) this.#rememberVersions(good, update.removed);
+    return rejected;
+  }
+
+  /** The stream could not be opened or ended. */
+  countConnectionFailure(): void {
+    const count = ({ stats }: WildcardHandler | ResourceWatcher): void => {
+      if (stats !== undefined) countFailure(stats);
+    };
+    if (this.#wildcard !== undefined) count(this.#wildcard.handler);
+    for (const watched of this.#watched.values()) watched.forEachWatcher(count);
+  }
+
+  close(): void {
+    this.#wildcard?.close();
+    for (const watched of this.#watched.values()) watched.close();
+    for (const timer of this.#ttls.values()) timer.cancel();
+    this.#ttls.clear();
+  }
+
+  #updateWatched({ name, version, message, bytes }: ReceivedResource, isWhole: boolean): RejectedResource[] {
+    const watched = this.#watched.get(name);
+    // What nobody asked for is ignored (X-26); a state-of-the-world response repeats what has not changed.
+    if (watched === undefined || message === undefined || (isWhole && watched.holds(bytes))) return [];
+    const problems = watched.update({ name, version, message }, bytes);
+    return problems.length > 0 ? [{ name, problems }] : [];
+  }
+
+  #applyErrors({ errors }: ReceivedUpdate): void {
+    for (const { name, isMissing, message } of errors) {
+      const problem: Problem = { code: "server-error", level: "error", path: "", message };
+      if (isMissing) this.#watched.get(name)?.remove();
+      else this.#watched.get(name)?.reject([problem]);
+    }
+  }
+
+  #rememberVersions(good: readonly ReceivedResource[], removed: readonly string[]): void {
+    for (const { name, version } of good) {
+      if (this.#wildcard !== undefined || this.#watched.has(name)) this.#versions.set(name, version);
+    }
+    for (const name of removed) this.#forget(name);
+  }
+
+  #forget(name: string): void {
+    this.#versions.delete(name);
+    this.#ttls.get(name)?.cancel();
+    this.#ttls.delete(name);
+  }
+
+  /** A TTL counts from the last time that the resource, or a heartbeat for it, came (X-50, X-51). */
+  #refreshTtl({ name, ttlMs, message, version }: ReceivedResource): void {
+    if (message === undefined && this.#versions.get(name) !== version) return;
+    this.#ttls.get(name)?.cancel();
+    this.#ttls.delete(name);
+    if (ttlMs === undefined) return;
+    const expire = (): void => {
+      this.#forget(name);
+      this.#wildcard?.expire(name);
+      this.#watched.get(name)?.remove();
+    };
+    this.#ttls.set(name, this.#clock.setTimer(ttlMs, expire));
+  }
+
+  #rejectAll(): void {
+    this.#wildcard?.reject();
+    for (const watched of this.#watched.values()) {
+      watched.forEachWatcher(({ stats }) => {
+        if (stats !== undefined) countRejected(stats);
+      });
+    }
+  }
+}
+
+/** X-21, X-42. */
+function duplicateName({ resources, removed }: ReceivedUpdate): string | undefined {
+  const seen = new Set<string>();
+  for (const { name } of resources) {
+    if (name === "") continue;
+    if (seen.has(name)) return `duplicate name ${name} found among added/updated resources`;
+    seen.add(name);
+  }
+  for (const name of removed) {
+    if (seen.has(name)) return `duplicate name ${name} found in the union of added+removed resources`;
+    seen.add(name);
+  }
+  return undefined;
+}
+
+/** Undefined when a resource can't be read at all: then nobody knows which name is missing. */
+function presentNames({ resources }: ReceivedUpdate): ReadonlySet<string> | undefined {
+  if (resources.some(({ name }) => name === "")) return undefined;
+  return new Set(resources.map(({ name }) => name));
+}
