@@ -1,0 +1,86 @@
+/** The resources of one proxy in one mesh: translated when they are asked for, each name once. */
+import type { Problem } from "#lib/problem.ts";
+import type { MeshIndex } from "../model/mesh-index.ts";
+import type { ProxyNode } from "../model/proxy-node.ts";
+import { withMesh } from "../model/proxy-node-from.ts";
+import type { Translated, Translator } from "../translate/types.ts";
+import { resourceName, type EncodedResource, type ResourceEncoder } from "./resource-encoder.ts";
+import { CDS, EDS, LDS, RDS, type ResourceType } from "./resource-types.ts";
+
+export interface ProxyResources {
+  readonly mesh: MeshIndex;
+  /** The node with what the mesh says of its Pod. */
+  readonly node: ProxyNode;
+  /**
+   * Everything of a wildcard type; of the others those of `names` that exist. Throws when translation fails: then what
+   * the proxy has stays.
+   */
+  available(type: ResourceType, names: ReadonlySet<string>): ReadonlyMap<string, EncodedResource>;
+  /** What translation had to say so far. */
+  readonly problems: readonly Problem[];
+}
+
+/** What the proxy has been sent of a resource that can't be made any more. */
+export type LastGood = (type: ResourceType, name: string) => EncodedResource | undefined;
+
+export function createProxyResources(
+  deps: { readonly translator: Translator; readonly encoder: ResourceEncoder },
+  mesh: MeshIndex,
+  proxy: ProxyNode,
+  lastGood: LastGood,
+): ProxyResources {
+  const { translator, encoder } = deps;
+  const { node, problems: nodeProblems } = withMesh(proxy, mesh);
+  const problems: Problem[] = [...nodeProblems];
+  const whole = new Map<ResourceType, ReadonlyMap<string, EncodedResource>>();
+  const named = new Map<ResourceType, Map<string, EncodedResource | undefined>>();
+
+  function encodeAll(type: ResourceType, translated: Translated): Map<string, EncodedResource> {
+    problems.push(...translated.problems);
+    const encoded = new Map<string, EncodedResource>();
+    for (const json of translated.resources) {
+      const resource = encoder.encode(type, json, problems) ?? lastGood(type, resourceName(type, json));
+      if (resource !== undefined) encoded.set(resource.name, resource);
+    }
+    return encoded;
+  }
+
+  function allOf(type: ResourceType): ReadonlyMap<string, EncodedResource> {
+    const known = whole.get(type);
+    if (known !== undefined) return known;
+    const translated = type === CDS ? translator.clusters(mesh, node) : translator.listeners(mesh, node);
+    const encoded = encodeAll(type, translated);
+    whole.set(type, encoded);
+    return encoded;
+  }
+
+  function namedOf(type: ResourceType, names: ReadonlySet<string>): ReadonlyMap<string, EncodedResource> {
+    const known = named.get(type) ?? new Map<string, EncodedResource | undefined>();
+    named.set(type, known);
+    const missing = [...names].filter((name) => !known.has(name));
+    if (missing.length > 0) {
+      const translated =
+        type === EDS ? translator.endpoints(mesh, node, missing) : translator.routes(mesh, node, missing);
+      const encoded = encodeAll(type, translated);
+      for (const name of missing) known.set(name, encoded.get(name));
+    }
+    const found = new Map<string, EncodedResource>();
+    for (const name of names) {
+      const resource = known.get(name);
+      if (resource !== undefined) found.set(name, resource);
+    }
+    return found;
+  }
+
+  return {
+    mesh,
+    node,
+    problems,
+    available(type, names) {
+      if (type === CDS || type === LDS) return allOf(type);
+      if (type === EDS || type === RDS) return namedOf(type, names);
+      // Secrets are the proxy's own; extension configurations and name tables aren't made yet.
+      return new Map();
+    },
+  };
+}
