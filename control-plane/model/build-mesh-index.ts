@@ -37,8 +37,8 @@ export function buildMeshIndex(
     .map((pod) => workloadFromPod(pod, around));
   const entries = kind("WorkloadEntry").map((entry) => workloadFromEntry(entry, around));
   const inline = kind("ServiceEntry").flatMap((entry) =>
-    listOf(fieldsOf(entry.spec)["endpoints"]).map((endpoint) =>
-      workloadFromEndpoint(fieldsOf(endpoint), entry, around),
+    listOf(fieldsOf(entry.spec)["endpoints"]).map((endpoint, index) =>
+      workloadFromEndpoint(fieldsOf(endpoint), entry, around, index),
     ),
   );
   const services = [

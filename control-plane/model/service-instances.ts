@@ -50,8 +50,8 @@ function serviceEntryInstances(service: ServiceModel, sources: InstanceSources):
     const workload = workloadFromEndpoint({ address: service.host }, service.object, sources.around);
     return service.ports.map((port) => instanceOf(workload, port, service.host, numericTarget(port) ?? port.number));
   }
-  return inline.flatMap((endpoint) => {
-    const workload = workloadFromEndpoint(endpoint, service.object, sources.around);
+  return inline.flatMap((endpoint, index) => {
+    const workload = workloadFromEndpoint(endpoint, service.object, sources.around, index);
     return instancesOfWorkload(service, workload, numberOf(endpoint["weight"]));
   });
 }

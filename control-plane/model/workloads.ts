@@ -53,9 +53,18 @@ export function workloadFromEntry(entry: MeshObject, around: PodSurroundings): W
   return entryInstance(spec, labels, entry.metadata.name, "workload-entry", entry, around);
 }
 
-/** An inline endpoint of a ServiceEntry; it takes the labels that it says itself. */
-export function workloadFromEndpoint(endpoint: Fields, entry: MeshObject, around: PodSurroundings): WorkloadInstance {
-  return entryInstance(endpoint, stringMapOf(endpoint["labels"]), entry.metadata.name, "service-entry", entry, around);
+/**
+ * An inline endpoint of a ServiceEntry; it takes the labels that it says itself. `index`: its place among the endpoints,
+ * which its name ends in.
+ */
+export function workloadFromEndpoint(
+  endpoint: Fields,
+  entry: MeshObject,
+  around: PodSurroundings,
+  index?: number,
+): WorkloadInstance {
+  const name = index === undefined ? entry.metadata.name : `${entry.metadata.name}-${index}`;
+  return entryInstance(endpoint, stringMapOf(endpoint["labels"]), name, "service-entry", entry, around);
 }
 
 function entryInstance(

@@ -16,7 +16,9 @@ import {
 import { type OutboundClusterKey, outboundCluster, parseOutboundCluster } from "./names.ts";
 import { mtlsModeOfPort, mtlsOf } from "./peer-authentication.ts";
 import { destinationRuleOf, instancesOfPort, type ScopedPort, type ScopedService } from "./scope.ts";
-import { effectivePolicy, type EffectivePolicy } from "./traffic-policy.ts";
+import { effectivePolicy, type EffectivePolicy, endpointTlsMode } from "./traffic-policy.ts";
+import type { DestinationRule } from "./destination-rule.ts";
+import type { ClientTls } from "./spec/destination-rule.ts";
 import type { View } from "./view.ts";
 import { isEdsService } from "./discovery-type.ts";
 
@@ -40,7 +42,7 @@ function assignmentOfKey(view: View, key: OutboundClusterKey): JsonObject | unde
   const policy = effectivePolicy(rule, key.subset, key.port, view.mesh.meshConfig);
   if (!isEdsService(view, service, policy)) return undefined;
   const subset = rule?.subsets.find((candidate) => candidate.name === key.subset);
-  return loadAssignment(view, { service, port, subset: key.subset, labels: subset?.labels, policy });
+  return loadAssignment(view, { service, port, subset: key.subset, labels: subset?.labels, rule, policy });
 }
 
 export interface AssignmentInput {
@@ -49,6 +51,7 @@ export interface AssignmentInput {
   readonly subset: string;
   /** Labels of the subset. */
   readonly labels: Readonly<Record<string, string>> | undefined;
+  readonly rule: DestinationRule | undefined;
   readonly policy: EffectivePolicy;
 }
 
@@ -59,7 +62,8 @@ export function loadAssignment(view: View, input: AssignmentInput): JsonObject {
       !instance.terminating && selects(input.labels, instance.workload.labels) && isWanted(instance, policy),
   );
   const plan = localityPlan(service, policy, view.mesh.meshConfig);
-  const localities = groupsOf(view, instances, plan).map((group) => localityJson(view, group, policy));
+  const tlsMode = endpointTlsMode(input.rule, subset, port.number);
+  const localities = groupsOf(view, instances, plan).map((group) => localityJson(view, group, tlsMode));
   return compact({
     clusterName: outboundCluster(port.number, subset, service.host),
     endpoints: localities.length === 0 ? undefined : localities,
@@ -169,18 +173,18 @@ function nodeName(view: View): string | undefined {
   return typeof said === "string" ? said : undefined;
 }
 
-function localityJson(view: View, group: Group, policy: EffectivePolicy): JsonObject {
+function localityJson(view: View, group: Group, tlsMode: ClientTls["mode"] | undefined): JsonObject {
   const { region, zone, subZone } = group.locality;
   return compact({
     locality: compact({ region: region || undefined, zone: zone || undefined, subZone: subZone || undefined }),
     lbEndpoints:
-      group.isEmptied === true ? undefined : group.instances.map((instance) => endpointJson(view, instance, policy)),
+      group.isEmptied === true ? undefined : group.instances.map((instance) => endpointJson(view, instance, tlsMode)),
     loadBalancingWeight: group.weight,
     priority: group.priority === 0 ? undefined : group.priority,
   });
 }
 
-function endpointJson(view: View, instance: ServiceInstance, policy: EffectivePolicy): JsonObject {
+function endpointJson(view: View, instance: ServiceInstance, tlsMode: ClientTls["mode"] | undefined): JsonObject {
   const { workload } = instance;
   const isPod = workload.origin === "pod";
   return compact({
@@ -189,13 +193,14 @@ function endpointJson(view: View, instance: ServiceInstance, policy: EffectivePo
     loadBalancingWeight: instance.weight,
     metadata: {
       filterMetadata: {
-        ...(speaksMeshTls(view, instance, policy) && { "envoy.transport_socket_match": { tlsMode: "istio" } }),
+        ...(speaksMeshTls(view, instance, tlsMode) && { "envoy.transport_socket_match": { tlsMode: "istio" } }),
         istio: {
           workload: [
             workload.workloadName,
             workload.namespace,
             workload.canonicalName,
-            workload.canonicalRevision,
+            // `latest` is what it means when nothing is said.
+            workload.canonicalRevision === "latest" ? "" : workload.canonicalRevision,
             workload.clusterId,
           ].join(";"),
         },
@@ -210,8 +215,8 @@ function endpointAddress({ address, port }: ServiceInstance): JsonObject {
 }
 
 /** A DestinationRule's tls decides for all endpoints; else sidecar and PeerAuthentication of each (rule 57). */
-function speaksMeshTls(view: View, instance: ServiceInstance, policy: EffectivePolicy): boolean {
-  if (policy.tls !== undefined) return policy.tls.mode === "ISTIO_MUTUAL";
+function speaksMeshTls(view: View, instance: ServiceInstance, tlsMode: ClientTls["mode"] | undefined): boolean {
+  if (tlsMode !== undefined) return tlsMode === "ISTIO_MUTUAL";
   const { workload } = instance;
   if (!workload.hasSidecar) return false;
   return mtlsModeOfPort(mtlsOf(view.mesh, workload.namespace, workload.labels), instance.port) !== "DISABLE";

@@ -15,7 +15,9 @@ export function faultConfig(fault: HttpFault): JsonObject {
 function delay(settings: HttpFault["delay"]): JsonObject | undefined {
   if (settings === undefined) return undefined;
   const percentage =
-    settings.percentage === undefined ? { numerator: settings.percent ?? 0 } : perMillion(settings.percentage);
+    settings.percentage === undefined
+      ? compact({ numerator: settings.percent || undefined })
+      : perMillion(settings.percentage);
   return compact({ percentage, fixedDelay: durationJson(settings.fixedDelay) });
 }
 

@@ -11,6 +11,8 @@ export interface ConnectionManagerInput {
   readonly statPrefix: string;
   /** A route configuration by name, or one that is written here. */
   readonly routes: { readonly rds: string } | { readonly inline: JsonObject };
+  /** Browsers speak gRPC-Web: it is turned into gRPC. */
+  readonly isGrpcWeb?: boolean;
   /** An HTTP proxy gets absolute URLs. */
   readonly isHttpProxy?: boolean;
   /** Logs beside the mesh's own. */
@@ -29,7 +31,7 @@ export function httpConnectionManager(view: View, input: ConnectionManagerInput)
         ...("rds" in routes
           ? { rds: { configSource: ADS_SOURCE, routeConfigName: routes.rds } }
           : { routeConfig: routes.inline }),
-        httpFilters: httpFilters(view, direction),
+        httpFilters: httpFilters(view, direction, input.isGrpcWeb === true),
         ...pathNormalization(view),
         ...(direction === "inbound" && SERVER_FIELDS),
         proxy100Continue: true,
@@ -71,9 +73,10 @@ function pathNormalization(view: View): JsonObject {
 }
 
 /** Peer metadata first: what follows may ask who calls. Faults and CORS before the router, statistics around them. */
-function httpFilters(view: View, direction: Direction): readonly JsonObject[] {
+function httpFilters(view: View, direction: Direction, isGrpcWeb: boolean): readonly JsonObject[] {
   return [
     ...peerMetadata(view, direction),
+    ...(isGrpcWeb ? optional(view, GRPC_WEB, any("envoy.extensions.filters.http.grpc_web.v3.GrpcWeb")) : []),
     ...optional(view, "envoy.filters.http.grpc_stats", GRPC_STATS),
     ...(direction === "outbound" ? alpn(view) : []),
     { name: "envoy.filters.http.fault", typedConfig: any("envoy.extensions.filters.http.fault.v3.HTTPFault") },
@@ -83,6 +86,7 @@ function httpFilters(view: View, direction: Direction): readonly JsonObject[] {
   ];
 }
 
+const GRPC_WEB = "envoy.filters.http.grpc_web";
 const GRPC_STATS: JsonObject = any("envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", {
   emitFilterState: true,
   statsForAllMethods: false,

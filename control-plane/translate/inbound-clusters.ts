@@ -58,7 +58,12 @@ function inboundClusterOf(view: View, inbound: InboundPort, target: JsonObject):
     typedExtensionProtocolOptions: upstreamProtocol({ protocol: port.protocol, pool, meshConfig, isInbound: true })
       .options,
     metadata: service && {
-      filterMetadata: { istio: compact({ config: rule && configPath(rule.object), services: [nameOf(service)] }) },
+      filterMetadata: {
+        istio: compact({
+          config: rule?.trafficPolicy === undefined ? undefined : configPath(rule.object),
+          services: [nameOf(service)],
+        }),
+      },
     },
   });
 }

@@ -129,6 +129,7 @@ function httpFilters(view: View, input: InboundChainsInput): readonly JsonObject
     httpConnectionManager(view, {
       direction: "inbound",
       statPrefix: input.httpStatPrefix,
+      isGrpcWeb: input.portProtocol === "GRPC-Web",
       routes: { inline: inboundRoutes(input) },
     }),
   ];

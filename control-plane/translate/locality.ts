@@ -48,7 +48,7 @@ function trafficDistribution(model: ServiceModel): readonly string[] | undefined
   const spec = (model.object.spec ?? {}) as { readonly trafficDistribution?: unknown };
   const written = model.object.metadata.annotations["networking.istio.io/traffic-distribution"];
   const value = written ?? (model.origin === "kubernetes" ? spec.trafficDistribution : undefined);
-  switch (String(value ?? "").toLowerCase()) {
+  switch (typeof value === "string" ? value.toLowerCase() : "") {
     case "preferclose":
     case "prefersamezone":
       return ["topology.istio.io/network", REGION, ZONE];

@@ -127,6 +127,7 @@ function discoveryFields(view: View, type: DiscoveryType, name: string, input: C
         port,
         subset: subset?.name ?? "",
         labels: subset?.labels,
+        rule,
         policy,
       });
       if (assignment["endpoints"] === undefined) return undefined;

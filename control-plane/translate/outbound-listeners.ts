@@ -9,6 +9,7 @@ import { BLACK_HOLE, HTTP_PROXY_ROUTE, PASSTHROUGH, WILDCARD_ADDRESS } from "./n
 import { statsFilter, tcpProxy } from "./network-filters.ts";
 import { listenerProtocol } from "./protocols.ts";
 import { type EgressListener, instancesOfPort, type ScopedPort, type ScopedService } from "./scope.ts";
+import { addressesFor } from "./service-addresses.ts";
 import { type TcpChain, tcpChains } from "./tcp-chains.ts";
 import type { View } from "./view.ts";
 import type { VirtualService } from "./virtual-service.ts";
@@ -32,6 +33,7 @@ interface ListenerPlan {
   readonly captures: boolean;
   /** Route configuration, if HTTP is served. */
   rds: string | undefined;
+  isGrpcWeb: boolean;
   readonly chains: TcpChain[];
 }
 
@@ -43,6 +45,7 @@ function addServices(view: View, egress: EgressListener, plans: Map<string, List
       if (port.protocol === "UDP") continue;
       if (listenerProtocol(port.protocol) === "http") {
         const plan = planAt(plans, captures ? WILDCARD_ADDRESS : LOCALHOST, port.number, captures);
+        plan.isGrpcWeb ||= plan.rds === undefined && port.protocol === "GRPC-Web";
         plan.rds ??= String(port.number);
         continue;
       }
@@ -60,7 +63,7 @@ function planAt(plans: Map<string, ListenerPlan>, bind: string, port: number, ca
   const key = `${bind}_${port}`;
   const known = plans.get(key);
   if (known !== undefined) return known;
-  const plan: ListenerPlan = { bind, port, captures, rds: undefined, chains: [] };
+  const plan: ListenerPlan = { bind, port, captures, rds: undefined, isGrpcWeb: false, chains: [] };
   plans.set(key, plan);
   return plan;
 }
@@ -82,11 +85,14 @@ function bindsOf(view: View, service: ScopedService, port: ScopedPort, captures:
       .filter((address) => !own.has(address))
       .map((address) => ({ address, isOwn: true, cidrs: [] }));
   }
-  const [address] = model.addresses;
-  if (address === undefined || address === WILDCARD_ADDRESS)
-    return [{ address: WILDCARD_ADDRESS, isOwn: false, cidrs: [] }];
-  if (address.includes("/")) return [{ address: WILDCARD_ADDRESS, isOwn: false, cidrs: [address] }];
-  return [{ address, isOwn: true, cidrs: [] }];
+  const addresses = addressesFor(view, service).filter((address) => address !== WILDCARD_ADDRESS);
+  if (addresses.length === 0) return [{ address: WILDCARD_ADDRESS, isOwn: false, cidrs: [] }];
+  const cidrs = addresses.filter((address) => address.includes("/"));
+  const own = addresses.filter((address) => !address.includes("/"));
+  return [
+    ...(cidrs.length === 0 ? [] : [{ address: WILDCARD_ADDRESS, isOwn: false, cidrs }]),
+    ...own.map((address) => ({ address, isOwn: true, cidrs: [] })),
+  ];
 }
 
 interface TcpContext {
@@ -136,7 +142,7 @@ function listenerJson(view: View, plan: ListenerPlan): JsonObject {
   const matched = plan.chains.filter((chain) => chain.sni.length > 0 || chain.cidrs.length > 0);
   const unmatched = plan.chains.find((chain) => chain.sni.length === 0 && chain.cidrs.length === 0);
   const isPlainHttp = rds !== undefined && plan.chains.length === 0 && !captures;
-  const http = rds === undefined ? [] : [httpChain(view, name, rds, isPlainHttp)];
+  const http = rds === undefined ? [] : [httpChain(view, name, rds, isPlainHttp, plan.isGrpcWeb)];
   const needsDefault = !isPlainHttp && (rds !== undefined || matched.length > 0);
   const filterChains = [
     ...http,
@@ -164,14 +170,20 @@ function listenerFrame(view: View, name: string, address: string, portValue: num
     listenerFiltersTimeout: durationFromMs(view.mesh.meshConfig.protocolDetectionTimeoutMs),
     continueOnListenerFiltersTimeout: true,
     trafficDirection: "OUTBOUND",
-    accessLog: listenerAccessLogs(view),
   });
 }
 
-function httpChain(view: View, name: string, rds: string, isPlain: boolean): JsonObject {
+function httpChain(view: View, name: string, rds: string, isPlain: boolean, isGrpcWeb: boolean): JsonObject {
   return compact({
     filterChainMatch: isPlain ? undefined : HTTP_MATCH,
-    filters: [httpConnectionManager(view, { direction: "outbound", statPrefix: `outbound_${name};`, routes: { rds } })],
+    filters: [
+      httpConnectionManager(view, {
+        direction: "outbound",
+        statPrefix: `outbound_${name};`,
+        routes: { rds },
+        isGrpcWeb,
+      }),
+    ],
     transportSocketConnectTimeout: "15s",
   });
 }

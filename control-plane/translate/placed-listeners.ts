@@ -72,6 +72,7 @@ function outboundListener(view: View, { host, port: number, bind }: PlacedOutbou
           direction: "outbound",
           statPrefix: `outbound_${name};`,
           routes: { rds: `${host}:${number}` },
+          isGrpcWeb: port.protocol === "GRPC-Web",
           extraLogs: callLogs(view),
         }),
       ],

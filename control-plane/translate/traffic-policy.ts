@@ -1,7 +1,7 @@
 /** The traffic policy that holds for one (host, subset, port): rules 42 and 43. */
 import type { MeshConfig } from "../model/mesh-config.ts";
 import type { DestinationRule } from "./destination-rule.ts";
-import type { PolicyBlocks, TrafficPolicy } from "./spec/destination-rule.ts";
+import type { ClientTls, PolicyBlocks, TrafficPolicy } from "./spec/destination-rule.ts";
 
 /** The blocks that are set, after inheritance. */
 export type EffectivePolicy = PolicyBlocks & Pick<TrafficPolicy, "tunnel" | "proxyProtocol" | "retryBudget">;
@@ -28,6 +28,24 @@ export function effectivePolicy(
     Object.assign(result, extrasOf(subset.trafficPolicy));
   }
   return filledFrom(meshDefault(meshConfig), result);
+}
+
+/**
+ * The TLS mode that endpoints are marked for. Unlike the cluster's own, it is inherited block by block: a port without
+ * `tls` has the policy's, a subset without it the rule's.
+ */
+export function endpointTlsMode(
+  rule: DestinationRule | undefined,
+  subsetName: string,
+  port: number,
+): ClientTls["mode"] | undefined {
+  const subset = subsetName === "" ? undefined : rule?.subsets.find((candidate) => candidate.name === subsetName);
+  const tls = tlsOfPort(subset?.trafficPolicy, port) ?? tlsOfPort(rule?.trafficPolicy, port);
+  return tls === undefined ? undefined : (tls.mode ?? "DISABLE");
+}
+
+function tlsOfPort(policy: TrafficPolicy | undefined, port: number): ClientTls | undefined {
+  return portLevel(policy, port)?.tls ?? policy?.tls;
 }
 
 /** MeshConfig.defaultTrafficPolicy: fills blocks that are still unset. */

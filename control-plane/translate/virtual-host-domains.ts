@@ -1,5 +1,4 @@
 /** Under which names a service answers (§4.4). */
-import { isWildcard } from "./hosts.ts";
 import type { ScopedService } from "./scope.ts";
 
 export interface Domains {
@@ -9,8 +8,13 @@ export interface Domains {
   readonly shortened: ReadonlySet<string>;
 }
 
-/** `port` is written behind each name where the port of a Host header counts (`http_proxy`). */
-export function virtualHostDomains(service: ScopedService, proxyDomain: string, port: number | undefined): Domains {
+/** `addresses`: those that the proxy can call. `port` is written behind each name where the port of a Host header counts (`http_proxy`). */
+export function virtualHostDomains(
+  service: ScopedService,
+  addresses: readonly string[],
+  proxyDomain: string,
+  port: number | undefined,
+): Domains {
   const { model } = service;
   const names: string[] = [];
   const shortened: string[] = [];
@@ -20,8 +24,9 @@ export function virtualHostDomains(service: ScopedService, proxyDomain: string, 
     shortened.push(...shorter);
   }
   if (model.isHeadless && model.origin === "kubernetes") names.push(...names.map((name) => `*.${name}`));
-  const [address] = model.addresses;
-  if (address !== undefined && !model.isHeadless) names.push(address.includes(":") ? `[${address}]` : address);
+  for (const address of model.isHeadless ? [] : addresses) {
+    if (!address.includes("/")) names.push(address.includes(":") ? `[${address}]` : address);
+  }
   if (port === undefined) return { all: names, shortened: new Set(shortened) };
   const all = port === 80 ? names.flatMap((name) => [name, `${name}:80`]) : names.map((name) => `${name}:${port}`);
   return { all, shortened: new Set(shortened) };
@@ -29,7 +34,7 @@ export function virtualHostDomains(service: ScopedService, proxyDomain: string, 
 
 /** The absolute form, and what a resolver of the proxy's namespace would complete to the host. */
 function shortForms(host: string, proxyDomain: string): readonly string[] {
-  const absolute = isWildcard(host) ? [] : [`${host}.`];
+  const absolute = [`${host}.`];
   const split = proxyDomain.indexOf(".svc.");
   if (split < 0) return absolute;
   const suffix = proxyDomain.slice(split);

@@ -2,6 +2,7 @@
 import { hostsMatch, HostTable, isWildcard } from "./hosts.ts";
 import { defaultRoute, httpRoutes } from "./http-routes.ts";
 import type { JsonObject } from "./json.ts";
+import { addressesFor } from "./service-addresses.ts";
 import { hasRoutes } from "./protocols.ts";
 import type { RouteContext } from "./route-action.ts";
 import type { EgressListener, ScopedPort, ScopedService } from "./scope.ts";
@@ -145,7 +146,7 @@ function virtualHostsFrom(view: View, routed: readonly RoutedHosts[], listenPort
     for (const host of item.unknownHosts) add(host, item, listenPort === 0 ? [`${host}:${item.port}`, host] : [host]);
     for (const service of item.services) {
       const port = listenPort === 0 ? item.port : undefined;
-      const { all, shortened } = virtualHostDomains(service, view.proxy.dnsDomain, port);
+      const { all, shortened } = virtualHostDomains(service, addressesFor(view, service), view.proxy.dnsDomain, port);
       add(
         service.host,
         item,

@@ -2,6 +2,7 @@
 import type { MeshIndex } from "../model/mesh-index.ts";
 import type { MeshObject } from "../model/object.ts";
 import { CLUSTER_DOMAIN, expandHost } from "./hosts.ts";
+import { withDelegate } from "./delegates.ts";
 import { memoized } from "./memo.ts";
 import { specOf } from "./spec/spec.ts";
 import type { HttpRule, VirtualServiceSpec } from "./spec/virtual-service.ts";
@@ -32,7 +33,7 @@ export const resolvedVirtualServices: (mesh: MeshIndex) => readonly VirtualServi
         spec,
         hosts: (spec.hosts ?? []).map((host) => expandHost(host, namespace, CLUSTER_DOMAIN)),
         gateways: gatewayNames(spec.gateways, namespace),
-        http: (spec.http ?? []).map((rule) => withDestinations(rule, namespace)),
+        http: (spec.http ?? []).flatMap((rule) => withDelegate(mesh, rule, namespace, withDestinations)),
       });
     }
     return result;

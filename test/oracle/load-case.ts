@@ -70,13 +70,20 @@ function meshOf(folder: string): MeshIndex {
   return buildMeshIndex([...latest.values()], meshConfig);
 }
 
+interface Verdict {
+  readonly kind: string;
+  readonly namespace?: string;
+  readonly name: string;
+  readonly accepted: boolean;
+}
+
 /** Objects that istiod's validation refuses were not given to it. */
 function refusedObjects(folder: string): ReadonlySet<string> {
-  const verdicts = JSON.parse(readText(join(folder, "validate.json")) || "[]") as readonly Resource[] | null;
+  const verdicts = JSON.parse(readText(join(folder, "validate.json")) || "[]") as readonly Verdict[] | null;
   const refused = new Set<string>();
   for (const verdict of verdicts ?? []) {
-    const key = `${String(verdict["kind"])}/${String(verdict["namespace"] ?? "default")}/${String(verdict["name"])}`;
-    if (verdict["accepted"] === false) refused.add(key);
+    const key = `${verdict.kind}/${verdict.namespace ?? "default"}/${verdict.name}`;
+    if (!verdict.accepted) refused.add(key);
     else refused.delete(key);
   }
   return refused;
