@@ -208,7 +208,7 @@ export class NodeConnector {
   }
 
   connect(options: ConnectOptions, handler: ConnectionHandler): NodeConnection {
-    const connection = this.open(options, handler, net.connect);
+    const connection = this.open(options, handler, (params) => net.connect(params as net.NetConnectOpts));
     connection.socket.once("connect", () => {
       connection.learnLocalAddress();
       connection.handler.onConnect?.();

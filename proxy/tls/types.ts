@@ -9,6 +9,8 @@ export interface UpstreamTransport {
   onReady(callback: () => void): void;
   /** `handler.onConnect` comes after the TLS handshake; an error's message is the transport failure reason. */
   connect(target: UpstreamTarget, handler: ConnectionHandler): Connection;
+  /** Gives its secrets up; connections that are open go on. */
+  close(): void;
 }
 
 export interface UpstreamTarget {
@@ -24,8 +26,21 @@ export interface DownstreamTransport {
   readonly isSecure: boolean;
   readonly isReady: boolean;
   onReady(callback: () => void): void;
+  /** Gives its secrets up; connections that are open go on. */
+  close(): void;
   /** Shakes hands; `onReady` gives the connection to talk over, `onFailure` the reason (already closed). */
-  accept(raw: Connection, onReady: (connection: Connection) => void, onFailure: (reason: string) => void): void;
+  accept(
+    raw: Connection,
+    onReady: (connection: Connection) => void,
+    onFailure: (reason: string) => void,
+    hello?: ClientHelloNames,
+  ): void;
+}
+
+/** What a TLS inspector has read already. */
+export interface ClientHelloNames {
+  readonly serverName: string;
+  readonly alpn: readonly string[];
 }
 
 /** A workload certificate with its key, PEM. */
@@ -33,6 +48,8 @@ export interface TlsCertificateSecret {
   readonly kind: "certificate";
   readonly certificateChain: string;
   readonly privateKey: string;
+  /** Of the private key, where it is encrypted. */
+  readonly password?: string | undefined;
 }
 
 export interface ValidationSecret {
@@ -59,6 +76,8 @@ export interface SanMatcher {
   readonly type: "any" | "dns" | "uri" | "email" | "ip";
   /** For names in a certificate: `*.example.com` there matches an exact `a.example.com` here. */
   readonly exact: string | undefined;
+  /** What is asked, as text. */
+  readonly pattern: string;
   matches(san: string): boolean;
 }
 

@@ -1,0 +1,222 @@
+/** Client side handshakes. */
+import { isIP } from "node:net";
+import tls from "node:tls";
+import type { Connection, ConnectionHandler, PeerCertificate, TlsInfo } from "#lib/connection.ts";
+import { NodeConnection } from "#lib/node-connection.ts";
+import { NodeNetwork } from "#lib/node-network.ts";
+import type { ConnectOptions, Runtime } from "#lib/runtime.ts";
+import { ConnectionDuplex } from "./connection-duplex.ts";
+import { isChainError, tlsReason, verifyReason } from "./failure-reason.ts";
+import type { TlsMaterial } from "./material.ts";
+import { leafOf, ruleFailure, type CertificateCache } from "./peer-certificates.ts";
+import { dnsSanMatcher, matchesSans } from "./san-matcher.ts";
+import { secureContextOptions } from "./node-secure-context.ts";
+import type { UpstreamContext } from "./tls-context.ts";
+import type { TlsStats } from "./tls-stats.ts";
+import { TransportError } from "./transport-error.ts";
+import type { UpstreamTarget } from "./types.ts";
+
+/** A session to resume, with the certificate that its first handshake verified. */
+interface ResumableSession {
+  readonly ticket: Buffer;
+  readonly peer: PeerCertificate;
+}
+
+/** Handshakes of one cluster in one state of its certificates; sessions do not outlive that state. */
+export class ClientHandshakes {
+  readonly #runtime: Runtime;
+  readonly #context: UpstreamContext;
+  readonly #material: TlsMaterial;
+  readonly #stats: TlsStats;
+  readonly #cache: CertificateCache;
+  readonly #secureContext: tls.SecureContext;
+  readonly #local: PeerCertificate | undefined;
+  /** By host and server name; the oldest goes first. */
+  readonly #sessions = new Map<string, ResumableSession>();
+
+  /** Throws when OpenSSL does not take the certificates. */
+  constructor(
+    runtime: Runtime,
+    context: UpstreamContext,
+    material: TlsMaterial,
+    stats: TlsStats,
+    cache: CertificateCache,
+  ) {
+    this.#runtime = runtime;
+    this.#context = context;
+    this.#material = material;
+    this.#stats = stats;
+    this.#cache = cache;
+    this.#secureContext = tls.createSecureContext(
+      secureContextOptions(context.parameters, material.certificates[0], material.trust),
+    );
+    this.#local = leafOf(material.certificates[0]?.certificateChain ?? "");
+  }
+
+  connect(target: UpstreamTarget, handler: ConnectionHandler): Connection {
+    const serverName = this.#serverName(target);
+    const alpn = target.alpnOverride ?? this.#context.alpn;
+    const key = `${serverName} ${addressKey(target)}`;
+    const session = this.#context.maxSessionKeys === 0 ? undefined : this.#sessions.get(key);
+    const trust = this.#material.trust;
+    const options: tls.ConnectionOptions = {
+      secureContext: this.#secureContext,
+      // Without a CA the certificate is held against pinned hashes; the parser sees to it that there are some.
+      rejectUnauthorized: trust?.trustedCa !== undefined,
+      // Names are checked by the SAN list, on resumed sessions too.
+      checkServerIdentity: () => undefined,
+      ...(serverName === "" || isIP(serverName) !== 0 ? {} : { servername: serverName }),
+      ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
+      ...(session === undefined ? {} : { session: session.ticket }),
+    };
+    const connecting = new Connecting(handler, this.#stats);
+    const connection = this.#open(target, connecting, options);
+    connecting.connection = connection;
+    const socket = connection.socket as tls.TLSSocket;
+    socket.once("secureConnect", () => this.#onSecure(connection, socket, connecting, serverName, session));
+    if (this.#context.maxSessionKeys > 0)
+      socket.on("session", (ticket: Buffer) => {
+        const peer = connection.tls?.peer;
+        if (peer !== undefined) this.#keepSession(key, { ticket, peer });
+      });
+    return connection;
+  }
+
+  #open(target: UpstreamTarget, connecting: ConnectionHandler, options: tls.ConnectionOptions): NodeConnection {
+    const { network } = this.#runtime;
+    const connect: ConnectOptions = {
+      address: target.address,
+      ...(target.localAddress === undefined ? {} : { localAddress: target.localAddress }),
+    };
+    if (network instanceof NodeNetwork) {
+      // On the system's own sockets TLS runs on the handle, and the shared read buffer takes the plaintext.
+      return network.connector.open(connect, connecting, (params) =>
+        tls.connect({ ...params, ...options } as tls.ConnectionOptions),
+      );
+    }
+    const raw = network.connect(connect, { onData() {}, onClose() {} });
+    const socket = tls.connect({ ...options, socket: new ConnectionDuplex(raw) });
+    const connection = new NodeConnection(raw.id, socket, raw.localAddress, raw.remoteAddress, connecting);
+    connection.carrier = raw;
+    connection.attach(true);
+    return connection;
+  }
+
+  #onSecure(
+    connection: NodeConnection,
+    socket: tls.TLSSocket,
+    connecting: Connecting,
+    serverName: string,
+    session: ResumableSession | undefined,
+  ): void {
+    socket.disableRenegotiation();
+    const resumed = socket.isSessionReused();
+    const peer = resumed ? session?.peer : this.#verify(socket, serverName, connecting);
+    if (peer === undefined) {
+      connection.destroy(connecting.failure ?? new TransportError(verifyReason("no certificate")));
+      return;
+    }
+    if (resumed && peer.validToMs <= this.#runtime.clock.now()) {
+      this.#stats.failVerifyError.inc();
+      connection.destroy(new TransportError(tlsReason(codeError("CERT_HAS_EXPIRED"))));
+      return;
+    }
+    const cipher = socket.getCipher();
+    const version = socket.getProtocol() ?? "";
+    this.#stats.handshake.inc();
+    this.#stats.countAgreed(cipher.name, version);
+    if (resumed) this.#stats.sessionReused.inc();
+    const info: TlsInfo = {
+      version,
+      cipher: cipher.name,
+      sni: serverName === "" ? undefined : serverName,
+      alpn: typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined,
+      resumed,
+      peer,
+      local: this.#local,
+    };
+    connection.tls = info;
+    if (connection.carrier === undefined) connection.learnLocalAddress();
+    connecting.ready();
+  }
+
+  /** The peer's certificate when it satisfies every rule; the reason is left with `connecting` otherwise. */
+  #verify(socket: tls.TLSSocket, serverName: string, connecting: Connecting): PeerCertificate | undefined {
+    const x509 = socket.getPeerX509Certificate();
+    const known = x509 === undefined ? undefined : this.#cache.of(x509);
+    const rules = this.#material.trust?.rules;
+    if (known === undefined || rules === undefined) {
+      this.#stats.failVerifyNoCert.inc();
+      return undefined;
+    }
+    const failure = ruleFailure(known, rules) ?? this.#nameFailure(serverName, known.names);
+    if (failure === undefined) return socket.authorized ? known.verified : known.unverified;
+    if (failure === "verify SAN list") this.#stats.failVerifySan.inc();
+    else this.#stats.failVerifyCertHash.inc();
+    connecting.failure = new TransportError(verifyReason(failure));
+    return undefined;
+  }
+
+  #nameFailure(serverName: string, names: Parameters<typeof matchesSans>[1]): "verify SAN list" | undefined {
+    if (!this.#context.autoSniSanValidation || serverName === "") return undefined;
+    return matchesSans([dnsSanMatcher(serverName)], names) ? undefined : "verify SAN list";
+  }
+
+  #serverName(target: UpstreamTarget): string {
+    if (target.serverNameOverride !== undefined && target.serverNameOverride !== "") return target.serverNameOverride;
+    return this.#context.autoHostSni && target.hostname !== "" ? target.hostname : this.#context.sni;
+  }
+
+  #keepSession(key: string, session: ResumableSession): void {
+    this.#sessions.delete(key);
+    this.#sessions.set(key, session);
+    // Envoy keeps `max_session_keys` for a whole cluster; a key of ours fits one host, so it is that many for each.
+    if (this.#sessions.size > MAX_SESSION_HOSTS) this.#sessions.delete(this.#sessions.keys().next().value ?? "");
+  }
+}
+
+const MAX_SESSION_HOSTS = 1024;
+
+/** Hears of a connection until its handshake is done; then it is out of the way. */
+class Connecting implements ConnectionHandler {
+  connection: NodeConnection | undefined;
+  failure: TransportError | undefined;
+  readonly #inner: ConnectionHandler;
+  readonly #stats: TlsStats;
+
+  constructor(inner: ConnectionHandler, stats: TlsStats) {
+    this.#inner = inner;
+    this.#stats = stats;
+  }
+
+  ready(): void {
+    const { connection } = this;
+    if (connection === undefined) return;
+    if (connection.handler === this) connection.handler = this.#inner;
+    connection.handler.onConnect?.();
+  }
+
+  onData(): void {
+    // Nothing arrives before the handshake is done.
+  }
+
+  onClose(error?: NodeJS.ErrnoException): void {
+    if (error === undefined || error instanceof TransportError) {
+      if (error !== undefined) this.#stats.connectionError.inc();
+      this.#inner.onClose(error);
+      return;
+    }
+    const { code } = error;
+    if (isChainError(code)) this.#stats.failVerifyError.inc();
+    if (isChainError(code) || code?.startsWith("ERR_SSL_") === true) this.#stats.connectionError.inc();
+    this.#inner.onClose(new TransportError(tlsReason(error), error));
+  }
+}
+
+function codeError(code: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(code), { code });
+}
+
+function addressKey({ address }: UpstreamTarget): string {
+  return address.kind === "pipe" ? address.path : `${address.address}:${address.port}`;
+}

@@ -1,0 +1,160 @@
+/** `transport_socket` → transports: raw bytes or TLS, for clusters and for filter chains. */
+import type { Message } from "@bufbuild/protobuf";
+import type { Parsed, Problem } from "#lib/problem.ts";
+import type { Runtime } from "#lib/runtime.ts";
+import { unpackAny } from "#protos/any.ts";
+import { MessageReader } from "#protos/reader.ts";
+import type { TransportSocket } from "#protos/gen/envoy/config/core/v3/base_pb.js";
+import type {
+  DownstreamTlsContext,
+  UpstreamTlsContext,
+} from "#protos/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js";
+import type { StatsScope } from "../observability/stats.ts";
+import { downstreamTls } from "./downstream-tls.ts";
+import { CertificateCache } from "./peer-certificates.ts";
+import { RAW_DOWNSTREAM, rawUpstream } from "./raw-transport.ts";
+import { parseDownstreamContext, parseUpstreamContext } from "./tls-context.ts";
+import type { DownstreamTransport, SecretProvider, UpstreamTransport } from "./types.ts";
+import { upstreamTls } from "./upstream-tls.ts";
+
+export interface TransportFactoryDeps {
+  readonly runtime: Runtime;
+  readonly secrets: SecretProvider;
+  /** Where `ssl.*` goes when a call names no scope. */
+  readonly scope: StatsScope;
+}
+
+export interface TransportFactory {
+  /** `undefined` is raw bytes. `scope` is the cluster's (`cluster.<name>.`). */
+  upstream(socket: TransportSocket | undefined, path: string, scope?: StatsScope): Parsed<UpstreamTransport>;
+  /** `undefined` is raw bytes. `scope` is the listener's (`listener.<address>.`). */
+  downstream(socket: TransportSocket | undefined, path: string, scope?: StatsScope): Parsed<DownstreamTransport>;
+}
+
+/** What both kinds of TLS need. */
+export interface TlsDeps {
+  readonly runtime: Runtime;
+  readonly secrets: SecretProvider;
+  readonly scope: StatsScope;
+  readonly certificates: CertificateCache;
+}
+
+const RAW = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
+const UPSTREAM_TLS = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+const DOWNSTREAM_TLS = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
+
+/** Makes the factory of one proxy. */
+export function createTransportFactory({ runtime, secrets, scope }: TransportFactoryDeps): TransportFactory {
+  const certificates = new CertificateCache();
+  const raw = rawUpstream(runtime);
+  return {
+    upstream(socket, path, ownScope = scope) {
+      if (socket === undefined) return { value: raw, problems: [] };
+      const deps = { runtime, secrets, certificates, scope: ownScope };
+      return open(socket, path, (message, problems, at) => {
+        if (message.$typeName === RAW) return raw;
+        if (message.$typeName !== UPSTREAM_TLS) return undefined;
+        const reader = new MessageReader(message as UpstreamTlsContext, at, problems);
+        const context = parseUpstreamContext(reader);
+        refuseUnverified(context, reader);
+        return whenGood(problems, reader, () => upstreamTls(deps, context));
+      });
+    },
+    downstream(socket, path, ownScope = scope) {
+      if (socket === undefined) return { value: RAW_DOWNSTREAM, problems: [] };
+      const deps = { runtime, secrets, certificates, scope: ownScope };
+      return open(socket, path, (message, problems, at) => {
+        if (message.$typeName === RAW) return RAW_DOWNSTREAM;
+        if (message.$typeName !== DOWNSTREAM_TLS) return undefined;
+        const reader = new MessageReader(message as DownstreamTlsContext, at, problems);
+        const context = parseDownstreamContext(reader);
+        refuseNamesWithoutCa(context, reader);
+        return whenGood(problems, reader, () => downstreamTls(deps, context));
+      });
+    },
+  };
+}
+
+/** Opens the socket's configuration; `make` returns undefined for a type that is not for this side. */
+function open<T>(
+  socket: TransportSocket,
+  path: string,
+  make: (message: Message, problems: Problem[], at: string) => T | "problems" | undefined,
+): Parsed<T> {
+  const problems: Problem[] = [];
+  const reader = new MessageReader(socket, path, problems);
+  const name = reader.get("name");
+  const config = reader.get("configType");
+  reader.finish();
+  const at = reader.at("configType");
+  if (config.case === undefined) {
+    const message = `transport socket '${name}' has no typed_config`;
+    return { problems: [...problems, { code: "invalid-value", level: "error", path: at, message }] };
+  }
+  const opened = unpackAny(config.value, at);
+  problems.push(...opened.problems);
+  if (opened.value === undefined) return { problems };
+  const made = make(opened.value, problems, at);
+  if (made === undefined) {
+    const message = `transport socket '${name}' of type ${opened.value.$typeName} is not supported here; supported are raw_buffer and tls`;
+    problems.push({ code: "unsupported-field", level: "error", path: at, message });
+  }
+  return made === undefined || made === "problems" || problems.length > 0 ? { problems } : { value: made, problems };
+}
+
+/** Makes the transport unless something is wrong; certificates that OpenSSL refuses are a problem too. */
+function whenGood<T, M extends UpstreamTlsContext | DownstreamTlsContext>(
+  problems: Problem[],
+  reader: MessageReader<M>,
+  make: () => T,
+): T | "problems" {
+  if (problems.length > 0) return "problems";
+  try {
+    return make();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    problems.push({
+      code: "invalid-value",
+      level: "error",
+      path: `${reader.path}.common_tls_context`,
+      message: `Failed to load certificates: ${message}`,
+    });
+    return "problems";
+  }
+}
+
+/**
+ * Differs from Envoy: an upstream whose certificate nobody verifies is refused. The chain is held against a CA, or the
+ * certificate against pinned hashes.
+ */
+function refuseUnverified(
+  context: ReturnType<typeof parseUpstreamContext>,
+  reader: MessageReader<UpstreamTlsContext>,
+): void {
+  const { validation, validationSecret } = context;
+  const rules = validation?.rules;
+  const isPinned = rules !== undefined && rules.certificateHashes.length + rules.spkiHashes.length > 0;
+  if (rules?.acceptUntrusted === true && !isPinned)
+    reader.unsupported(
+      "commonTlsContext",
+      "trust_chain_verification: ACCEPT_UNTRUSTED would trust anybody; give a trusted_ca or pinned hashes",
+    );
+  else if (validationSecret === undefined && validation?.trustedCa === undefined && !isPinned)
+    reader.unsupported(
+      "commonTlsContext",
+      "nothing verifies the upstream's certificate: give a trusted_ca (or an SDS validation context), or pinned hashes",
+    );
+}
+
+function refuseNamesWithoutCa(
+  context: ReturnType<typeof parseDownstreamContext>,
+  reader: MessageReader<DownstreamTlsContext>,
+): void {
+  const { validation, validationSecret } = context;
+  if (validation === undefined || validationSecret !== undefined || validation.trustedCa !== undefined) return;
+  if (validation.rules.sanMatchers.length > 0)
+    reader.invalid(
+      "commonTlsContext",
+      "SAN-based verification of peer certificates without trusted CA is insecure and not allowed",
+    );
+}
