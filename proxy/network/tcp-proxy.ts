@@ -1,0 +1,308 @@
+/** `envoy.filters.network.tcp_proxy`: bytes both ways between a downstream connection and one of a cluster (R-121, R-123). */
+import type { Connection, ConnectionHandler } from "#lib/connection.ts";
+import type { Timer } from "#lib/runtime.ts";
+import { byteString, xxHash64 } from "#lib/xxhash64.ts";
+import type { AccessLogger, AccessLogType } from "../observability/access-log/types.ts";
+import { ResponseFlag } from "../stream-info.ts";
+import type { Cluster, Host, LbContext } from "../upstream/types.ts";
+import type { ConnectionFilter, DownstreamConnection, NetworkFilterContext, NetworkFilterFactory } from "./filter.ts";
+import { parseTcpProxy, type TcpProxyConfig, type WeightedTcpCluster } from "./tcp-proxy-config.ts";
+import { createTcpProxyStats, type TcpProxyStats } from "./tcp-proxy-stats.ts";
+
+export const tcpProxy: NetworkFilterFactory<TcpProxyConfig> = {
+  name: "envoy.filters.network.tcp_proxy",
+  typeUrls: ["type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"],
+  isTerminal: true,
+  parse: parseTcpProxy,
+  create(config, context) {
+    const shared: Shared = {
+      config,
+      context,
+      stats: createTcpProxyStats(context.rootScope, config.statPrefix),
+      logger: context.accessLogs.logger(config.accessLogs),
+    };
+    return (downstream) => new TcpProxySession(shared, downstream);
+  },
+};
+
+interface Shared {
+  readonly config: TcpProxyConfig;
+  readonly context: NetworkFilterContext;
+  readonly stats: TcpProxyStats;
+  readonly logger: AccessLogger | undefined;
+}
+
+/** One downstream connection, from its first byte to its log line. */
+class TcpProxySession implements ConnectionFilter, ConnectionHandler {
+  readonly #shared: Shared;
+  readonly #downstream: DownstreamConnection;
+  readonly #connection: Connection;
+  #cluster: Cluster | undefined;
+  #choice: WeightedTcpCluster | undefined;
+  #upstream: Upstream | undefined;
+  #isConnected = false;
+  #attempts = 0;
+  #downstreamEnded = false;
+  #isDone = false;
+  #idleTimer: Timer | undefined;
+  #durationTimer: Timer | undefined;
+  #logTimer: Timer | undefined;
+  #lastActivity = 0;
+
+  constructor(shared: Shared, downstream: DownstreamConnection) {
+    this.#shared = shared;
+    this.#downstream = downstream;
+    this.#connection = downstream.connection;
+  }
+
+  onNewConnection(): "continue" | "stop" {
+    const { config, context, stats } = this.#shared;
+    stats.downstreamCxTotal.inc();
+    this.#connection.handler = this;
+    // Nothing is read before there is somebody to pass it to.
+    this.#connection.pause();
+    if (config.maxConnectionDurationMs > 0) {
+      this.#durationTimer = context.runtime.clock.wheel.schedule(config.maxConnectionDurationMs, () => {
+        stats.maxDownstreamConnectionDuration.inc();
+        this.#fail(ResponseFlag.DurationTimeout, "");
+      });
+    }
+    const choice = pickCluster(config, context.runtime.random.uint32());
+    this.#choice = choice;
+    this.#cluster = choice === undefined ? undefined : context.clusters.get(choice.name);
+    if (this.#cluster === undefined) {
+      stats.downstreamCxNoRoute.inc();
+      this.#fail(ResponseFlag.NoClusterFound, "cluster_not_found");
+      return "stop";
+    }
+    this.#downstream.info.cluster = this.#cluster;
+    this.#connect(this.#cluster);
+    return "stop";
+  }
+
+  #connect(cluster: Cluster): void {
+    const { info } = this.#downstream;
+    this.#attempts += 1;
+    info.attemptCount = this.#attempts;
+    const host = cluster.chooseHost(this.#lbContext());
+    if (host === undefined) {
+      cluster.stats.cxNoneHealthy.inc();
+      this.#fail(ResponseFlag.NoHealthyUpstream, "no_healthy_upstream");
+      return;
+    }
+    info.upstreamHost = host;
+    const upstream = new Upstream(this, host);
+    this.#upstream = upstream;
+    const connection = cluster.tcpConnect(host, { priority: "default", protocol: "auto" }, upstream);
+    if (connection === "overflow") {
+      this.#upstream = undefined;
+      this.#fail(ResponseFlag.UpstreamOverflow, "");
+      return;
+    }
+    upstream.connection = connection;
+    info.upstreamConnection = connection;
+  }
+
+  #lbContext(): LbContext {
+    const { originalDestination, connection } = this.#downstream;
+    const { remoteAddress } = connection;
+    const hash =
+      this.#shared.config.hashSourceIp && remoteAddress.kind === "ip"
+        ? xxHash64(byteString(remoteAddress.address))
+        : undefined;
+    return { hash, metadataMatch: this.#choice?.metadataMatch, originalDestination };
+  }
+
+  onUpstreamConnect(): void {
+    const { config, context } = this.#shared;
+    this.#isConnected = true;
+    if (config.logOnConnected) this.#log("TcpUpstreamConnected");
+    if (config.logIntervalMs > 0) this.#logPeriodically(config.logIntervalMs);
+    if (config.idleTimeoutMs > 0) {
+      this.#lastActivity = context.runtime.clock.monotonic();
+      this.#armIdleTimer(config.idleTimeoutMs);
+    }
+    this.#connection.resume();
+  }
+
+  onData(chunk: Buffer): void {
+    const { info } = this.#downstream;
+    info.bytesReceived += chunk.length;
+    this.#shared.stats.downstreamCxRxBytesTotal.add(chunk.length);
+    this.#touch();
+    const upstream = this.#upstream?.connection;
+    // Borrowed: the write below may outlive this call.
+    if (upstream === undefined || upstream.write(Buffer.from(chunk))) return;
+    this.#shared.stats.flowControlPausedReading.inc();
+    this.#connection.pause();
+  }
+
+  onUpstreamData(chunk: Buffer, upstream: Connection): void {
+    const { info } = this.#downstream;
+    info.bytesSent += chunk.length;
+    this.#shared.stats.downstreamCxTxBytesTotal.add(chunk.length);
+    this.#touch();
+    if (!this.#connection.write(Buffer.from(chunk))) upstream.pause();
+  }
+
+  onDrain(): void {
+    this.#upstream?.connection?.resume();
+  }
+
+  onUpstreamDrain(): void {
+    this.#shared.stats.flowControlResumedReading.inc();
+    this.#connection.resume();
+  }
+
+  /** The client has no more to say; the other side may still. */
+  onEnd(): void {
+    this.#downstreamEnded = true;
+    this.#upstream?.connection?.end();
+  }
+
+  onUpstreamEnd(): void {
+    this.#connection.end();
+  }
+
+  onClose(): void {
+    const connection = this.#upstream?.connection;
+    this.#upstream = undefined;
+    if (!this.#isDone && !this.#isConnected) {
+      this.#downstream.info.setFlag(ResponseFlag.DownstreamConnectionTermination);
+    }
+    // What the client sent before it left still goes out.
+    if (connection !== undefined) {
+      if (this.#isConnected && this.#downstreamEnded) connection.end();
+      else if (this.#isConnected) flushAndClose(connection);
+      else connection.destroy();
+    }
+    this.#finish();
+  }
+
+  onUpstreamClose(upstream: Upstream, error: Error | undefined): void {
+    if (upstream !== this.#upstream) return;
+    this.#upstream = undefined;
+    if (this.#isConnected) {
+      this.#connection.end();
+      flushAndClose(this.#connection);
+      return;
+    }
+    const { config } = this.#shared;
+    const { info } = this.#downstream;
+    info.setFlag(ResponseFlag.UpstreamConnectionFailure);
+    info.upstreamTransportFailureReason = error?.message ?? "";
+    if (this.#cluster !== undefined && this.#attempts < config.maxConnectAttempts) {
+      this.#connect(this.#cluster);
+      return;
+    }
+    this.#fail(config.maxConnectAttempts > 1 ? ResponseFlag.UpstreamRetryLimitExceeded : 0, "");
+  }
+
+  #touch(): void {
+    if (this.#idleTimer !== undefined) this.#lastActivity = this.#shared.context.runtime.clock.monotonic();
+  }
+
+  /** One timer for many bytes: when it fires early it is set again for the rest. */
+  #armIdleTimer(delayMs: number): void {
+    const { clock } = this.#shared.context.runtime;
+    this.#idleTimer = clock.wheel.schedule(delayMs, () => {
+      const left = this.#lastActivity + this.#shared.config.idleTimeoutMs - clock.monotonic();
+      if (left > 0) {
+        this.#armIdleTimer(left);
+        return;
+      }
+      this.#shared.stats.idleTimeout.inc();
+      this.#fail(0, "idle_timeout");
+    });
+  }
+
+  #logPeriodically(intervalMs: number): void {
+    this.#logTimer = this.#shared.context.runtime.clock.wheel.schedule(intervalMs, () => {
+      this.#log("TcpPeriodic");
+      this.#logPeriodically(intervalMs);
+    });
+  }
+
+  #fail(flag: number, details: string): void {
+    const { info } = this.#downstream;
+    info.setFlag(flag);
+    if (details !== "") info.connectionTerminationDetails = details;
+    const upstream = this.#upstream?.connection;
+    this.#upstream = undefined;
+    upstream?.destroy();
+    this.#finish();
+    this.#connection.destroy();
+  }
+
+  #finish(): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#idleTimer?.cancel();
+    this.#durationTimer?.cancel();
+    this.#logTimer?.cancel();
+    this.#downstream.info.end = this.#shared.context.runtime.clock.monotonic();
+    this.#log("TcpConnectionEnd");
+  }
+
+  #log(accessLogType: AccessLogType): void {
+    this.#shared.logger?.log({ info: this.#downstream.info, accessLogType });
+  }
+}
+
+/** The upstream side's handler. Until the handshake is done its connection takes no bytes. */
+class Upstream implements ConnectionHandler {
+  connection: Connection | undefined;
+  readonly #session: TcpProxySession;
+  readonly #host: Host;
+  #isConnected = false;
+
+  constructor(session: TcpProxySession, host: Host) {
+    this.#session = session;
+    this.#host = host;
+  }
+
+  onConnect(): void {
+    this.#isConnected = true;
+    this.#host.outlier.putLocalOrigin("connect-success");
+    this.#session.onUpstreamConnect();
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.connection !== undefined) this.#session.onUpstreamData(chunk, this.connection);
+  }
+
+  onDrain(): void {
+    this.#session.onUpstreamDrain();
+  }
+
+  onEnd(): void {
+    this.#session.onUpstreamEnd();
+  }
+
+  onClose(error?: Error): void {
+    if (!this.#isConnected) this.#host.outlier.putLocalOrigin("connect-failed");
+    this.#session.onUpstreamClose(this, error);
+  }
+}
+
+/** `random` is uniform in [0, 2^32). */
+function pickCluster({ clusters, totalWeight }: TcpProxyConfig, random: number): WeightedTcpCluster | undefined {
+  if (clusters.length === 1) return clusters[0];
+  let left = random % totalWeight;
+  for (const cluster of clusters) {
+    if (left < cluster.weight) return cluster;
+    left -= cluster.weight;
+  }
+  return undefined;
+}
+
+/** Ends a connection whose other side is gone: what is queued goes out, what still comes in is dropped. */
+function flushAndClose(connection: Connection): void {
+  connection.handler = DROPPING;
+  connection.end();
+  connection.resume();
+  if (connection.bufferedBytes === 0) connection.destroy();
+  else connection.handler = { ...DROPPING, onDrain: () => connection.destroy() };
+}
+
+const DROPPING: ConnectionHandler = { onData: () => undefined, onEnd: () => undefined, onClose: () => undefined };
