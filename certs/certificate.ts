@@ -1,7 +1,16 @@
 /** An X.509 v3 certificate, read once into values (RFC 5280 §4). */
 import { createHash, createPublicKey, type KeyObject } from "node:crypto";
 import { MeshError } from "#lib/problem.ts";
-import { bitsOf, constructedContextTag, contextTag, DerError, type DerReader, readSingle, Tag, timeOf } from "./der.ts";
+import {
+  constructedContextTag,
+  contextTag,
+  DerError,
+  type DerReader,
+  readSingle,
+  Tag,
+  timeOf,
+  wholeBytesOf,
+} from "./der.ts";
 import { nameText } from "./distinguished-name.ts";
 import {
   type BasicConstraints,
@@ -85,7 +94,7 @@ function parse(bytes: Buffer): Certificate {
   const outer = readSingle(bytes);
   const tbs = outer.read(Tag.sequence);
   const outerAlgorithm = outer.read(Tag.sequence).bytes;
-  const signature = bitsOf(outer.read(Tag.bitString)).bytes;
+  const signature = wholeBytesOf(outer.read(Tag.bitString));
   outer.end();
 
   const reader = readSingle(tbs.bytes);

@@ -3,7 +3,6 @@ import type { KeyObject } from "node:crypto";
 import { MeshError } from "#lib/problem.ts";
 import { publicKeyFromDer } from "./certificate.ts";
 import {
-  bitsOf,
   bitString,
   constructedContextTag,
   der,
@@ -15,6 +14,7 @@ import {
   sequence,
   smallInteger,
   Tag,
+  wholeBytesOf,
 } from "./der.ts";
 import { EMPTY_NAME, nameText } from "./distinguished-name.ts";
 import { ExtensionOid, parseExtensions, parseSubjectAltName, subjectAltName } from "./extensions.ts";
@@ -66,7 +66,7 @@ function parse(bytes: Buffer): Csr {
   const outer = readSingle(bytes);
   const info = outer.read(Tag.sequence);
   const algorithm = outer.read(Tag.sequence).bytes;
-  const signature = bitsOf(outer.read(Tag.bitString)).bytes;
+  const signature = wholeBytesOf(outer.read(Tag.bitString));
   outer.end();
 
   const reader = new DerReader(info.content);

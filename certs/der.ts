@@ -213,14 +213,21 @@ export function booleanOf(value: DerValue): boolean {
   return byte === 0xff;
 }
 
-/** A bit string as a function from bit number to its value, and its bytes. */
-export function bitsOf(value: DerValue): { readonly bytes: Buffer; has(bit: number): boolean } {
+/** A bit string as a function from bit number to its value. */
+export function bitsOf(value: DerValue): { has(bit: number): boolean } {
   const unused = value.content[0];
   if (unused === undefined || unused > 7 || (unused > 0 && value.content.length === 1)) {
     throw new DerError("a bit string has a wrong count of unused bits");
   }
   const bytes = value.content.subarray(1);
-  return { bytes, has: (bit) => (((bytes[bit >> 3] ?? 0) >> (7 - (bit & 7))) & 1) === 1 };
+  if (((bytes.at(-1) ?? 0) & ((1 << unused) - 1)) !== 0) throw new DerError("unused bits are set");
+  return { has: (bit) => (((bytes[bit >> 3] ?? 0) >> (7 - (bit & 7))) & 1) === 1 };
+}
+
+/** A bit string of whole bytes: keys and signatures. */
+export function wholeBytesOf(value: DerValue): Buffer {
+  if (value.content[0] !== 0) throw new DerError("a bit string does not end with a whole byte");
+  return value.content.subarray(1);
 }
 
 /** ms since the epoch of a UTCTime or GeneralizedTime in the forms of RFC 5280 (seconds, `Z`). */
