@@ -3,6 +3,7 @@
  * decode/encode × headers/data/trailers. `filters/registry.ts` lists them all.
  */
 import type { Parsed } from "#lib/problem.ts";
+import type { SocketAddress } from "#lib/connection.ts";
 import type { Runtime } from "#lib/runtime.ts";
 import type { Message } from "@bufbuild/protobuf";
 import type { AccessLogSinks } from "../observability/access-log/types.ts";
@@ -17,6 +18,8 @@ export interface HttpFilterFactory<Config = unknown, RouteConfig = unknown> {
   readonly name: string;
   /** Full type URLs of the configuration (`type.googleapis.com/…`); TypedStruct is unwrapped before. */
   readonly typeUrls: readonly string[];
+  /** The one that makes the response: last in a chain, and only there. */
+  readonly isTerminal?: boolean;
   /** Message (or, for a TypedStruct of a type we have no descriptor of, plain JSON) → config; every field is read or refused. */
   parse(message: Message, path: string): Parsed<Config>;
   /** Type URLs and parser of `typed_per_filter_config`. */
@@ -100,6 +103,8 @@ export interface FilterStream {
   /** True while the peer of the downstream connection has shown a verified certificate. */
   readonly isMutualTls: boolean;
   readonly forwardRoute: ForwardRoute | undefined;
+  /** Destination of the connection before redirection, for ORIGINAL_DST clusters. */
+  readonly originalDestination: SocketAddress;
 
   // For the terminal filter, which makes the response.
 
@@ -135,5 +140,5 @@ export interface LocalReply {
   /** Bits of `ResponseFlag`. */
   readonly flag?: number;
   readonly grpcStatus?: number;
-  readonly headers?: readonly (readonly [string, string])[];
+  readonly headers?: readonly (readonly [string, string])[] | undefined;
 }

@@ -21,6 +21,8 @@ export interface NetworkFilterContext extends FilterFactoryContext {
   /** Route configurations by name over RDS; calls back at once when it is there, and on every update. */
   readonly routes: RouteConfigProvider;
   readonly filterChainName: string;
+  /** `per_connection_buffer_limit_bytes` of the listener; absent: 1 MiB. */
+  readonly bufferLimitBytes?: number | undefined;
 }
 
 /** Where a connection manager gets a named RouteConfiguration from. */

@@ -63,9 +63,9 @@ export interface LbContext {
   readonly originalDstHost?: string | undefined;
   /** `retry_host_predicate`: true to pick again. */
   shouldSelectAnotherHost?(host: Host): boolean;
-  readonly hostSelectionRetryMaxAttempts?: number;
+  readonly hostSelectionRetryMaxAttempts?: number | undefined;
   /** `retry_priority`: priorities already tried (previous_priorities). */
-  readonly triedPriorities?: readonly number[];
+  readonly triedPriorities?: readonly number[] | undefined;
 }
 
 export interface Cluster {

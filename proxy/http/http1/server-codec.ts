@@ -25,6 +25,8 @@ export interface Http1ServerOptions {
   readonly enableTrailers: boolean;
   readonly headersWithUnderscores: "allow" | "reject" | "drop";
   readonly onUnderscoreDropped?: (() => void) | undefined;
+  /** Counts what is written. */
+  readonly sentBytes?: { add(amount: number): void } | undefined;
 }
 
 /** `onData` of the connection goes to the codec's `onData`; so do drain and close. */
@@ -313,6 +315,7 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
   // The response, leaving.
 
   write(data: string | Buffer): boolean {
+    this.#options.sentBytes?.add(data.length);
     return this.#connection.write(data);
   }
 

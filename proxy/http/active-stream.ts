@@ -1,0 +1,457 @@
+/**
+ * One request and its response, from the codec through the filters and back: the only place that knows all of a stream.
+ * It puts the request right, finds its route, runs the filters, watches the clocks, and tells the statistics and logs.
+ */
+import type { SocketAddress } from "#lib/connection.ts";
+import type { Timer } from "#lib/runtime.ts";
+import { isGrpcContentType } from "../observability/grpc-status.ts";
+import type { MatchContext, ForwardRoute, ResolvedRoute } from "../router/types.ts";
+import { ResponseFlag, StreamInfo } from "../stream-info.ts";
+import type { CodecError, ResetReason, StreamDecoder, StreamEncoder } from "./codec.ts";
+import type { ConnectionManager } from "./connection-manager.ts";
+import type { FilterStream, LocalReply } from "./filter.ts";
+import { FilterChain, type FilterChainEnds } from "./filter-chain.ts";
+import { setForwardedClientCert } from "./forwarded-client-cert.ts";
+import { HeaderMap } from "./header-map.ts";
+import { reasonPhrase } from "./http1/write-head.ts";
+import { localReplyMessage } from "./local-reply.ts";
+import { normalizeHost, normalizePath } from "./path-normalization.ts";
+import { sanitizeRequest } from "./request-headers.ts";
+import type { ServerConnection } from "./server-connection.ts";
+import { decideTrace } from "./trace-decision.ts";
+import type { Span } from "./tracing.ts";
+
+export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnds, MatchContext {
+  readonly info: StreamInfo = new StreamInfo();
+  requestHeaders: HeaderMap = new HeaderMap();
+  responseHeaders: HeaderMap | undefined = undefined;
+  responseTrailers: HeaderMap | undefined = undefined;
+  upstreamAlpnOverride: readonly string[] | undefined = undefined;
+  tracing: Span | undefined = undefined;
+  isRequestComplete = false;
+  /** The response's headers have gone to the codec. */
+  #isResponseStarted = false;
+  #isOver = false;
+  #isRouteResolved = false;
+  #route: ResolvedRoute | undefined = undefined;
+  #chain: FilterChain | undefined = undefined;
+  #random: bigint | undefined = undefined;
+  #isUpgrade = false;
+  #isTunnel = false;
+  #lastActivity = 0;
+  #idleMs = 0;
+  #idleTimer: Timer | undefined = undefined;
+  #requestTimer: Timer | undefined = undefined;
+  #durationTimer: Timer | undefined = undefined;
+  readonly #connection: ServerConnection;
+  readonly #manager: ConnectionManager;
+  readonly #encoder: StreamEncoder;
+
+  constructor(connection: ServerConnection, encoder: StreamEncoder) {
+    const { manager } = connection;
+    const { clock } = manager.runtime;
+    const info = this.info;
+    this.#connection = connection;
+    this.#manager = manager;
+    this.#encoder = encoder;
+    info.startTimeMs = clock.now();
+    info.start = clock.monotonic();
+    info.connection = connection.downstream.connection;
+    info.filterChainName = connection.downstream.filterChainName;
+    info.requestedServerName = connection.downstream.requestedServerName;
+    manager.stats.rqTotal.inc();
+    manager.stats.rqActive.inc();
+  }
+
+  // The request, from the codec.
+
+  onHeaders(headers: HeaderMap, endStream: boolean): void {
+    const { config } = this.#manager;
+    this.requestHeaders = headers;
+    this.info.protocol = this.#connection.protocolOf(this.#encoder);
+    this.info.requestHeaderBytes = headers.byteSize;
+    if (endStream) this.#onRequestComplete();
+    if (headers.authority === "") return this.#refuse(400, "missing_host_header");
+    if (headers.method !== "CONNECT" || headers.protocol !== "") {
+      if (!this.#checkPath(headers)) return;
+    }
+    headers.authority = normalizeHost(headers.authority, config.normalization, this.#connection.localPort);
+    this.#sanitize(headers);
+    if (this.#isOver) return;
+    this.#armTimers();
+    const route = this.route;
+    if (this.#manager.isWaitingForRoutes) {
+      this.sendLocalReply({ status: 404, details: "route_configuration_not_found", flag: ResponseFlag.NoRouteFound });
+      return;
+    }
+    if (this.#isUpgrade && !this.#isUpgradeAllowed(headers, route)) return;
+    if (this.#manager.tracing !== undefined) this.#startTrace(headers, route);
+    const chain = new FilterChain(this.#manager.chain, this, this);
+    this.#chain = chain;
+    chain.decodeHeaders(headers, endStream);
+  }
+
+  onData(chunk: Buffer, endStream: boolean): void {
+    if (this.#isOver) return;
+    this.info.bytesReceived += chunk.length;
+    if (this.#idleMs > 0) this.#lastActivity = this.#manager.runtime.clock.monotonic();
+    if (endStream) this.#onRequestComplete();
+    this.#chain?.decodeData(chunk, endStream);
+  }
+
+  onTrailers(trailers: HeaderMap): void {
+    if (this.#isOver) return;
+    if (this.#idleMs > 0) this.#lastActivity = this.#manager.runtime.clock.monotonic();
+    this.#onRequestComplete();
+    this.#chain?.decodeTrailers(trailers);
+  }
+
+  onWritable(): void {
+    this.#chain?.onDownstreamWritable();
+  }
+
+  /** The client went away, or reset the stream. */
+  onReset(reason: ResetReason, details: string): void {
+    if (this.#isOver) return;
+    const { info } = this;
+    this.#manager.stats.rqRxReset.inc();
+    if (reason === "connection termination") {
+      info.setFlag(ResponseFlag.DownstreamConnectionTermination);
+      info.responseCodeDetails = details === "" ? "downstream_remote_disconnect" : details;
+    } else {
+      info.setFlag(
+        reason === "protocol error" ? ResponseFlag.DownstreamProtocolError : ResponseFlag.DownstreamRemoteReset,
+      );
+      info.responseCodeDetails = details;
+    }
+    this.#finish();
+  }
+
+  /** What arrived broke the protocol. Without headers so far, this stream was made for the answer. */
+  onCodecError(error: CodecError): void {
+    if (this.#isOver) return;
+    this.isRequestComplete = true; // nothing of it will be read any more
+    this.info.protocol = this.#connection.protocolOf(this.#encoder);
+    this.sendLocalReply({
+      status: error.status,
+      body: reasonPhrase(error.status),
+      details: error.details,
+      flag: ResponseFlag.DownstreamProtocolError,
+    });
+  }
+
+  /** False: answered. */
+  #checkPath(headers: HeaderMap): boolean {
+    const { stats, config } = this.#manager;
+    const path = headers.path;
+    if (path === "") {
+      this.#refuse(404, "missing_path_rejected");
+      return false;
+    }
+    if (path.charCodeAt(0) !== 47 /* / */) {
+      stats.rqNonRelativePath.inc();
+      this.#refuse(404, "absolute_path_rejected");
+      return false;
+    }
+    const normalized = normalizePath(path, config.normalization);
+    if (normalized === undefined) return true;
+    if (normalized.kind === "ok") {
+      headers.path = normalized.path;
+      return true;
+    }
+    if (normalized.kind === "redirect" && !isGrpcContentType(headers.get("content-type"))) {
+      stats.rqRedirectedWithNormalizedPath.inc();
+      const location: readonly [string, string] = ["location", normalized.path];
+      this.sendLocalReply({ status: 307, details: "path_normalization_failed", headers: [location] });
+      return false;
+    }
+    stats.rqFailedPathNormalization.inc();
+    this.#refuse(400, "path_normalization_failed");
+    return false;
+  }
+
+  #sanitize(headers: HeaderMap): void {
+    const manager = this.#manager;
+    const { connection } = this.#connection.downstream;
+    this.#isUpgrade = headers.protocol !== "" || headers.has("upgrade");
+    const traits = sanitizeRequest(headers, this.info, connection, manager.sanitizer, this.#isUpgrade);
+    if (traits.hasForwardedClientCert || connection.tls !== undefined)
+      setForwardedClientCert(headers, traits.hasForwardedClientCert, connection, manager.config.clientCertificate);
+    if (traits.expectsContinue && !manager.config.proxy100Continue) {
+      headers.remove("expect");
+      const answer = new HeaderMap();
+      answer.status = 100;
+      this.#encoder.sendInformational(answer);
+    }
+    this.#isForceTraced = traits.isForceTraced;
+  }
+
+  #isForceTraced = false;
+
+  #isUpgradeAllowed(headers: HeaderMap, route: ResolvedRoute | undefined): boolean {
+    const type = (headers.protocol === "" ? (headers.get("upgrade") ?? "") : headers.protocol).toLowerCase();
+    const own = route?.kind === "forward" ? route.upgrades.get(type) : undefined;
+    if (own ?? this.#manager.config.upgrades.get(type) ?? false) return true;
+    this.#manager.stats.rqWsOnNonWsRoute.inc();
+    this.#refuse(403, "upgrade_failed");
+    return false;
+  }
+
+  #startTrace(headers: HeaderMap, route: ResolvedRoute | undefined): void {
+    const manager = this.#manager;
+    const { tracing, stats, config, runtime } = manager;
+    if (tracing === undefined) return;
+    const reason = decideTrace(
+      headers,
+      tracing,
+      config.forwarding,
+      this.#isForceTraced,
+      stats.tracing,
+      runtime.random.float,
+    );
+    this.info.isTraced = reason !== "none";
+    this.tracing = manager.tracer?.startSpan(headers, this.info, route, reason);
+    if (this.tracing !== undefined) this.info.traceId = this.tracing.traceId;
+  }
+
+  #onRequestComplete(): void {
+    this.isRequestComplete = true;
+    this.info.requestEnd = this.#manager.runtime.clock.monotonic();
+    this.#requestTimer?.cancel();
+  }
+
+  #refuse(status: number, details: string): void {
+    this.sendLocalReply({ status, details });
+  }
+
+  // What filters ask.
+
+  get route(): ResolvedRoute | undefined {
+    if (!this.#isRouteResolved) {
+      this.#isRouteResolved = true;
+      const route = this.#manager.routes?.match(this.requestHeaders, this);
+      this.#route = route;
+      this.info.routeName = route?.name ?? "";
+      this.info.virtualHostName = route?.virtualHostName ?? "";
+    }
+    return this.#route;
+  }
+
+  get forwardRoute(): ForwardRoute | undefined {
+    const route = this.route;
+    return route?.kind === "forward" ? route : undefined;
+  }
+
+  clearRouteCache(): void {
+    this.#isRouteResolved = false;
+    this.#route = undefined;
+  }
+
+  routeConfig<T>(filterName: string): T | undefined {
+    return this.route?.perFilter(filterName) as T | undefined;
+  }
+
+  get streamRandom(): bigint {
+    return (this.#random ??= this.#manager.runtime.random.uint64());
+  }
+
+  get isMutualTls(): boolean {
+    return this.#connection.downstream.connection.tls?.peer?.verified === true;
+  }
+
+  get originalDestination(): SocketAddress {
+    return this.#connection.downstream.originalDestination;
+  }
+
+  get bufferLimitBytes(): number {
+    return this.#manager.bufferLimitBytes;
+  }
+
+  continueDecoding(): void {
+    if (!this.#isOver) this.#chain?.continueDecoding();
+  }
+
+  continueEncoding(): void {
+    if (!this.#isOver) this.#chain?.continueEncoding();
+  }
+
+  setReadDisabled(disabled: boolean): void {
+    if (this.#isOver || this.isRequestComplete) return;
+    if (disabled) this.#manager.stats.flowControlPaused.inc();
+    else this.#manager.stats.flowControlResumed.inc();
+    this.#encoder.setReadDisabled(disabled);
+  }
+
+  onBufferOverflow(direction: "decode" | "encode"): void {
+    if (direction === "decode") {
+      this.#manager.stats.rqTooLarge.inc();
+      this.sendLocalReply({ status: 413, body: "Payload Too Large", details: "request_payload_too_large" });
+    } else {
+      this.#manager.stats.rsTooLarge.inc();
+      this.sendLocalReply({ status: 500, body: "Internal Server Error", details: "response_payload_too_large" });
+    }
+  }
+
+  // The response, through the filters to the codec.
+
+  sendLocalReply(reply: LocalReply): void {
+    if (this.#isOver) return;
+    const { info } = this;
+    if (reply.flag !== undefined) info.setFlag(reply.flag);
+    info.responseCodeDetails = reply.details.replaceAll(/\s/g, "_");
+    if (this.#isResponseStarted) return this.#giveUp();
+    this.#chain?.abortDecoding();
+    info.responseCode = reply.status;
+    const { headers, body } = localReplyMessage(reply, this.requestHeaders, this, this.#manager.localReplies);
+    // A message that was malformed in one way may be so in another: what follows it is not read (as in Envoy).
+    if (reply.status === 400) this.#connection.drainHttp1();
+    this.responseHeaders = headers;
+    const sentBody = this.requestHeaders.method === "HEAD" ? "" : body;
+    if (this.#chain !== undefined) this.#chain.encodeLocalReply(headers, sentBody);
+    else {
+      this.onEncodedHeaders(headers, sentBody === "");
+      if (sentBody !== "") this.onEncodedData(sentBody, true);
+    }
+  }
+
+  encodeHeaders(headers: HeaderMap, endStream: boolean): void {
+    if (this.#isOver) return;
+    this.responseHeaders = headers;
+    if (this.#idleMs > 0) this.#lastActivity = this.#manager.runtime.clock.monotonic();
+    this.#chain?.encodeHeaders(headers, endStream);
+  }
+
+  encodeData(chunk: Buffer | string, endStream: boolean): boolean {
+    if (this.#isOver) return true;
+    if (this.#idleMs > 0) this.#lastActivity = this.#manager.runtime.clock.monotonic();
+    return this.#chain?.encodeData(chunk, endStream) ?? true;
+  }
+
+  encodeTrailers(trailers: HeaderMap): void {
+    if (this.#isOver) return;
+    this.responseTrailers = trailers;
+    this.#chain?.encodeTrailers(trailers);
+  }
+
+  encodeInformational(headers: HeaderMap): void {
+    if (!this.#isOver && !this.#isResponseStarted && this.#manager.config.proxy100Continue)
+      this.#encoder.sendInformational(headers);
+  }
+
+  resetStream(details: string): void {
+    if (this.#isOver) return;
+    this.info.responseCodeDetails = details.replaceAll(/\s/g, "_");
+    this.#giveUp();
+  }
+
+  onEncodedHeaders(headers: HeaderMap, endStream: boolean): void {
+    const { info } = this;
+    const manager = this.#manager;
+    this.#isResponseStarted = true;
+    info.responseCode = headers.status;
+    manager.finishResponseHeaders(headers, this.requestHeaders, this.#isForceTraced);
+    if (!this.isRequestComplete) manager.stats.rqResponseBeforeRqComplete.inc();
+    this.#isTunnel = headers.status === 101 || (this.requestHeaders.method === "CONNECT" && headers.status < 300);
+    if (this.#isTunnel) this.#connection.onUpgrade(this);
+    else this.#connection.drainIfAsked(this.isRequestComplete);
+    info.responseFirstTx = manager.runtime.clock.monotonic();
+    info.responseHeaderBytes = headers.byteSize;
+    this.#encoder.sendHeaders(headers, endStream);
+    if (endStream) this.#finish();
+  }
+
+  onEncodedData(chunk: Buffer | string, endStream: boolean): boolean {
+    this.info.bytesSent += chunk.length;
+    const isWritable = this.#encoder.sendData(chunk, endStream);
+    if (endStream) this.#finish();
+    return isWritable;
+  }
+
+  onEncodedTrailers(trailers: HeaderMap): void {
+    this.#encoder.sendTrailers(trailers);
+    this.#finish();
+  }
+
+  /** After the response has begun there is nothing better than to break it off. */
+  #giveUp(): void {
+    this.#manager.stats.rqTxReset.inc();
+    this.#encoder.reset("local reset");
+    this.#finish();
+  }
+
+  // Time.
+
+  #armTimers(): void {
+    const { timeouts } = this.#manager.config;
+    const { wheel } = this.#manager.runtime.clock;
+    const route = this.forwardRoute;
+    this.#idleMs = route?.idleTimeoutMs ?? timeouts.streamIdleMs;
+    if (this.#idleMs > 0) {
+      this.#lastActivity = this.info.start;
+      this.#idleTimer = wheel.schedule(this.#idleMs, this.#onIdleTick);
+    }
+    if (timeouts.requestMs > 0 && !this.isRequestComplete)
+      this.#requestTimer = wheel.schedule(timeouts.requestMs, () => this.#onRequestTimeout());
+    const durationMs = this.#maxDurationMs(route);
+    if (durationMs > 0) this.#durationTimer = wheel.schedule(durationMs, () => this.#onMaxDuration());
+  }
+
+  /** R-50, R-56: the route's, capped by `grpc-timeout` where the route says so, else the connection manager's. */
+  #maxDurationMs(route: ForwardRoute | undefined): number {
+    const own = route?.maxStreamDuration;
+    if (own === undefined) return this.#manager.config.timeouts.maxStreamDurationMs;
+    return own.maxStreamDurationMs ?? this.#manager.config.timeouts.maxStreamDurationMs;
+  }
+
+  /** Not set anew at each byte: it looks when it fires how long nothing has moved. */
+  readonly #onIdleTick = (): void => {
+    const { clock } = this.#manager.runtime;
+    const leftMs = this.#lastActivity + this.#idleMs - clock.monotonic();
+    if (leftMs > 0) {
+      this.#idleTimer = clock.wheel.schedule(leftMs, this.#onIdleTick);
+      return;
+    }
+    this.#manager.stats.rqIdleTimeout.inc();
+    this.sendLocalReply({
+      status: this.isRequestComplete ? 504 : 408,
+      body: "stream timeout",
+      details: "stream_idle_timeout",
+      flag: ResponseFlag.StreamIdleTimeout,
+    });
+  };
+
+  #onRequestTimeout(): void {
+    this.#manager.stats.rqTimeout.inc();
+    this.sendLocalReply({ status: 408, body: "request timeout", details: "request_overall_timeout" });
+  }
+
+  #onMaxDuration(): void {
+    this.#manager.stats.rqMaxDurationReached.inc();
+    this.sendLocalReply({
+      status: this.isRequestComplete ? 504 : 408,
+      body: "downstream duration timeout",
+      details: "max_duration_timeout",
+      grpcStatus: 4,
+    });
+  }
+
+  // The end.
+
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const { info } = this;
+    const manager = this.#manager;
+    this.#idleTimer?.cancel();
+    this.#requestTimer?.cancel();
+    this.#durationTimer?.cancel();
+    info.end = manager.runtime.clock.monotonic();
+    manager.countResponse(info);
+    const chain = this.#chain;
+    chain?.complete();
+    manager.accessLog?.log(this);
+    this.tracing?.finish(this);
+    chain?.destroy();
+    this.#connection.onStreamEnd(this, this.#isTunnel);
+  }
+}

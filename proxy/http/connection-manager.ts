@@ -1,0 +1,156 @@
+/**
+ * The network filter `envoy.filters.network.http_connection_manager`: what one configuration of it shares among its
+ * connections. `server-connection.ts` is one connection, `active-stream.ts` one request.
+ */
+import type { Runtime } from "#lib/runtime.ts";
+import type { NetworkFilterContext, NetworkFilterFactory } from "../network/filter.ts";
+import type { AccessLogger } from "../observability/access-log/types.ts";
+import type { RouteTable } from "../router/types.ts";
+import type { StreamInfo } from "../stream-info.ts";
+import { parseConnectionManager, type ConnectionManagerConfig } from "./connection-manager-config.ts";
+import { connectionManagerStats, type ConnectionManagerStats } from "./connection-manager-stats.ts";
+import { FilterChainFactory } from "./filter-chain.ts";
+import type { HttpFilterRegistry } from "./filters/registry.ts";
+import type { HeaderMap } from "./header-map.ts";
+import { FieldNames } from "./http1/field-names.ts";
+import type { Http1ServerOptions } from "./http1/server-codec.ts";
+import type { LocalReplyRewriter } from "./local-reply-config.ts";
+import type { RequestSanitizerContext } from "./request-headers.ts";
+import { ServerConnection } from "./server-connection.ts";
+import type { TracingConfig } from "./tracing-config.ts";
+import type { Tracer, TracingFactory } from "./tracing.ts";
+
+export interface ConnectionManagerDeps {
+  readonly filters: HttpFilterRegistry;
+  /** Absent: a configuration that names a tracing provider is refused. */
+  readonly tracing?: TracingFactory | undefined;
+}
+
+/** The factory of the network filter. */
+export function createConnectionManagerFactory(
+  deps: ConnectionManagerDeps,
+): NetworkFilterFactory<ConnectionManagerConfig> {
+  return {
+    name: "envoy.filters.network.http_connection_manager",
+    typeUrls: ["type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"],
+    isTerminal: true,
+    parse: (message, path) => parseConnectionManager(message, path, { filters: deps.filters, tracing: deps.tracing }),
+    create(config, context) {
+      const manager = new ConnectionManager(config, context);
+      return (downstream) => new ServerConnection(manager, downstream);
+    },
+  };
+}
+
+/** `per_connection_buffer_limit_bytes` where the listener says nothing. */
+const defaultBufferLimitBytes = 1024 * 1024;
+
+export class ConnectionManager {
+  readonly config: ConnectionManagerConfig;
+  readonly runtime: Runtime;
+  readonly stats: ConnectionManagerStats;
+  readonly chain: FilterChainFactory;
+  readonly accessLog: AccessLogger | undefined;
+  readonly localReplies: LocalReplyRewriter | undefined;
+  readonly sanitizer: RequestSanitizerContext;
+  readonly http1: Http1ServerOptions;
+  readonly tracing: TracingConfig | undefined;
+  readonly tracer: Tracer | undefined;
+  readonly bufferLimitBytes: number;
+  readonly isDraining: () => boolean;
+  /** Undefined until RDS has answered. */
+  routes: RouteTable | undefined = undefined;
+  #dateSecond = 0;
+  #date = "";
+
+  constructor(config: ConnectionManagerConfig, context: NetworkFilterContext) {
+    const scope = context.rootScope.scope("http").scope(config.statPrefix);
+    const filterContext = { ...context, scope };
+    this.config = config;
+    this.runtime = context.runtime;
+    this.stats = connectionManagerStats(scope, context.listenerScope.scope("http").scope(config.statPrefix));
+    this.isDraining = context.isDraining;
+    this.bufferLimitBytes = context.bufferLimitBytes ?? defaultBufferLimitBytes;
+    this.chain = new FilterChainFactory(
+      config.filters.map(({ name, factory, config: own }) => ({
+        name,
+        create: factory.create(own, filterContext, name),
+      })),
+    );
+    this.accessLog = context.accessLogs.logger(config.accessLogs);
+    this.localReplies = config.localReplies?.create(context.runtime.random);
+    this.sanitizer = {
+      config: config.forwarding,
+      schemeOverride: config.schemeOverride,
+      random: context.runtime.random,
+      serviceCluster: context.node.cluster,
+      serviceNode: context.node.id,
+    };
+    this.tracer = config.tracing?.makeTracer?.(filterContext);
+    this.tracing = config.tracing;
+    this.http1 = this.#http1Options(context);
+    if (config.routes.kind === "inline") this.routes = config.routes.table;
+    else context.routes.subscribe(config.routes.name, (table) => void (this.routes = table));
+  }
+
+  get isWaitingForRoutes(): boolean {
+    return this.routes === undefined;
+  }
+
+  /** What the proxy itself says in a response (R-82, R-85, R-87, R-88). */
+  finishResponseHeaders(headers: HeaderMap, request: HeaderMap, isForceTraced: boolean): void {
+    const { config } = this;
+    if (config.forwarding.via !== "") {
+      const via = headers.getJoined("via");
+      headers.set("via", via === undefined ? config.forwarding.via : `${via}, ${config.forwarding.via}`);
+    }
+    if (config.forwarding.alwaysSetRequestIdInResponse || isForceTraced) {
+      const id = request.get("x-request-id");
+      if (id !== undefined) headers.set("x-request-id", id);
+    }
+    if (!headers.names.includes("date")) headers.add("date", this.#dateNow());
+    if (config.serverHeader === "overwrite") headers.set("server", config.serverName);
+    else if (config.serverHeader === "append-if-absent" && !headers.has("server"))
+      headers.add("server", config.serverName);
+  }
+
+  /** A stream has ended: `info` is final. */
+  countResponse(info: StreamInfo): void {
+    const { stats } = this;
+    stats.rqActive.dec();
+    if (info.responseCode === 0) return;
+    const digit = Math.floor(info.responseCode / 100) - 1;
+    stats.rqCompleted.inc();
+    stats.rqByClass[digit]?.inc();
+    stats.listenerRqCompleted.inc();
+    stats.listenerRqByClass[digit]?.inc();
+    stats.rqTime.record(Math.floor(info.end - info.start));
+  }
+
+  /** RFC 9110 date of now, made once a second. */
+  #dateNow(): string {
+    const now = this.runtime.clock.now();
+    const second = Math.floor(now / 1000);
+    if (second !== this.#dateSecond) {
+      this.#dateSecond = second;
+      this.#date = new Date(now).toUTCString();
+    }
+    return this.#date;
+  }
+
+  #http1Options(context: NetworkFilterContext): Http1ServerOptions {
+    const { config } = this;
+    const scope = context.rootScope.scope("http1");
+    const dropped = scope.counter("dropped_headers_with_underscores");
+    scope.counter("requests_rejected_with_underscores_in_headers");
+    return {
+      ...config.http1,
+      names: new FieldNames(),
+      maxRequestHeadersBytes: config.maxRequestHeadersBytes,
+      maxHeadersCount: config.maxHeadersCount,
+      headersWithUnderscores: config.underscores,
+      onUnderscoreDropped: () => dropped.inc(),
+      sentBytes: this.stats.cxTxBytesTotal,
+    };
+  }
+}

@@ -1,0 +1,83 @@
+/** `envoy.filters.http.router`: the last filter; sends the request to a host of the route's cluster. */
+import type { Message } from "@bufbuild/protobuf";
+import { MessageReader } from "#protos/reader.ts";
+import type { Router } from "#protos/gen/envoy/extensions/filters/http/router/v3/router_pb.js";
+import type { Parsed, Problem } from "#lib/problem.ts";
+import type { Counter, StatsScope } from "../../../observability/stats.ts";
+import type { FilterFactoryContext, HttpFilterFactory } from "../../filter.ts";
+import { RouterFilter } from "./router-filter.ts";
+
+export interface RouterConfig {
+  readonly suppressEnvoyHeaders: boolean;
+  readonly respectExpectedRqTimeout: boolean;
+  /** Names of `x-envoy-…` headers whose values must be well-formed. */
+  readonly strictCheckHeaders: readonly string[];
+}
+
+/** What all requests of one router filter share. */
+export interface RouterContext {
+  readonly config: RouterConfig;
+  readonly factory: FilterFactoryContext;
+  readonly stats: RouterStats;
+}
+
+export interface RouterStats {
+  readonly noCluster: Counter;
+  readonly noRoute: Counter;
+  readonly rqDirectResponse: Counter;
+  readonly rqRedirect: Counter;
+  readonly rqResetAfterDownstreamResponseStarted: Counter;
+  readonly rqTotal: Counter;
+  readonly internalRedirect: (outcome: string) => Counter;
+}
+
+export const router: HttpFilterFactory<RouterConfig> = {
+  name: "envoy.filters.http.router",
+  typeUrls: ["type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"],
+  isTerminal: true,
+  parse: parseRouter,
+  create(config, factory) {
+    const context: RouterContext = { config, factory, stats: routerStats(factory.scope) };
+    return (stream) => new RouterFilter(stream, context);
+  },
+};
+
+const strictHeaders: ReadonlySet<string> = new Set([
+  "x-envoy-upstream-rq-timeout-ms",
+  "x-envoy-upstream-rq-per-try-timeout-ms",
+  "x-envoy-max-retries",
+  "x-envoy-retry-grpc-on",
+  "x-envoy-retry-on",
+]);
+
+function parseRouter(message: Message, path: string): Parsed<RouterConfig> {
+  const problems: Problem[] = [];
+  const reader = new MessageReader(message as Router, path, problems);
+  if (reader.get("dynamicStats") === false)
+    reader.unsupported("dynamicStats", "statistics of response codes cannot be left out here");
+  const strictCheckHeaders = reader.get("strictCheckHeaders").map((name) => name.toLowerCase());
+  for (const name of strictCheckHeaders)
+    if (!strictHeaders.has(name)) reader.invalid("strictCheckHeaders", `${name} cannot be checked strictly`);
+  const value: RouterConfig = {
+    suppressEnvoyHeaders: reader.get("suppressEnvoyHeaders"),
+    respectExpectedRqTimeout: reader.get("respectExpectedRqTimeout"),
+    strictCheckHeaders,
+  };
+  reader.ignore("startChildSpan", "deprecated; `spawn_upstream_span` of the connection manager decides");
+  reader.ignore("rejectConnectRequestEarlyData", "concerns CONNECT only, which is refused elsewhere");
+  reader.finish();
+  return problems.length > 0 ? { problems } : { value, problems };
+}
+
+function routerStats(scope: StatsScope): RouterStats {
+  for (const name of ["rq_overload_local_reply"]) scope.counter(name);
+  return {
+    noCluster: scope.counter("no_cluster"),
+    noRoute: scope.counter("no_route"),
+    rqDirectResponse: scope.counter("rq_direct_response"),
+    rqRedirect: scope.counter("rq_redirect"),
+    rqResetAfterDownstreamResponseStarted: scope.counter("rq_reset_after_downstream_response_started"),
+    rqTotal: scope.counter("rq_total"),
+    internalRedirect: (outcome) => scope.counter(`passthrough_internal_redirect_${outcome}`),
+  };
+}

@@ -1,0 +1,32 @@
+/** Starts the copies of a request that its route asks for. */
+import type { ForwardRoute } from "../../../router/types.ts";
+import type { FilterStream } from "../../filter.ts";
+import type { HeaderMap } from "../../header-map.ts";
+import type { RouterContext } from "./router.ts";
+import { shadowAuthority, ShadowRequest } from "./shadow-request.ts";
+
+/** The copies that still want the body; undefined when none was started. */
+export function startShadows(
+  route: ForwardRoute,
+  headers: HeaderMap,
+  stream: FilterStream,
+  { factory }: RouterContext,
+  timeoutMs: number,
+  isComplete: boolean,
+): ShadowRequest[] | undefined {
+  if (headers.method === "CONNECT") return undefined;
+  let shadows: ShadowRequest[] | undefined;
+  for (const policy of route.mirrors) {
+    if (!policy.shouldMirror(stream.streamRandom)) continue;
+    const name = policy.clusterName !== "" ? policy.clusterName : (headers.get(policy.clusterHeader) ?? "");
+    const cluster = factory.clusters.get(name);
+    if (cluster === undefined) continue;
+    const copy = headers.copy();
+    if (!policy.disableShadowHostSuffix) copy.authority = shadowAuthority(copy.authority);
+    const shadow = new ShadowRequest(cluster, copy);
+    if (isComplete) shadow.complete();
+    shadow.start(route.priority, stream.info.protocol, timeoutMs, factory.runtime);
+    (shadows ??= []).push(shadow);
+  }
+  return shadows;
+}

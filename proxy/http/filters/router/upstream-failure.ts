@@ -1,0 +1,88 @@
+/** How failures of an upstream attempt become a status, a response flag, details and a body (§4.1 of Envoy's documentation). */
+import { ResponseFlag } from "../../../stream-info.ts";
+import type { ResetReason } from "../../codec.ts";
+import type { LocalReply } from "../../filter.ts";
+
+const flags: Readonly<Record<ResetReason, number>> = {
+  "local connection failure": ResponseFlag.UpstreamConnectionFailure,
+  "remote connection failure": ResponseFlag.UpstreamConnectionFailure,
+  "connection timeout": ResponseFlag.UpstreamConnectionFailure,
+  "connection termination": ResponseFlag.UpstreamConnectionTermination,
+  "local reset": ResponseFlag.LocalReset,
+  "local refused stream reset": ResponseFlag.LocalReset,
+  "HTTP/1 premature upstream half close": ResponseFlag.LocalReset,
+  overflow: ResponseFlag.UpstreamOverflow,
+  "remote reset": ResponseFlag.UpstreamRemoteReset,
+  "remote refused stream reset": ResponseFlag.UpstreamRemoteReset,
+  "remote error with CONNECT request": ResponseFlag.UpstreamRemoteReset,
+  "protocol error": ResponseFlag.UpstreamProtocolError,
+  "overload manager reset": ResponseFlag.OverloadManager,
+};
+
+export function flagOfReset(reason: ResetReason): number {
+  return flags[reason];
+}
+
+/** `upstream_reset_before_response_started{reason|text}` or `…after…`. */
+export function resetDetails(when: "before" | "after", reason: ResetReason, failure: string): string {
+  return `upstream_reset_${when}_response_started{${reason}${failure === "" ? "" : `|${failure}`}}`;
+}
+
+/** The answer when an attempt was reset before anything of a response came. `wasRetried`: it was not the first. */
+export function resetReply(
+  reason: ResetReason,
+  failure: string,
+  wasRetried: boolean,
+  suppressEnvoyHeaders: boolean,
+): LocalReply {
+  const body =
+    "upstream connect error or disconnect/reset before headers. " +
+    `${wasRetried ? "retried and the latest " : ""}reset reason: ${reason}` +
+    (failure === "" ? "" : `, transport failure reason: ${failure}`);
+  const reply = {
+    status: reason === "protocol error" ? 502 : 503,
+    body,
+    details: resetDetails("before", reason, failure),
+    flag: flagOfReset(reason),
+  };
+  return reason === "overflow" && !suppressEnvoyHeaders ? { ...reply, headers: overloaded } : reply;
+}
+
+const overloaded: LocalReply["headers"] = [["x-envoy-overloaded", "true"]];
+
+export const noHealthyUpstream: LocalReply = {
+  status: 503,
+  body: "no healthy upstream",
+  details: "no_healthy_upstream",
+  flag: ResponseFlag.NoHealthyUpstream,
+};
+
+export function maintenanceMode(suppressEnvoyHeaders: boolean): LocalReply {
+  return {
+    status: 503,
+    body: "maintenance mode",
+    details: "maintenance_mode",
+    flag: ResponseFlag.UpstreamOverflow,
+    headers: suppressEnvoyHeaders ? [] : overloaded,
+  };
+}
+
+/** The global or a per-try timeout; `alternative` is `x-envoy-upstream-rq-timeout-alt-response` (R-58). */
+export function timeoutReply(
+  details: "response_timeout" | "upstream_per_try_timeout" | "upstream_per_try_idle_timeout",
+  alternative: boolean,
+): LocalReply {
+  return {
+    status: alternative ? 204 : 504,
+    body: alternative ? "" : "upstream request timeout",
+    details,
+    flag: ResponseFlag.UpstreamRequestTimeout,
+  };
+}
+
+export const maxStreamDurationReply: LocalReply = {
+  status: 504,
+  body: "upstream max stream duration reached",
+  details: "upstream_max_stream_duration_reached",
+  flag: ResponseFlag.UpstreamMaxStreamDurationReached,
+};

@@ -1,0 +1,163 @@
+/** One attempt: a stream of a pool, its per-try timers, and what the host is told of its outcome. */
+import type { Connection } from "#lib/connection.ts";
+import type { Timer } from "#lib/runtime.ts";
+import type {
+  Cluster,
+  Host,
+  PoolCallbacks,
+  PoolFailureReason,
+  PoolOptions,
+  PoolRequest,
+} from "../../../upstream/types.ts";
+import type { Protocol, ResetReason, StreamDecoder, StreamEncoder } from "../../codec.ts";
+import type { HeaderMap } from "../../header-map.ts";
+import type { RouterFilter } from "./router-filter.ts";
+
+export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
+  readonly host: Host;
+  readonly cluster: Cluster;
+  isResponseStarted = false;
+  /** Some of the request has been handed to the connection. */
+  isRequestStarted = false;
+  isOver = false;
+  /** The pool took it; until then the body waits. */
+  encoder: StreamEncoder | undefined = undefined;
+  #waiting: PoolRequest | undefined = undefined;
+  #tryTimer: Timer | undefined = undefined;
+  #idleTimer: Timer | undefined = undefined;
+  #lastRx = 0;
+  readonly #router: RouterFilter;
+
+  constructor(router: RouterFilter, cluster: Cluster, host: Host) {
+    this.#router = router;
+    this.cluster = cluster;
+    this.host = host;
+  }
+
+  start(options: PoolOptions): void {
+    const waiting = this.cluster.httpPool(this.host, options).newStream(this, this);
+    if (this.encoder === undefined && !this.isOver) this.#waiting = waiting;
+  }
+
+  /** Times the attempt; called once the request is complete. */
+  armTimers(perTryMs: number, perTryIdleMs: number): void {
+    const { clock } = this.#router.runtime;
+    if (perTryMs > 0) this.#tryTimer = clock.wheel.schedule(perTryMs, () => this.#router.onPerTryTimeout(this, false));
+    if (perTryIdleMs > 0) {
+      this.#lastRx = clock.monotonic();
+      this.#armIdle(perTryIdleMs, perTryIdleMs);
+    }
+  }
+
+  #armIdle(delayMs: number, idleMs: number): void {
+    const { clock } = this.#router.runtime;
+    this.#idleTimer = clock.wheel.schedule(delayMs, () => {
+      const leftMs = this.#lastRx + idleMs - clock.monotonic();
+      if (leftMs > 0) this.#armIdle(leftMs, idleMs);
+      else this.#router.onPerTryTimeout(this, true);
+    });
+  }
+
+  /** Gives the attempt up: nothing more is heard of it. */
+  cancel(): void {
+    if (this.isOver) return;
+    this.#end();
+    this.#waiting?.cancel();
+    this.#waiting = undefined;
+    this.encoder?.reset("local reset");
+  }
+
+  #end(): void {
+    this.isOver = true;
+    this.#tryTimer?.cancel();
+    this.#idleTimer?.cancel();
+  }
+
+  // The pool.
+
+  onPoolReady(encoder: StreamEncoder, host: Host, connection: Connection, protocol: Protocol): void {
+    this.#waiting = undefined;
+    this.encoder = encoder;
+    const router = this.#router;
+    const { info } = router.stream;
+    host.outlier.putLocalOrigin("connect-success");
+    info.upstreamHost = host;
+    info.upstreamConnection = connection;
+    info.upstreamProtocol = protocol;
+    const now = router.runtime.clock.monotonic();
+    info.upstreamFirstTx = now;
+    const { body } = router;
+    const isHeadersOnly = body.isComplete && body.isEmpty;
+    this.isRequestStarted = true;
+    encoder.sendHeaders(router.headersFor(this), isHeadersOnly);
+    if (isHeadersOnly) info.upstreamLastTx = now;
+    else if (!body.isEmpty || body.isComplete) body.replay(this);
+    if (!this.isOver) router.onAttemptStarted();
+  }
+
+  onPoolFailure(reason: PoolFailureReason, failure: string, host: Host | undefined): void {
+    if (this.isOver) return;
+    this.#end();
+    const { info } = this.#router.stream;
+    if (host !== undefined) info.upstreamHost = host;
+    info.upstreamTransportFailureReason = failure;
+    if (reason === "connection timeout") host?.outlier.putLocalOrigin("connect-timeout");
+    else if (reason !== "overflow") host?.outlier.putLocalOrigin("connect-failed");
+    this.#router.onUpstreamReset(this, reason, failure);
+  }
+
+  // The request.
+
+  sendData(chunk: Buffer, endStream: boolean): void {
+    if (this.isOver || this.encoder === undefined) return;
+    const isWritable = this.encoder.sendData(chunk, endStream);
+    if (endStream) this.#router.stream.info.upstreamLastTx = this.#router.runtime.clock.monotonic();
+    else if (!isWritable) this.#router.onUpstreamFull();
+  }
+
+  sendTrailers(trailers: HeaderMap): void {
+    if (this.isOver || this.encoder === undefined) return;
+    this.encoder.sendTrailers(trailers);
+    this.#router.stream.info.upstreamLastTx = this.#router.runtime.clock.monotonic();
+  }
+
+  // The response.
+
+  onInformational(headers: HeaderMap): void {
+    if (!this.isOver) this.#router.stream.encodeInformational(headers);
+  }
+
+  onHeaders(headers: HeaderMap, endStream: boolean): void {
+    if (this.isOver) return;
+    const now = this.#router.runtime.clock.monotonic();
+    this.#lastRx = now;
+    this.isResponseStarted = true;
+    this.#tryTimer?.cancel();
+    if (endStream) this.#end();
+    this.#router.onUpstreamHeaders(this, headers, endStream, now);
+  }
+
+  onData(chunk: Buffer, endStream: boolean): void {
+    if (this.isOver) return;
+    if (this.#idleTimer !== undefined) this.#lastRx = this.#router.runtime.clock.monotonic();
+    if (endStream) this.#end();
+    this.#router.onUpstreamData(this, chunk, endStream);
+  }
+
+  onTrailers(trailers: HeaderMap): void {
+    if (this.isOver) return;
+    this.#end();
+    this.#router.onUpstreamTrailers(this, trailers);
+  }
+
+  onReset(reason: ResetReason, details: string): void {
+    if (this.isOver) return;
+    this.#end();
+    this.host.outlier.putLocalOrigin("reset");
+    this.#router.onUpstreamReset(this, reason, reason === "protocol error" ? details : "");
+  }
+
+  onWritable(): void {
+    if (!this.isOver) this.#router.onUpstreamWritable();
+  }
+}

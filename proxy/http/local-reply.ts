@@ -1,0 +1,59 @@
+/** Answers that the proxy makes itself: plain text, or gRPC's way for a gRPC request (R-109). */
+import { byteString } from "#lib/xxhash64.ts";
+import { grpcStatusFromHttp, isGrpcContentType } from "../observability/grpc-status.ts";
+import type { FormatContext } from "../observability/access-log/types.ts";
+import type { LocalReply } from "./filter.ts";
+import { HeaderMap } from "./header-map.ts";
+import type { LocalReplyDraft, LocalReplyRewriter } from "./local-reply-config.ts";
+
+export interface LocalReplyMessage {
+  readonly headers: HeaderMap;
+  /** One byte a character. */
+  readonly body: string;
+}
+
+/** Builds the message; `rewriter` is the configured `local_reply_config`. */
+export function localReplyMessage(
+  reply: LocalReply,
+  request: HeaderMap,
+  context: FormatContext,
+  rewriter: LocalReplyRewriter | undefined,
+): LocalReplyMessage {
+  const headers = new HeaderMap();
+  const body = reply.body ?? "";
+  const draft: LocalReplyDraft = { status: reply.status, body: byteString(body), contentType: "text/plain" };
+  headers.status = draft.status;
+  if (reply.headers !== undefined) for (const [name, value] of reply.headers) headers.set(name, value);
+  rewriter?.rewrite(draft, headers, {
+    ...context,
+    info: context.info,
+    requestHeaders: request,
+    responseHeaders: headers,
+  });
+  if (isGrpcContentType(request.get("content-type"))) return grpcMessage(draft, headers, reply.grpcStatus);
+  headers.status = draft.status;
+  if (draft.body !== "") {
+    const contentType = headers.get("content-type") ?? draft.contentType;
+    headers.remove("content-type");
+    headers.names.unshift("content-length", "content-type");
+    headers.values.unshift(String(draft.body.length), contentType);
+  }
+  return { headers, body: draft.body };
+}
+
+function grpcMessage(draft: LocalReplyDraft, headers: HeaderMap, grpcStatus: number | undefined): LocalReplyMessage {
+  headers.status = 200;
+  headers.names.unshift("content-type", "grpc-status");
+  headers.values.unshift("application/grpc", String(grpcStatus ?? grpcStatusFromHttp(draft.status)));
+  if (draft.body !== "") headers.add("grpc-message", percentEncoded(draft.body));
+  return { headers, body: "" };
+}
+
+/** gRPC's encoding of a message: everything but printable ASCII, and `%` itself. */
+function percentEncoded(bytes: string): string {
+  // oxlint-disable-next-line no-control-regex -- controls are among what is encoded
+  return bytes.replace(
+    /[\x00-\x1f\x7f-\xff%]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
+  );
+}
