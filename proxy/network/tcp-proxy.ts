@@ -32,6 +32,9 @@ interface Shared {
   readonly logger: AccessLogger | undefined;
 }
 
+/** How long a peer may take nothing of what is queued for it, once the other side is gone. */
+const FLUSH_LOOK_MS = 1000;
+
 /** One downstream connection, from its first byte to its log line. */
 class TcpProxySession implements ConnectionFilter, ConnectionHandler {
   readonly #shared: Shared;
@@ -42,7 +45,6 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
   #upstream: Upstream | undefined;
   #isConnected = false;
   #attempts = 0;
-  #downstreamEnded = false;
   #isDone = false;
   #idleTimer: Timer | undefined;
   #durationTimer: Timer | undefined;
@@ -156,7 +158,6 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
 
   /** The client has no more to say; the other side may still. */
   onEnd(): void {
-    this.#downstreamEnded = true;
     this.#upstream?.connection?.end();
   }
 
@@ -172,8 +173,7 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
     }
     // What the client sent before it left still goes out.
     if (connection !== undefined) {
-      if (this.#isConnected && this.#downstreamEnded) connection.end();
-      else if (this.#isConnected) flushAndClose(connection);
+      if (this.#isConnected) this.#flushAndClose(connection);
       else connection.destroy();
     }
     this.#finish();
@@ -183,8 +183,8 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
     if (upstream !== this.#upstream) return;
     this.#upstream = undefined;
     if (this.#isConnected) {
-      this.#connection.end();
-      flushAndClose(this.#connection);
+      this.#finish();
+      this.#flushAndClose(this.#connection);
       return;
     }
     const { config } = this.#shared;
@@ -196,6 +196,19 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
       return;
     }
     this.#fail(config.maxConnectAttempts > 1 ? ResponseFlag.UpstreamRetryLimitExceeded : 0, "");
+  }
+
+  /** Ends a connection whose other side is gone: what is queued goes out first, as long as it moves. */
+  #flushAndClose(connection: Connection): void {
+    connection.handler = DROPPING;
+    connection.end();
+    connection.resume();
+    const closeWhenFlushed = (before: number): void => {
+      const left = connection.bufferedBytes;
+      if (left === 0 || left === before) connection.destroy();
+      else this.#shared.context.runtime.clock.wheel.schedule(FLUSH_LOOK_MS, () => closeWhenFlushed(left));
+    };
+    closeWhenFlushed(-1);
   }
 
   #touch(): void {
@@ -296,13 +309,5 @@ function pickCluster({ clusters, totalWeight }: TcpProxyConfig, random: number):
   return undefined;
 }
 
-/** Ends a connection whose other side is gone: what is queued goes out, what still comes in is dropped. */
-function flushAndClose(connection: Connection): void {
-  connection.handler = DROPPING;
-  connection.end();
-  connection.resume();
-  if (connection.bufferedBytes === 0) connection.destroy();
-  else connection.handler = { ...DROPPING, onDrain: () => connection.destroy() };
-}
-
+/** For a connection whose other side is gone: what still comes in is dropped. */
 const DROPPING: ConnectionHandler = { onData: () => undefined, onEnd: () => undefined, onClose: () => undefined };
