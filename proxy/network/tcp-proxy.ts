@@ -128,6 +128,7 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
   }
 
   onData(chunk: Buffer): void {
+    if (this.#isDone) return;
     const { info } = this.#downstream;
     info.bytesReceived += chunk.length;
     this.#shared.stats.downstreamCxRxBytesTotal.add(chunk.length);
@@ -140,6 +141,7 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
   }
 
   onUpstreamData(chunk: Buffer, upstream: Connection): void {
+    if (this.#isDone) return;
     const { info } = this.#downstream;
     info.bytesSent += chunk.length;
     this.#shared.stats.downstreamCxTxBytesTotal.add(chunk.length);
@@ -152,6 +154,7 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
   }
 
   onUpstreamDrain(): void {
+    if (this.#isDone) return;
     this.#shared.stats.flowControlResumedReading.inc();
     this.#connection.resume();
   }
@@ -162,7 +165,7 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
   }
 
   onUpstreamEnd(): void {
-    this.#connection.end();
+    if (!this.#isDone) this.#connection.end();
   }
 
   onClose(): void {
@@ -200,7 +203,6 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
 
   /** Ends a connection whose other side is gone: what is queued goes out first, as long as it moves. */
   #flushAndClose(connection: Connection): void {
-    connection.handler = DROPPING;
     connection.end();
     connection.resume();
     const closeWhenFlushed = (before: number): void => {
@@ -281,6 +283,7 @@ class Upstream implements ConnectionHandler {
   }
 
   onData(chunk: Buffer): void {
+    // Once the client is gone, what still comes is dropped.
     if (this.connection !== undefined) this.#session.onUpstreamData(chunk, this.connection);
   }
 
@@ -308,6 +311,3 @@ function pickCluster({ clusters, totalWeight }: TcpProxyConfig, random: number):
   }
   return undefined;
 }
-
-/** For a connection whose other side is gone: what still comes in is dropped. */
-const DROPPING: ConnectionHandler = { onData: () => undefined, onEnd: () => undefined, onClose: () => undefined };
