@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { MeshError, type Problem } from "#lib/problem.ts";
 import type { Runtime, Timer } from "#lib/runtime.ts";
-import { parseManifests } from "./parse-manifests.ts";
+import { parseManifests, type ParsedManifests } from "./parse-manifests.ts";
 import { codeOf, scanFiles, type ScannedTree } from "./scan-files.ts";
 import type { ConfigSource, SourceFile } from "./source.ts";
 
@@ -13,6 +13,8 @@ export interface DirectorySourceOptions {
   readonly runtime: Pick<Runtime, "clock" | "log">;
   /** Files and directories, in the order in which later ones count. */
   readonly paths: readonly string[];
+  /** How a file is read. Default: as manifests. */
+  readonly parse?: (text: string, file: string) => ParsedManifests;
   /** Quiet time after the last sign of a change. */
   readonly settleMs?: number;
   /** How often to look where the system can't watch. */
@@ -30,7 +32,7 @@ interface ReadFile {
  * where a path does not exist or may not be read; the same later on is a problem, and what was read stays.
  */
 export function createDirectorySource(options: DirectorySourceOptions): ConfigSource {
-  const { runtime, paths, settleMs = 50, pollMs = 2000 } = options;
+  const { runtime, paths, settleMs = 50, pollMs = 2000, parse = parseManifests } = options;
   const log = runtime.log.child("config");
   const watchers = new Map<string, FSWatcher>();
   let read = new Map<string, ReadFile>();
@@ -70,7 +72,7 @@ export function createDirectorySource(options: DirectorySourceOptions): ConfigSo
     const emptied = new Set<string>();
     for (const name of tree.files) {
       const before = read.get(name);
-      const now = await readOne(name, before);
+      const now = await readOne(name, before, parse);
       if (now === undefined) continue;
       if (now.isEmpty && before?.isEmpty === false && !suspiciouslyEmpty.has(name)) {
         // Many editors truncate first and write then: believe an emptied file at the second look.
@@ -164,7 +166,11 @@ export function createDirectorySource(options: DirectorySourceOptions): ConfigSo
 }
 
 /** The file as it is now; the same value as before when its content is the same; undefined when it is gone. */
-async function readOne(name: string, before: ReadFile | undefined): Promise<ReadFile | undefined> {
+async function readOne(
+  name: string,
+  before: ReadFile | undefined,
+  parse: (text: string, file: string) => ParsedManifests,
+): Promise<ReadFile | undefined> {
   let text: string;
   try {
     text = await readFile(name, "utf8");
@@ -177,7 +183,7 @@ async function readOne(name: string, before: ReadFile | undefined): Promise<Read
   }
   const hash = createHash("sha256").update(text).digest("base64");
   if (before?.hash === hash) return before;
-  return { hash, isEmpty: text.trim() === "", file: { name, ...parseManifests(text, name) } };
+  return { hash, isEmpty: text.trim() === "", file: { name, ...parse(text, name) } };
 }
 
 function withProblem(file: SourceFile, problem: Problem): SourceFile {

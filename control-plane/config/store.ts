@@ -1,20 +1,17 @@
 /** All sources together → the mesh as it is in force, and each later one. */
-import { readFileSync } from "node:fs";
-import { MeshError, type Problem } from "#lib/problem.ts";
+import type { Problem } from "#lib/problem.ts";
 import { buildMeshIndex } from "../model/build-mesh-index.ts";
+import type { MeshConfigLayer } from "../model/check-mesh-config.ts";
 import type { MeshIndex } from "../model/mesh-index.ts";
 import type { MeshObject } from "../model/object.ts";
-import { layerOfText, meshConfigLayers, readMeshConfig, type MeshConfigLayer } from "../model/read-mesh-config.ts";
+import { meshConfigLayers, readMeshConfig } from "../model/read-mesh-config.ts";
 import { acceptObjects, nothingAccepted, type AcceptedConfig } from "./accept-objects.ts";
-import { codeOf } from "./scan-files.ts";
 import type { ConfigSource, SourceFile } from "./source.ts";
 
 export interface ConfigStoreOptions {
   /** Later sources count over earlier ones. */
   readonly sources: readonly ConfigSource[];
-  /** A MeshConfig file, over what objects say. */
-  readonly meshConfigFile?: string | undefined;
-  /** Over everything else. */
+  /** Over what the mesh configuration says. */
   readonly trustDomain?: string | undefined;
   readonly validate: (object: MeshObject) => readonly Problem[];
   /** A new mesh is in force, or its findings have changed. */
@@ -30,12 +27,16 @@ export interface ConfigStore {
 }
 
 export function createConfigStore(options: ConfigStoreOptions): ConfigStore {
-  const { sources } = options;
+  const { sources, trustDomain } = options;
   const states = new Map<ConfigSource, readonly SourceFile[]>();
   const findings = new WeakMap<MeshObject, readonly Problem[]>();
-  const fixedLayers = fixedMeshConfigLayers(options);
+  const goodLayers = new Map<string, MeshConfigLayer>();
+  const flags: readonly MeshConfigLayer[] =
+    trustDomain === undefined
+      ? []
+      : [{ values: { trustDomain }, origin: "--trust-domain", problemAt: () => ({ object: "--trust-domain" }) }];
   let accepted: AcceptedConfig = nothingAccepted;
-  let mesh = buildMeshIndex([], readMeshConfig(fixedLayers).meshConfig);
+  let mesh = buildMeshIndex([], readMeshConfig(flags).meshConfig);
   let isStarted = false;
 
   function validate(object: MeshObject): readonly Problem[] {
@@ -49,9 +50,20 @@ export function createConfigStore(options: ConfigStoreOptions): ConfigStore {
   function rebuild(): void {
     const files = sources.flatMap((source) => states.get(source) ?? []);
     accepted = acceptObjects(files, accepted, validate);
-    const fromObjects = meshConfigLayers(accepted.objects);
-    const { meshConfig, problems } = readMeshConfig([...fromObjects.layers, ...fixedLayers]);
-    mesh = buildMeshIndex(accepted.objects, meshConfig, [...accepted.problems, ...fromObjects.problems, ...problems]);
+    const written = meshConfigLayers(accepted.objects);
+    const layerProblems: Problem[] = [...written.problems];
+    const layers = written.layers.map((layer) => lastGoodOf(layer, layerProblems));
+    const { meshConfig } = readMeshConfig([...layers, ...flags]);
+    mesh = buildMeshIndex(accepted.objects, meshConfig, [...accepted.problems, ...layerProblems]);
+  }
+
+  /** A layer with an error stays as it was; at the first reading its good fields count. */
+  function lastGoodOf(layer: MeshConfigLayer, problems: Problem[]): MeshConfigLayer {
+    const { problems: own } = readMeshConfig([layer]);
+    problems.push(...own);
+    if (own.some(({ level }) => level === "error")) return goodLayers.get(layer.origin) ?? layer;
+    goodLayers.set(layer.origin, layer);
+    return layer;
   }
 
   return {
@@ -60,6 +72,8 @@ export function createConfigStore(options: ConfigStoreOptions): ConfigStore {
     },
     async start() {
       for (const source of sources) {
+        // In their order, so that the first that can't be read is the one that is named.
+        // oxlint-disable-next-line no-await-in-loop
         const initial = await source.start((files) => {
           states.set(source, files);
           if (!isStarted) return;
@@ -76,38 +90,4 @@ export function createConfigStore(options: ConfigStoreOptions): ConfigStore {
       for (const source of sources) source.close();
     },
   };
-}
-
-function fixedMeshConfigLayers(options: ConfigStoreOptions): readonly MeshConfigLayer[] {
-  const layers: MeshConfigLayer[] = [];
-  const { meshConfigFile, trustDomain } = options;
-  if (meshConfigFile !== undefined) {
-    const read = layerOfText(readMeshFile(meshConfigFile), meshConfigFile, () => ({
-      object: undefined,
-      source: { file: meshConfigFile, line: 1, column: 1 },
-    }));
-    if (read.problems.length > 0) {
-      throw new MeshError(
-        "invalid-mesh-config",
-        `${meshConfigFile}: ${read.problems[0]?.message ?? ""}`,
-        read.problems,
-      );
-    }
-    if (read.layer !== undefined) layers.push(read.layer);
-  }
-  if (trustDomain !== undefined) {
-    layers.push({ values: { trustDomain }, origin: "--trust-domain", problemAt: () => ({ object: "--trust-domain" }) });
-  }
-  return layers;
-}
-
-function readMeshFile(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new MeshError(
-      "unreadable-mesh-config",
-      `the mesh configuration ${file} can't be read (${codeOf(error)}); name a YAML file with MeshConfig fields.`,
-    );
-  }
 }

@@ -1,19 +1,12 @@
 /** Mesh configuration from where people write it: an IstioOperator, the ConfigMap `istio`, a file. */
 import type { Problem } from "#lib/problem.ts";
-import { parseDocument } from "yaml";
+import { LineCounter, parseDocument } from "yaml";
+import { locateInDocument } from "../config/manifest-place.ts";
+import { checkMeshConfigLayer, type MeshConfigLayer } from "./check-mesh-config.ts";
 import { durationMsFrom } from "./duration.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import { objectName, type MeshObject } from "./object.ts";
 import { fieldsOf, stringOf, stringsOf, type Fields } from "./read-fields.ts";
-
-/** One layer of mesh configuration, and where it was written. */
-export interface MeshConfigLayer {
-  readonly values: Fields;
-  /** `IstioOperator istio-system/production`, `mesh.yaml`. */
-  readonly origin: string;
-  /** Place of a field: `enableTracing`, `defaultConfig.tracing`. */
-  readonly problemAt: (path: string) => Pick<Problem, "object" | "source">;
-}
 
 /** What a default installation has, over the code's defaults. */
 const defaults: Fields = {
@@ -52,46 +45,51 @@ export function readMeshConfig(layers: readonly MeshConfigLayer[]): {
   const problems: Problem[] = [];
   let values = defaults;
   for (const layer of layers) {
-    const accepted = checkLayer(layer, problems);
+    const accepted = checkMeshConfigLayer(layer, problems);
     values = merge(values, accepted);
   }
   return { meshConfig: meshConfigFrom(values), problems };
 }
 
-/** The layers that objects carry: IstioOperator first, the ConfigMap `istio` of the root namespace over it. */
+/** Group and kind of the object that a mesh configuration file is read as. */
+export const MESH_CONFIG_FILE = { group: "glassmesh.dev", kind: "MeshConfigFile" } as const;
+
+/** The layers that objects carry: IstioOperator first, the ConfigMap `istio` over it, a file over both. */
 export function meshConfigLayers(objects: readonly MeshObject[]): {
   readonly layers: readonly MeshConfigLayer[];
   readonly problems: readonly Problem[];
 } {
   const layers: MeshConfigLayer[] = [];
   const problems: Problem[] = [];
-  for (const object of objects.filter(({ kind, group }) => kind === "IstioOperator" && group === "install.istio.io")) {
+  for (const object of objects.filter(isOperator)) {
     const layer = layerOfOperator(object);
     if (layer !== undefined) layers.push(layer);
   }
-  for (const object of objects.filter(isMeshConfigMap)) {
+  for (const object of [...objects.filter(isMeshConfigMap), ...objects.filter(isMeshConfigFile)]) {
     const text = stringOf(fieldsOf(object.raw["data"])["mesh"]);
     if (text === undefined) continue;
-    const origin = objectName(object);
-    const at = (): Pick<Problem, "object" | "source"> => ({
-      object: origin,
-      source: object.source.locate("data.mesh"),
-    });
-    const read = layerOfText(text, origin, at);
+    const read = layerOfText(text, object);
     if (read.layer !== undefined) layers.push(read.layer);
     problems.push(...read.problems);
   }
   return { layers, problems };
 }
 
-/** A mesh.yaml file: MeshConfig itself, without apiVersion and kind. */
-export function layerOfText(
+/** MeshConfig as text, without apiVersion and kind; `object` carries it. */
+function layerOfText(
   text: string,
-  origin: string,
-  problemAt: MeshConfigLayer["problemAt"],
+  object: MeshObject,
 ): { readonly layer?: MeshConfigLayer; readonly problems: readonly Problem[] } {
-  const document = parseDocument(text, { merge: true });
-  const [error] = document.errors;
+  const lines = new LineCounter();
+  const document = parseDocument(text, { merge: true, lineCounter: lines });
+  const origin = isMeshConfigFile(object) ? object.source.location.file : objectName(object);
+  const begin = isMeshConfigFile(object) ? 0 : object.source.locate("data.mesh").line;
+  const problemAt = (path: string): Pick<Problem, "object" | "source"> => {
+    const { file } = object.source.location;
+    const place = locateInDocument(document, document.contents, path, file, lines);
+    // In a ConfigMap the text begins on the line after its key.
+    return { object: origin, source: { file, line: begin + place.line, column: place.column } };
+  };
   const refuse = (message: string): Problem => ({
     code: "malformed-yaml",
     level: "error",
@@ -99,14 +97,24 @@ export function layerOfText(
     message,
     ...problemAt(""),
   });
-  if (error !== undefined)
-    return { problems: [refuse(`mesh configuration can't be read: ${error.message.split("\n")[0] ?? ""}`)] };
+  const [error] = document.errors;
+  if (error !== undefined) {
+    return { problems: [refuse(`the mesh configuration can't be read: ${error.message.split("\n")[0] ?? ""}`)] };
+  }
   const value: unknown = document.toJS({ maxAliasCount: 100 });
   if (value === null || value === undefined) return { problems: [] };
   if (typeof value !== "object" || Array.isArray(value)) {
     return { problems: [refuse("mesh configuration must be a map, as `enableTracing: true`.")] };
   }
   return { layer: { values: value as Fields, origin, problemAt }, problems: [] };
+}
+
+function isOperator(object: MeshObject): boolean {
+  return object.kind === "IstioOperator" && object.group === "install.istio.io";
+}
+
+export function isMeshConfigFile(object: MeshObject): boolean {
+  return object.kind === MESH_CONFIG_FILE.kind && object.group === MESH_CONFIG_FILE.group;
 }
 
 export function isMeshConfigMap(object: MeshObject): boolean {
@@ -169,117 +177,4 @@ function meshConfigFrom(values: Fields): MeshConfig {
     defaultDestinationRuleExportTo: stringsOf(values["defaultDestinationRuleExportTo"]),
     raw: values,
   };
-}
-
-type FieldType = "boolean" | "string" | "strings" | "map" | "list" | "duration" | "number" | readonly string[];
-
-/** Fields of istio.mesh.v1alpha1.MeshConfig (API 1.31). */
-const meshConfigFields: Readonly<Record<string, FieldType>> = {
-  proxyListenPort: "number",
-  proxyInboundListenPort: "number",
-  proxyHttpPort: "number",
-  connectTimeout: "duration",
-  tcpKeepalive: "map",
-  ingressClass: "string",
-  ingressService: "string",
-  ingressControllerMode: ["UNSPECIFIED", "OFF", "DEFAULT", "STRICT"],
-  ingressSelector: "string",
-  enableTracing: "boolean",
-  accessLogFile: "string",
-  accessLogFormat: "string",
-  accessLogEncoding: ["TEXT", "JSON"],
-  enableEnvoyAccessLogService: "boolean",
-  disableEnvoyListenerLog: "boolean",
-  defaultConfig: "map",
-  outboundTrafficPolicy: "map",
-  inboundTrafficPolicy: "map",
-  configSources: "list",
-  enableAutoMtls: "boolean",
-  trustDomain: "string",
-  trustDomainAliases: "strings",
-  caCertificates: "list",
-  defaultServiceExportTo: "strings",
-  defaultVirtualServiceExportTo: "strings",
-  defaultDestinationRuleExportTo: "strings",
-  rootNamespace: "string",
-  localityLbSetting: "map",
-  dnsRefreshRate: "duration",
-  h2UpgradePolicy: ["DO_NOT_UPGRADE", "UPGRADE"],
-  inboundClusterStatName: "string",
-  outboundClusterStatName: "string",
-  certificates: "list",
-  serviceSettings: "list",
-  enablePrometheusMerge: "boolean",
-  verifyCertificateAtClient: "boolean",
-  ca: "map",
-  extensionProviders: "list",
-  defaultProviders: "map",
-  discoverySelectors: "list",
-  pathNormalization: "map",
-  defaultHttpRetryPolicy: "map",
-  meshMTLS: "map",
-  tlsDefaults: "map",
-  protocolDetectionTimeout: "duration",
-  defaultTrafficPolicy: "map",
-};
-
-function checkLayer(layer: MeshConfigLayer, problems: Problem[]): Fields {
-  const accepted: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(layer.values)) {
-    const type = meshConfigFields[key];
-    const finding = (level: Problem["level"], code: string, message: string): void => {
-      const place = layer.problemAt(key);
-      problems.push({ code, level, path: `meshConfig.${key}`, message, object: layer.origin, ...place });
-    };
-    if (type === undefined) {
-      finding("warning", "unknown-field", `MeshConfig has no field ${key}; it is ignored.`);
-      continue;
-    }
-    if (value === null) continue;
-    const wrong = wrongType(type, value);
-    if (wrong !== undefined) {
-      finding("error", "invalid-value", `${wrong}.`);
-      continue;
-    }
-    const deeper = invalidMode(key, value);
-    if (deeper !== undefined) {
-      finding("error", "invalid-value", `${deeper}.`);
-      continue;
-    }
-    accepted[key] = value;
-  }
-  return accepted;
-}
-
-function invalidMode(key: string, value: unknown): string | undefined {
-  const allowed: Readonly<Record<string, readonly string[]>> = {
-    outboundTrafficPolicy: ["ALLOW_ANY", "REGISTRY_ONLY", "ALLOW_ANY_DYNAMIC_DNS"],
-    inboundTrafficPolicy: ["PASSTHROUGH", "LOCALHOST"],
-  };
-  const modes = allowed[key];
-  const mode = fieldsOf(value)["mode"];
-  if (modes === undefined || mode === undefined || (typeof mode === "string" && modes.includes(mode))) return undefined;
-  return `${key}.mode must be one of ${modes.join(", ")}, found ${JSON.stringify(mode)}`;
-}
-
-function wrongType(type: FieldType, value: unknown): string | undefined {
-  const found = `found ${JSON.stringify(value)}`;
-  if (typeof type !== "string")
-    return type.includes(String(value)) ? undefined : `must be one of ${type.join(", ")}, ${found}`;
-  switch (type) {
-    case "duration":
-      return durationMsFrom(value) === undefined ? `must be a duration, as 10s or 100ms, ${found}` : undefined;
-    case "map":
-      return typeof value === "object" && !Array.isArray(value) ? undefined : `must be a map, ${found}`;
-    case "list":
-      return Array.isArray(value) ? undefined : `must be a list, ${found}`;
-    case "strings": {
-      const isStrings = Array.isArray(value) && value.every((item) => typeof item === "string");
-      return isStrings ? undefined : `must be a list of strings, ${found}`;
-    }
-    case "boolean":
-    case "string":
-    case "number":
-      return typeof value === type ? undefined : `must be a ${type}, ${found}`;
-  }
 }

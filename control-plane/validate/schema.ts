@@ -5,7 +5,7 @@ import { nameOfType } from "../config/object-from-raw.ts";
 import { pathOf } from "../config/manifest-place.ts";
 import type { Findings } from "./findings.ts";
 import type { KnownKind } from "./kinds.ts";
-import { meantOrAllowed } from "./near-names.ts";
+import { meantOrAllowed } from "../model/near-names.ts";
 import { recordReads, type RecordedValue } from "./record-reads.ts";
 
 /** As ajv writes them. */

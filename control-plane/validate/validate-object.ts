@@ -1,6 +1,6 @@
 /** Every object that is loaded passes here: refused, taken with findings, or taken and without effect. */
 import type { Problem } from "#lib/problem.ts";
-import { isMeshConfigMap } from "../model/read-mesh-config.ts";
+import { isMeshConfigFile, isMeshConfigMap } from "../model/read-mesh-config.ts";
 import { fieldsOf, type Fields } from "../model/read-fields.ts";
 import type { MeshObject } from "../model/object.ts";
 import { validateDestinationRule } from "./destination-rule.ts";
@@ -13,7 +13,7 @@ import {
   validateService,
   validateWorkloadController,
 } from "./kubernetes.ts";
-import { nearestNames } from "./near-names.ts";
+import { nearestNames } from "../model/near-names.ts";
 import { validatePeerAuthentication } from "./peer-authentication.ts";
 import { checkSchema } from "./schema.ts";
 import { validateServiceEntry, validateWorkloadEntry } from "./service-entry.ts";
@@ -109,7 +109,7 @@ function validateForeign(findings: Findings): void {
         ? `did you mean ${near.join(" or ") || all.join(", ")}?`
         : `${kind} is of the group ${ownGroup}.`;
     findings.refuse("kind", `${group} has no kind ${kind}; ${hint}`, "unknown-kind");
-  } else if (isMeshConfigMap(object)) {
+  } else if (isMeshConfigMap(object) || isMeshConfigFile(object)) {
     return;
   } else {
     const level = group === "" || group.endsWith(".k8s.io") || group === "apps" || group === "batch" ? "note" : "warn";

@@ -1,0 +1,133 @@
+/** The command line of the control plane → options, or a MeshError that says what is wrong with which flag. */
+import { parseArgs } from "node:util";
+import { MeshError } from "#lib/problem.ts";
+import type { LogLevel } from "#lib/runtime.ts";
+import { durationMsFrom } from "./model/duration.ts";
+import { meantOrAllowed } from "./model/near-names.ts";
+import type { ControlPlaneOptions } from "./server.ts";
+
+export interface ControlPlaneFlags {
+  readonly paths: readonly string[];
+  readonly options: ControlPlaneOptions;
+  readonly portsFile?: string | undefined;
+  readonly logLevel: LogLevel;
+  readonly wantsHelp: boolean;
+  readonly wantsVersion: boolean;
+}
+
+export const HELP = `glassmesh control-plane: Istio's objects in, xDS and certificates out
+
+  -f, --filename PATH       a file or directory of manifests (YAML, JSON), followed as it changes; may be repeated,
+                            later ones count over earlier ones
+  --mesh-config FILE        a file with MeshConfig, over what the manifests say of it
+  --state-dir DIR           where the CA's root and the token key are kept (default .glassmesh/control-plane)
+  --cacerts DIR             a CA of your own: ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem
+  --trust-domain NAME       over the mesh configuration's (cluster.local)
+  --workload-cert-ttl TIME  lifetime of workload certificates for who asks for none, as 24h
+  --address IP              where to listen (default 127.0.0.1)
+  --http-port PORT          /debug and /ready (default 8080)
+  --monitoring-port PORT    /metrics (default 15014)
+  --secure-grpc-port PORT   xDS and CA over TLS (default 15012)
+  --grpc-port PORT          xDS and CA in plaintext, without proof of identity (default: not opened)
+  --ports-file FILE         gets the bound ports as JSON when everything is ready; port 0 takes any free one
+  --log-level LEVEL         trace, debug, info, warning, error, critical or off (default info)
+  --version, --help
+
+Environment: PILOT_DEBOUNCE_AFTER (100ms), PILOT_DEBOUNCE_MAX (10s).
+Exit codes: 0 ended as asked, 1 failed, 2 misuse.
+`;
+
+const known = {
+  filename: { type: "string", short: "f", multiple: true },
+  "mesh-config": { type: "string" },
+  "state-dir": { type: "string" },
+  cacerts: { type: "string" },
+  "trust-domain": { type: "string" },
+  "workload-cert-ttl": { type: "string" },
+  address: { type: "string" },
+  "http-port": { type: "string" },
+  "monitoring-port": { type: "string" },
+  "secure-grpc-port": { type: "string" },
+  "grpc-port": { type: "string" },
+  "ports-file": { type: "string" },
+  "log-level": { type: "string" },
+  version: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+const logLevels: readonly LogLevel[] = ["trace", "debug", "info", "warning", "error", "critical", "off"];
+
+/** Throws a MeshError `usage`. */
+export function readFlags(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): ControlPlaneFlags {
+  const { values } = parse(args);
+  const level = values["log-level"] ?? "info";
+  if (!isLogLevel(level)) throw usage(`--log-level ${level} is none; ${meantOrAllowed(level, logLevels)}`);
+  const paths = values.filename ?? [];
+  const isInfo = values.help === true || values.version === true;
+  if (paths.length === 0 && !isInfo) throw usage("no manifests: name a file or directory with -f PATH.");
+  const ttl = values["workload-cert-ttl"];
+  return {
+    paths,
+    portsFile: values["ports-file"],
+    logLevel: level,
+    wantsHelp: values.help === true,
+    wantsVersion: values.version === true,
+    options: {
+      address: values.address,
+      ports: {
+        http: portOf("http-port", values["http-port"] ?? "8080"),
+        monitoring: portOf("monitoring-port", values["monitoring-port"] ?? "15014"),
+        secureGrpc: portOf("secure-grpc-port", values["secure-grpc-port"] ?? "15012"),
+        grpc: values["grpc-port"] === undefined ? undefined : portOf("grpc-port", values["grpc-port"]),
+      },
+      stateDirectory: values["state-dir"] ?? ".glassmesh/control-plane",
+      caCertsDirectory: values.cacerts,
+      trustDomain: values["trust-domain"],
+      meshConfigFile: values["mesh-config"],
+      workloadCertTtlMs: ttl === undefined ? undefined : duration("--workload-cert-ttl", ttl),
+      debounceMs: {
+        quiet: duration("PILOT_DEBOUNCE_AFTER", env["PILOT_DEBOUNCE_AFTER"] ?? "100ms"),
+        max: duration("PILOT_DEBOUNCE_MAX", env["PILOT_DEBOUNCE_MAX"] ?? "10s"),
+      },
+    },
+  };
+}
+
+function parse(args: readonly string[]): ReturnType<typeof parseArgs<{ options: typeof known; strict: true }>> {
+  try {
+    return parseArgs({ args: [...args], options: known, strict: true, allowPositionals: false });
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    const [, flag] = /Unknown option '(-[^']*)'/.exec(text) ?? [];
+    if (flag !== undefined) {
+      const names = Object.keys(known).map((name) => `--${name}`);
+      throw usage(`unknown flag ${flag}; ${meantOrAllowed(flag, names)}`);
+    }
+    throw usage(`${text.split("\n")[0] ?? text}`);
+  }
+}
+
+function portOf(flag: string, text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isNaN(port) || port > 65_535)
+    throw usage(`--${flag} takes a port from 0 to 65535 (0: any free one), not ${JSON.stringify(text)}.`);
+  return port;
+}
+
+function duration(flag: string, text: string): number {
+  const ms = durationMsFrom(text);
+  if (ms === undefined || ms <= 0)
+    throw usage(`${flag} takes a time, as 24h, 90s or 100ms, not ${JSON.stringify(text)}.`);
+  return ms;
+}
+
+function isLogLevel(text: string): text is LogLevel {
+  return (logLevels as readonly string[]).includes(text);
+}
+
+function usage(message: string): MeshError {
+  return new MeshError("usage", `${message} --help lists the flags.`);
+}
