@@ -62,7 +62,7 @@ function outboundListener(view: View, { host, port: number, bind }: PlacedOutbou
   const port = service?.ports.find((candidate) => candidate.number === number);
   const [egress] = view.scope.egress;
   if (service === undefined || port === undefined || egress === undefined) return undefined;
-  const name = `${bind.address}_${bind.port}`;
+  const name = outboundName(view, bind);
   const protocol = listenerProtocol(port.protocol);
   const http = (match: JsonObject | undefined): JsonObject =>
     compact({
@@ -104,6 +104,13 @@ function outboundListener(view: View, { host, port: number, bind }: PlacedOutbou
       ...(sniffs ? [httpInspector()] : []),
     ]),
   });
+}
+
+/** Where ports stand for addresses, an inbound listener may have the name already. */
+function outboundName(view: View, bind: PlacedAddress): string {
+  const name = `${bind.address}_${bind.port}`;
+  const inbound = view.proxy.placement?.inbound ?? [];
+  return inbound.some((item) => `${item.bind.address}_${item.port}` === name) ? `outbound_${name}` : name;
 }
 
 function httpProxy(view: View, bind: PlacedAddress): JsonObject {

@@ -88,9 +88,13 @@ function weighted(item: HttpDestination, context: RouteContext): JsonObject {
 }
 
 /** A host or subset that is not there still gets the name it would have: 503. */
-export function destinationCluster(destination: Destination, context: Pick<RouteContext, "defaultPort">): string {
-  const host = destination.host ?? "";
-  if (host === "") return "UnknownService";
+export function destinationCluster(
+  destination: Destination,
+  context: Pick<RouteContext, "view" | "defaultPort">,
+): string {
+  const written = destination.host ?? "";
+  if (written === "") return "UnknownService";
+  const host = context.view.scope.byAnyName.get(written)?.host ?? written;
   const port = destination.port?.number ?? context.defaultPort(host);
   return outboundCluster(port, destination.subset ?? "", host);
 }
@@ -133,12 +137,11 @@ function legacyPercent(percent: number | undefined): { readonly value: number } 
 }
 
 function hashPolicyOf({ destination, weight }: HttpDestination, context: RouteContext): readonly JsonObject[] {
-  const host = destination?.host ?? "";
-  const service = context.view.scope.servicesByHost.get(host);
+  const service = context.view.scope.byAnyName.get(destination?.host ?? "");
   if (service === undefined || weight === 0) return [];
   const { mesh, scope, labels } = context.view;
   const rule = destinationRuleOf(mesh, scope, service.model, labels);
-  const port = destination?.port?.number ?? context.defaultPort(host);
+  const port = destination?.port?.number ?? context.defaultPort(service.host);
   return httpHashPolicy(
     effectivePolicy(rule, destination?.subset ?? "", port, mesh.meshConfig).loadBalancer?.consistentHash,
   );

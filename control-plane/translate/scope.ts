@@ -17,6 +17,7 @@ import { isVisibleTo } from "./visibility.ts";
 export interface ScopedService {
   readonly host: string;
   readonly model: ServiceModel;
+  readonly addresses: readonly string[];
   readonly ports: readonly ScopedPort[];
   /** ExternalName services that stand for this one. */
   readonly aliases: readonly string[];
@@ -42,6 +43,8 @@ export interface Scope {
   /** One a host, oldest first; aliases are not among them. */
   readonly services: readonly ScopedService[];
   readonly servicesByHost: ReadonlyMap<string, ScopedService>;
+  /** The service that a host stands for: itself, or the target of an ExternalName. */
+  readonly byAnyName: ReadonlyMap<string, ScopedService>;
   readonly egress: readonly EgressListener[];
   readonly allowsUnknownTraffic: boolean;
 }
@@ -79,11 +82,19 @@ const defaultScope = memoizedBy((mesh: MeshIndex, namespace: string): Scope => {
     namespace,
     sidecar: undefined,
     services,
-    servicesByHost: new Map(services.map((service) => [service.host, service])),
+    ...tablesOf(services),
     egress: [{ port: undefined, bind: undefined, captures: true, services, virtualServices }],
     allowsUnknownTraffic: mesh.meshConfig.outboundTrafficPolicy === "ALLOW_ANY",
   };
 });
+
+/** The same services, by host, and by host or alias. */
+export function tablesOf(services: readonly ScopedService[]): Pick<Scope, "servicesByHost" | "byAnyName"> {
+  const servicesByHost = new Map(services.map((service) => [service.host, service]));
+  const byAnyName = new Map(services.flatMap((service) => service.aliases.map((alias) => [alias, service] as const)));
+  for (const [host, service] of servicesByHost) byAnyName.set(host, service);
+  return { servicesByHost, byAnyName };
+}
 
 /** VirtualServices on the gateway `mesh` that a namespace sees, oldest first. */
 export function visibleVirtualServices(mesh: MeshIndex, namespace: string): readonly VirtualService[] {
@@ -115,6 +126,7 @@ export const visibleServices: (mesh: MeshIndex, namespace: string) => readonly S
       result.push({
         host: first.host,
         model: first,
+        addresses: first.addresses,
         ports: mergedPorts(merged),
         aliases: aliases.get(first.host) ?? [],
       });

@@ -3,10 +3,10 @@ import type { ScopedService } from "./scope.ts";
 import type { View } from "./view.ts";
 
 /** IPv6 only where the proxy has such an address itself; of a Kubernetes Service its first. */
-export function addressesFor(view: View, { model }: ScopedService): readonly string[] {
+export function addressesFor(view: View, { model, addresses }: ScopedService): readonly string[] {
   const speaksV6 = view.proxy.ipAddresses.some((address) => address.includes(":"));
   const speaksV4 =
     view.proxy.ipAddresses.length === 0 || view.proxy.ipAddresses.some((address) => !address.includes(":"));
-  const usable = model.addresses.filter((address) => (address.includes(":") ? speaksV6 : speaksV4));
+  const usable = addresses.filter((address) => (address.includes(":") ? speaksV6 : speaksV4));
   return model.origin === "kubernetes" ? usable.slice(0, 1) : usable;
 }

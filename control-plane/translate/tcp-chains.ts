@@ -115,7 +115,7 @@ function ruled(
     weight,
   }));
   const name = (destination: Destination): string =>
-    destinationCluster(destination, { defaultPort: (host) => defaultPort(view, host, target.listenPort) });
+    destinationCluster(destination, { view, defaultPort: (host) => defaultPort(view, host, target.listenPort) });
   const [first] = destinations;
   const clusters = destinations
     .filter(({ weight }) => (weight ?? 0) > 0)
@@ -151,7 +151,7 @@ interface ProxyTo {
 
 /** Idle timeout and hashing are those of the first destination. */
 function proxyTo(view: View, to: ProxyTo, destination: Destination, port: number): readonly JsonObject[] {
-  const service = view.scope.servicesByHost.get(destination.host ?? "");
+  const service = view.scope.byAnyName.get(destination.host ?? "");
   const rule = service && destinationRuleOf(view.mesh, view.scope, service.model, view.labels);
   const policy = effectivePolicy(
     rule,

@@ -71,7 +71,7 @@ function routedBy(
   for (const host of virtualService.hosts) {
     const found = isWildcard(host)
       ? servicesUnder(host, virtualService, services, owners)
-      : servicesNamed(host, services);
+      : servicesNamed(host, services, view);
     for (const service of found.own) attached.set(service.host, service);
     if (!found.isKnown) unknownHosts.push(host);
   }
@@ -99,8 +99,11 @@ interface Found {
   readonly isKnown: boolean;
 }
 
-function servicesNamed(host: string, services: ReadonlyMap<string, ScopedService>): Found {
-  const service = services.get(host);
+/** An ExternalName has a virtual host of its own once a VirtualService names it (rule 87). */
+function servicesNamed(host: string, services: ReadonlyMap<string, ScopedService>, view: View): Found {
+  const target = view.scope.byAnyName.get(host)?.host ?? host;
+  const known = services.get(target);
+  const service = known !== undefined && target !== host ? { ...known, host, aliases: [], addresses: [] } : known;
   return { own: service === undefined ? [] : [service], isKnown: service !== undefined };
 }
 

@@ -1,13 +1,14 @@
 /** One folder of answers of a real istiod: the objects that it was given, and what it sent to each proxy. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { parse } from "yaml";
 import { parseManifests } from "#control-plane/config/parse-manifests.ts";
 import { buildMeshIndex } from "#control-plane/model/build-mesh-index.ts";
 import type { MeshIndex } from "#control-plane/model/mesh-index.ts";
 import type { MeshObject } from "#control-plane/model/object.ts";
 import { proxyNodeFrom, withMesh, type NodeMessage } from "#control-plane/model/proxy-node-from.ts";
 import type { ProxyNode } from "#control-plane/model/proxy-node.ts";
-import { layerOfText, readMeshConfig } from "#control-plane/model/read-mesh-config.ts";
+import { readMeshConfig } from "#control-plane/model/read-mesh-config.ts";
 
 export type Resource = Readonly<Record<string, unknown>>;
 
@@ -65,8 +66,8 @@ function meshOf(folder: string): MeshIndex {
       if (!refused.has(key)) latest.set(key, object);
     }
   }
-  const layer = layerOfText(readText(join(folder, "mesh.yaml")), "mesh.yaml", () => ({})).layer;
-  const { meshConfig } = readMeshConfig(layer === undefined ? [] : [layer]);
+  const values = (parse(readText(join(folder, "mesh.yaml"))) ?? {}) as Readonly<Record<string, unknown>>;
+  const { meshConfig } = readMeshConfig([{ values, origin: "mesh.yaml", problemAt: () => ({}) }]);
   return buildMeshIndex([...latest.values()], meshConfig);
 }
 
