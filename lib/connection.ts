@@ -34,6 +34,8 @@ export interface Connection {
   readonly id: number;
   /** Set before data flows; may be replaced at any time (the next event goes to the new one). */
   handler: ConnectionHandler;
+  /** Hears, after the handler, that the connection is gone: for the one who counts and drains connections. */
+  onGone?: (() => void) | undefined;
   readonly localAddress: SocketAddress;
   readonly remoteAddress: SocketAddress;
   /** Present after a TLS handshake. */

@@ -20,6 +20,7 @@ const NO_HANDLER: ConnectionHandler = { onData() {}, onClose() {} };
 export class NodeConnection implements Connection {
   readonly id: number;
   handler: ConnectionHandler;
+  onGone: (() => void) | undefined = undefined;
   localAddress: SocketAddress;
   remoteAddress: SocketAddress;
   tls: TlsInfo | undefined = undefined;
@@ -176,6 +177,7 @@ export class NodeConnection implements Connection {
     this.isClosed = true;
     this.#unread = undefined;
     this.handler.onClose(this.#error);
+    this.onGone?.();
   };
 }
 

@@ -32,6 +32,7 @@ const GIVE_UP_MS = { data: 924_600, syn: 127_000 };
 export class SimulatedConnection implements Connection {
   readonly id: number;
   handler: ConnectionHandler = { onData() {}, onClose() {} };
+  onGone: (() => void) | undefined = undefined;
   localAddress: SocketAddress;
   remoteAddress: SocketAddress;
   tls: TlsInfo | undefined = undefined;
@@ -247,13 +248,14 @@ export class SimulatedConnection implements Connection {
     this.isClosed = true;
     this.#unread.length = 0;
     this.#clock.setTimer(0, () => {
-      this.onGone?.();
+      this.leaveNetwork?.();
       this.handler.onClose(error);
+      this.onGone?.();
     });
   }
 
   /** Tells the network that the connection is over. */
-  onGone: (() => void) | undefined = undefined;
+  leaveNetwork: (() => void) | undefined = undefined;
 
   toString(): string {
     return `${formatAddress(this.localAddress)} → ${formatAddress(this.remoteAddress)}`;

@@ -194,7 +194,7 @@ export class SimulatedNetwork implements Wire {
   #end(local: SocketAddress, remote: SocketAddress): SimulatedConnection {
     const end = new SimulatedConnection(this.#nextId++, this.#clock, this, local, remote);
     this.#open.add(end);
-    end.onGone = () => this.#open.delete(end);
+    end.leaveNetwork = () => this.#open.delete(end);
     return end;
   }
 

@@ -60,4 +60,6 @@ export interface ConnectionFilter {
   /** Non-terminal only. Upstream → downstream bytes. */
   onWrite?(chunk: Buffer): Buffer | undefined;
   onClose?(): void;
+  /** The listener is being shut down: finish what is in flight, take nothing new, close. */
+  drain?(): void;
 }
