@@ -201,13 +201,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     const manager = this.#manager;
     const { tracing, stats, config, runtime } = manager;
     if (tracing === undefined) return;
-    const reason = decideTrace(
-      headers,
-      tracing,
-      config.forwarding,
-      this.#isForceTraced,
-      stats.tracing,
-      runtime.random.float,
+    const reason = decideTrace(headers, tracing, config.forwarding, this.#isForceTraced, stats.tracing, () =>
+      runtime.random.float(),
     );
     this.info.isTraced = reason !== "none";
     this.tracing = manager.tracer?.startSpan(headers, this.info, route, reason);

@@ -40,13 +40,11 @@ export interface FilterChainEnds {
 }
 
 export class FilterChain {
-  readonly #factory: FilterChainFactory;
   readonly #filters: (HttpFilter | undefined)[] = [];
   readonly #decode: DecodePass;
   readonly #encode: EncodePass;
 
   constructor(factory: FilterChainFactory, stream: FilterStream, ends: FilterChainEnds) {
-    this.#factory = factory;
     const { entries } = factory;
     let decodeHooks = 0;
     let encodeHooks = 0;

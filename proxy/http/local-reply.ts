@@ -49,11 +49,11 @@ function grpcMessage(draft: LocalReplyDraft, headers: HeaderMap, grpcStatus: num
   return { headers, body: "" };
 }
 
-/** gRPC's encoding of a message: everything but printable ASCII, and `%` itself. */
+/** Everything but printable ASCII, and `%` itself. */
+// oxlint-disable-next-line no-control-regex -- controls are among what is encoded
+const unprintable = /[\x00-\x1f\x7f-\xff%]/g;
+
+/** gRPC's encoding of a message. */
 function percentEncoded(bytes: string): string {
-  // oxlint-disable-next-line no-control-regex -- controls are among what is encoded
-  return bytes.replace(
-    /[\x00-\x1f\x7f-\xff%]/g,
-    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
-  );
+  return bytes.replace(unprintable, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
 }

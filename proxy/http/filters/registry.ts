@@ -1,4 +1,4 @@
-/** All HTTP filters of this proxy. To add one: write its file, add it here. */
+/** HTTP filters by the type of their configuration. `standard-filters.ts` lists those of this proxy. */
 import type { HttpFilterFactory } from "../filter.ts";
 
 export interface HttpFilterRegistry {

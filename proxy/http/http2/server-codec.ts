@@ -128,10 +128,7 @@ class ServerStream extends NodeStream implements StreamEncoder {
     const stream = this.stream as ServerHttp2Stream;
     if (this.isOver || stream.destroyed) return;
     const status = this.#isExtendedConnect && headers.status === 101 ? 200 : headers.status;
-    stream.respond(
-      { ":status": status, ...outgoingFields(headers) },
-      { endStream, waitForTrailers: !endStream, sendDate: false },
-    );
+    stream.respond({ ":status": status, ...outgoingFields(headers) }, { endStream, waitForTrailers: !endStream });
     if (endStream) this.sent();
   }
 
