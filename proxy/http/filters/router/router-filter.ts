@@ -17,7 +17,7 @@ import { BodyBuffer } from "./body-buffer.ts";
 import { answerWithoutUpstream, strictCheckReply } from "./local-answers.ts";
 import { followsInternalRedirect } from "./internal-redirect.ts";
 import type { RouterContext } from "./router.ts";
-import { ShadowRequest } from "./shadow-request.ts";
+import type { ShadowRequest } from "./shadow-request.ts";
 import { startShadows } from "./shadows.ts";
 import {
   flagOfReset,
