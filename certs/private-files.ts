@@ -84,7 +84,10 @@ export function writeNewFile(path: string, content: string, mode: number): boole
     linkSync(partial, path);
     return true;
   } catch (error) {
-    if (systemCode(error) === "EEXIST") return false;
+    const code = systemCode(error);
+    if (code === "EEXIST") return false;
+    // Some file systems have no links (exFAT, some mounts of containers).
+    if (["EPERM", "ENOSYS", "ENOTSUP", "EOPNOTSUPP"].includes(code)) return writeUnlessThere(path, content, mode);
     throw unusable(path, error);
   } finally {
     try {
@@ -92,6 +95,16 @@ export function writeNewFile(path: string, content: string, mode: number): boole
     } catch {
       // It was never made.
     }
+  }
+}
+
+function writeUnlessThere(path: string, content: string, mode: number): boolean {
+  try {
+    writePartial(path, content, mode);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === "EEXIST") return false;
+    throw unusable(path, error);
   }
 }
 
