@@ -4,10 +4,10 @@ import { cors } from "./cors.ts";
 import { fault } from "./fault.ts";
 import { grpcStats } from "./grpc-stats.ts";
 import { istioAlpn } from "./istio-alpn.ts";
-import { peerMetadata } from "./peer-metadata.ts";
+import { istioPeerMetadata } from "./istio-peer-metadata.ts";
 import { createHttpFilterRegistry, type HttpFilterRegistry } from "./registry.ts";
 import { router } from "./router/router.ts";
 
 export function standardHttpFilters(): HttpFilterRegistry {
-  return createHttpFilterRegistry([peerMetadata, istioAlpn, grpcStats, fault, cors, istioStatsHttp, router]);
+  return createHttpFilterRegistry([istioPeerMetadata, istioAlpn, grpcStats, fault, cors, istioStatsHttp, router]);
 }
