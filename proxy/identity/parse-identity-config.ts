@@ -8,9 +8,7 @@ import type { WorkloadIdentityConfig } from "./types.ts";
 
 const KEY_TYPES: readonly KeyType[] = ["ECDSA_P256", "RSA_2048"];
 
-/** Type URL of the bootstrap extension that switches the identity on. */
-export const WORKLOAD_IDENTITY_TYPE_URL = "type.googleapis.com/glassmesh.config.v1.WorkloadIdentity";
-
+/** Checks the extension `glassmesh.identity` of the bootstrap; `path` is where it stands. */
 export function parseIdentityConfig(message: WorkloadIdentity, path: string): Parsed<WorkloadIdentityConfig> {
   const problems: Problem[] = [];
   const reader = new MessageReader(message, path, problems);

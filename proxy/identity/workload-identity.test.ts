@@ -92,8 +92,11 @@ describe("workload identity", () => {
       (runtime.clock.now() + MINUTE_MS) / 1000,
     );
     expect(["default", "ROOTCA", "kubernetes://x"].map((name) => identity.serves(name))).toEqual([true, true, false]);
-    expect(() => identity.subscribe("kubernetes://x", () => {})).toThrow(
-      expect.objectContaining({ code: "secret-unknown" }),
+    const heard: Secret[] = [];
+    identity.subscribe("kubernetes://x", (secret) => void heard.push(secret)).close();
+    expect(heard).toEqual([]);
+    expect(runtime.logLines.at(-1)).toContain(
+      'secret "kubernetes://x" will never come: the workload identity serves default and ROOTCA',
     );
   });
 

@@ -119,11 +119,10 @@ export function createWorkloadIdentity(deps: WorkloadIdentityDeps): WorkloadIden
     subscribe: (name, onUpdate) => {
       const hearers = subscribers.get(name);
       if (hearers === undefined) {
+        // As with a server that never answers: who asked stays without (X-69), but the log says why.
         const known = [...subscribers.keys()].join(" and ");
-        throw new MeshError(
-          "secret-unknown",
-          `There is no secret ${JSON.stringify(name)}: the workload identity serves ${known}.`,
-        );
+        log.error(`secret ${JSON.stringify(name)} will never come: the workload identity serves ${known}`);
+        return { close: () => {} };
       }
       // One entry a subscription, though two may share a function.
       const hear = (secret: Secret): void => onUpdate(secret);
