@@ -46,14 +46,15 @@ function routeFrom(
       "invalid-value",
       virtualService.object,
       `spec.http[${index}].redirect.redirectCode`,
-      `${rule.redirect?.redirectCode} is no redirect; use 301, 302, 303, 307 or 308.`,
+      `${rule.redirect?.redirectCode} is no redirect, so the route answers 500; use 301, 302, 303, 307 or 308.`,
     );
   }
   const filters = perFilterConfig(rule);
   return compact({
     name: routeName(rule.name ?? "", match?.name ?? "") || undefined,
     match: routeMatch(match),
-    ...action?.fields,
+    // Envoy refuses a whole route configuration for one route without an action.
+    ...(action?.fields ?? { directResponse: { status: 500 } }),
     ...(action !== undefined && mutationFields(action.mutations)),
     decorator: { operation: `${virtualService.hosts[0] ?? ""}:${context.port}${pathOf(match)}` },
     metadata: configMetadata(virtualService.object),

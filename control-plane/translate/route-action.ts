@@ -7,7 +7,7 @@ import { outboundCluster } from "./names.ts";
 import { perMillion } from "./fault.ts";
 import { retryPolicy } from "./retry-policy.ts";
 import { destinationRuleOf } from "./scope.ts";
-import type { Destination, HttpDestination, HttpRedirect, HttpRule } from "./spec/virtual-service.ts";
+import type { Destination, HttpDestination, HttpRedirect, HttpRule, Percent } from "./spec/virtual-service.ts";
 import { effectivePolicy } from "./traffic-policy.ts";
 import type { View } from "./view.ts";
 
@@ -113,27 +113,25 @@ function rewrite({ rewrite: settings }: HttpRule): JsonObject {
   return uri === undefined || uri === "" ? {} : { prefixRewrite: uri };
 }
 
+/** Without a percentage everything is copied, with 0 nothing (rule 31). */
 function mirrors(rule: HttpRule, context: RouteContext): readonly JsonObject[] | undefined {
   const wanted =
     rule.mirror === undefined
-      ? (rule.mirrors ?? [])
-      : [{ destination: rule.mirror, percentage: rule.mirrorPercentage ?? legacyPercent(rule.mirrorPercent) }];
-  const policies: JsonObject[] = [];
-  for (const { destination, percentage } of wanted) {
-    const percent = percentage ?? { value: 100 };
-    if ((percent.value ?? 0) <= 0) continue;
-    policies.push({
+      ? (rule.mirrors ?? []).map(({ destination, percentage }) => ({ destination, share: shareOf(percentage) }))
+      : [{ destination: rule.mirror, share: shareOf(rule.mirrorPercentage, rule.mirrorPercent) }];
+  const policies = wanted
+    .filter(({ share }) => share["numerator"] !== 0)
+    .map(({ destination, share }) => ({
       cluster: destinationCluster(destination, context),
-      runtimeFraction: { defaultValue: perMillion(percent) },
+      runtimeFraction: { defaultValue: share },
       traceSampled: false,
       disableShadowHostSuffixAppend: true,
-    });
-  }
+    }));
   return policies.length === 0 ? undefined : policies;
 }
 
-function legacyPercent(percent: number | undefined): { readonly value: number } | undefined {
-  return percent === undefined ? undefined : { value: percent };
+function shareOf(percentage: Percent | undefined, legacy?: number): JsonObject {
+  return percentage === undefined ? { numerator: legacy ?? 100 } : perMillion(percentage);
 }
 
 function hashPolicyOf({ destination, weight }: HttpDestination, context: RouteContext): readonly JsonObject[] {
