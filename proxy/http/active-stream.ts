@@ -59,6 +59,9 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     info.connection = connection.downstream.connection;
     info.filterChainName = connection.downstream.filterChainName;
     info.requestedServerName = connection.downstream.requestedServerName;
+    const { filterState, dynamicMetadata } = connection.downstream;
+    if (filterState.size > 0) info.filterState = new Map(filterState);
+    if (dynamicMetadata.size > 0) info.dynamicMetadata = new Map(dynamicMetadata);
     manager.stats.rqTotal.inc();
     manager.stats.rqActive.inc();
   }

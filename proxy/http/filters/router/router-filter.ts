@@ -9,7 +9,7 @@ import { rewriteHost } from "../../../router/rewrite.ts";
 import { setTimeoutHeaders, timeoutsOf, type Timeouts } from "../../../router/timeouts.ts";
 import type { ForwardRoute, ResolvedRoute } from "../../../router/types.ts";
 import { ResponseFlag } from "../../../stream-info.ts";
-import type { Cluster, ClusterTrafficStats, Host, LbContext, Resource } from "../../../upstream/types.ts";
+import type { Cluster, ClusterTrafficStats, Host, LbContext, PoolOptions, Resource } from "../../../upstream/types.ts";
 import type { ResetReason } from "../../codec.ts";
 import type { FilterStatus, FilterStream, HttpFilter, LocalReply } from "../../filter.ts";
 import type { HeaderMap } from "../../header-map.ts";
@@ -173,11 +173,20 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
     this.#retry?.onHostAttempted(host);
     if (route.autoHostRewrite && host.hostname !== "" && this.#headers !== undefined)
       rewriteHost(this.#headers, host.hostname, !this.#context.config.suppressEnvoyHeaders, route.appendXForwardedHost);
-    attempt.start({
+    attempt.start(this.#poolOptions(cluster, route));
+  }
+
+  #poolOptions(cluster: Cluster, route: ForwardRoute): PoolOptions {
+    const { stream } = this;
+    const { autoSni, autoSanValidation } = cluster.httpOptions;
+    const options = {
       priority: route.priority,
       protocol: cluster.upstreamProtocol(stream.info.protocol),
       alpnOverride: stream.upstreamAlpnOverride,
-    });
+    };
+    if (!autoSni) return options;
+    const name = hostOnly(stream.requestHeaders.authority);
+    return { ...options, serverNameOverride: name, subjectAltNamesOverride: autoSanValidation ? [name] : undefined };
   }
 
   /** The headers of an attempt; they are the stream's own, put right for it. */
@@ -568,6 +577,12 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
 }
 
 const noTimeouts: Timeouts = { globalMs: 0, perTryMs: 0, perTryIdleMs: 0 };
+
+/** A server name has no port. */
+function hostOnly(authority: string): string {
+  const colon = authority.lastIndexOf(":");
+  return colon > 0 && !authority.endsWith("]") ? authority.slice(0, colon) : authority;
+}
 
 /** Outlier detection counts a failed gRPC call as the HTTP status that it stands for. */
 function httpFromGrpc(headers: HeaderMap): number {
