@@ -123,10 +123,9 @@ describe("the stream", () => {
     const { client, transport, scope } = testClient();
     client.wildcard(CDS, recordingWildcard(), 0);
     const response = deltaResponse(CDS, { nonce: "1" });
-    response.controlPlane = createMessage(
-      "envoy.config.core.v3.ControlPlane" as never,
-      { identifier: "istiod-1" } as never,
-    );
+    response.controlPlane = createMessage<ControlPlane>("envoy.config.core.v3.ControlPlane", {
+      identifier: "istiod-1",
+    });
     transport.stream.respond(response);
     expect(scope.text("control_plane.identifier").value).toBe("istiod-1");
   });
