@@ -242,7 +242,8 @@ export class Subscription<R extends Versioned> {
     { withRemovals = true, isHeld = false }: { readonly withRemovals?: boolean; readonly isHeld?: boolean } = {},
   ): Update<R> | undefined {
     const changes = this.#changes(available);
-    const isBusy = isHeld || this.#outstanding.size > 0;
+    // A first request asks for everything: it is never held.
+    const isBusy = !this.#mustRespond && (isHeld || this.#outstanding.size > 0);
     this.#isHolding = isBusy && (changes.resources.length > 0 || changes.removed.length > 0);
     const update = isBusy ? this.#onlyAskedFor(changes) : changes;
     const removed = withRemovals ? update.removed : update.removed.filter((name) => this.#mustAnswer.has(name));

@@ -86,22 +86,33 @@ export function createXdsConnection(deps: XdsConnectionDeps): XdsConnection {
     }
   }
 
-  /** Clusters, endpoints, listeners, routes, and what is gone of clusters only when nothing else waits. */
+  /** Clusters, endpoints, listeners, routes; what is gone of clusters only when nothing else waits. */
   function flush(): void {
     for (const type of resourceTypes) {
-      if (!dirty.has(type)) continue;
-      const subscription = subscriptions.get(type);
-      const found = subscription === undefined ? undefined : available(type, subscription);
-      if (subscription === undefined || found === undefined) {
-        dirty.delete(type);
-        continue;
-      }
+      const isRemovedLater = type === CDS || type === EDS;
       const isHeld = (type === LDS || type === RDS) && isHeldByClusters();
-      const update = subscription.next(found, { withRemovals: type !== CDS, isHeld });
-      if (update !== undefined) sendUpdate(type, subscription, update);
-      if (!subscription.isHolding && type !== CDS) dirty.delete(type);
+      const isDone = look(type, { withRemovals: !isRemovedLater, isHeld });
+      if (isDone && !isRemovedLater) dirty.delete(type);
     }
-    flushRemovedClusters();
+    const isWaiting = resourceTypes.some((type) => type !== CDS && type !== EDS && dirty.has(type));
+    if (isWaiting || !look(CDS, {})) return;
+    dirty.delete(CDS);
+    // A proxy that lets go of a cluster lets go of its endpoints by itself.
+    if (subscriptions.get(CDS)?.isAwaitingAnswer !== true && look(EDS, {})) dirty.delete(EDS);
+  }
+
+  /** Sends what there is to send of a type. False while something of it waits. */
+  function look(type: ResourceType, options: { readonly withRemovals?: boolean; readonly isHeld?: boolean }): boolean {
+    const subscription = subscriptions.get(type);
+    if (subscription === undefined || !dirty.has(type)) return true;
+    const found = available(type, subscription);
+    if (found === undefined) {
+      dirty.delete(type);
+      return true;
+    }
+    const update = subscription.next(found, options);
+    if (update !== undefined) sendUpdate(type, subscription, update);
+    return !subscription.isHolding;
   }
 
   function isHeldByClusters(): boolean {
@@ -117,17 +128,6 @@ export function createXdsConnection(deps: XdsConnectionDeps): XdsConnection {
       warming.giveUp();
       flush();
     });
-  }
-
-  function flushRemovedClusters(): void {
-    const subscription = subscriptions.get(CDS);
-    if (subscription === undefined || !dirty.has(CDS)) return;
-    const isWaiting = resourceTypes.some((type) => type !== CDS && dirty.has(type));
-    const found = available(CDS, subscription);
-    if (isWaiting || found === undefined) return;
-    const update = subscription.next(found);
-    if (update !== undefined) sendUpdate(CDS, subscription, update);
-    if (!subscription.isHolding) dirty.delete(CDS);
   }
 
   function sendUpdate(
