@@ -96,6 +96,10 @@ export interface UpstreamHttpOptions {
   /** `x-envoy-upstream-…` handled by cluster; response headers limits (R-97). */
   readonly maxResponseHeadersKb: number;
   readonly maxResponseHeadersCount: number;
+  /** The server name of the TLS handshake is the request's `:authority`: `PoolOptions.serverNameOverride`. */
+  readonly autoSni: boolean;
+  /** The peer's certificate must be for that name: `PoolOptions.subjectAltNamesOverride`. */
+  readonly autoSanValidation: boolean;
 }
 
 /** Handles resolved once for `cluster.<name>.`; the router and the pools increment them. */
@@ -149,12 +153,16 @@ export interface PoolOptions {
   readonly alpnOverride?: readonly string[] | undefined;
   /** Keys further state that must not be shared. */
   readonly serverNameOverride?: string | undefined;
+  /** DNS names one of which the peer's certificate must have, in place of what the transport socket asks. */
+  readonly subjectAltNamesOverride?: readonly string[] | undefined;
 }
 
 export interface HttpPool {
   /**
    * Asks for a stream. Either callback may come before the call returns. The pool counts `upstream_rq_pending_*`,
-   * `upstream_cx_*`, host and resource counts; the router counts requests' outcomes.
+   * `upstream_rq_total`, `upstream_rq_active`, `upstream_cx_*`, the host's `rqTotal`, `rqActive` and `cx*`, and the
+   * resources but for `retries`; the router counts requests' outcomes (`rqSuccess`, `rqError`, `rqTimeout` of the host) and tells
+   * the host's `outlier`, of failed connections too.
    */
   newStream(decoder: StreamDecoder, callbacks: PoolCallbacks): PoolRequest | undefined;
 }

@@ -1,0 +1,214 @@
+/** All clusters of a proxy: active ones, and new or changed ones that are warming (X-57 … X-60, X-66). */
+import { toBinary, type Message } from "@bufbuild/protobuf";
+import type { Parsed, Problem } from "#lib/problem.ts";
+import type { Runtime } from "#lib/runtime.ts";
+import { descOf } from "#protos/registry.ts";
+import type { Cluster as ClusterMessage } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
+import { FieldNames } from "../http/http1/field-names.ts";
+import type { NodeInfo } from "../http/filter.ts";
+import type { StatsScope } from "../observability/stats.ts";
+import type { XdsClient } from "../xds/types.ts";
+import { ClusterEntry } from "./cluster.ts";
+import { parseCluster } from "./config/parse-cluster.ts";
+import { codecFactory } from "./pool/create-codec.ts";
+import type { UpstreamTransportFactory } from "./transport-selector.ts";
+import type { Cluster, ClusterManager } from "./types.ts";
+
+export interface ClusterManagerDeps {
+  readonly runtime: Runtime;
+  /** The root: statistics go below `cluster_manager.` and `cluster.<name>.`. */
+  readonly scope: StatsScope;
+  readonly node: NodeInfo;
+  readonly transports: UpstreamTransportFactory;
+  /** Without it, clusters of type EDS are refused. */
+  readonly xds?: XdsClient | undefined;
+}
+
+/** A cluster as the admin pages show it. */
+export interface ManagedCluster {
+  readonly name: string;
+  readonly cluster: ClusterEntry;
+  readonly message: Message;
+  readonly version: string;
+  readonly lastUpdatedMs: number;
+  readonly isDynamic: boolean;
+  readonly state: "active" | "warming";
+}
+
+export interface ClusterManagerShell extends ClusterManager {
+  /**
+   * Adds a cluster or changes one; what is in force stays until the new one is warm. Problems of level `error` mean that
+   * nothing was done. `dynamic`: from CDS, which may not change clusters of the bootstrap.
+   */
+  addOrUpdate(message: Message, version: string, options: { readonly dynamic: boolean }): Parsed<void>;
+  /** Removes a cluster that came by CDS; false when there is none of this name. */
+  remove(name: string): boolean;
+  /** Calls back once no cluster is warming; at once when none is. */
+  onceInitialized(callback: () => void): void;
+  /** Active clusters, then warming ones. */
+  all(): readonly ManagedCluster[];
+  close(): void;
+}
+
+/** Makes the cluster manager of one proxy. */
+export function createClusterManager(deps: ClusterManagerDeps): ClusterManagerShell {
+  return new Manager(deps);
+}
+
+interface Managed extends ManagedCluster {
+  readonly bytes: Uint8Array;
+  state: "active" | "warming";
+}
+
+class Manager implements ClusterManagerShell {
+  readonly #deps: ClusterManagerDeps;
+  readonly #names = new FieldNames();
+  readonly #active = new Map<string, Managed>();
+  readonly #warming = new Map<string, Managed>();
+  readonly #stats: ManagerStats;
+  #waiting: (() => void)[] = [];
+
+  constructor(deps: ClusterManagerDeps) {
+    this.#deps = deps;
+    this.#stats = new ManagerStats(deps.scope.scope("cluster_manager"));
+  }
+
+  get(name: string): Cluster | undefined {
+    return this.#active.get(name)?.cluster;
+  }
+
+  addOrUpdate(message: Message, version: string, { dynamic }: { readonly dynamic: boolean }): Parsed<void> {
+    const { name } = message as ClusterMessage;
+    const active = this.#active.get(name);
+    const warming = this.#warming.get(name);
+    const known = warming ?? active;
+    if (known !== undefined && dynamic && !known.isDynamic) {
+      const text = "it is a cluster of the bootstrap, which CDS cannot change; the update is ignored";
+      return {
+        problems: [{ code: "static-cluster", level: "warning", path: "", object: `cluster ${name}`, message: text }],
+      };
+    }
+    const bytes = toBinary(descOf(message), message);
+    if (known !== undefined && Buffer.compare(known.bytes, bytes) === 0) return { problems: [] };
+    const { cluster, problems } = this.#create(message);
+    if (cluster === undefined) return { problems };
+    if (warming !== undefined) this.#drop(warming);
+    (known === undefined ? this.#stats.added : this.#stats.modified).inc();
+    this.#stats.updated.inc();
+    const managed: Managed = {
+      name,
+      cluster,
+      message,
+      version,
+      lastUpdatedMs: this.#deps.runtime.clock.now(),
+      isDynamic: dynamic,
+      state: "warming",
+      bytes,
+    };
+    this.#warming.set(name, managed);
+    this.#count();
+    cluster.start(() => this.#activate(managed));
+    return { problems };
+  }
+
+  remove(name: string): boolean {
+    const active = this.#active.get(name);
+    const warming = this.#warming.get(name);
+    const known = active ?? warming;
+    if (known === undefined || !known.isDynamic) return false;
+    if (active !== undefined) this.#drop(active);
+    if (warming !== undefined) this.#drop(warming);
+    known.cluster.scope.dispose();
+    this.#stats.removed.inc();
+    this.#count();
+    this.#callWaiting();
+    return true;
+  }
+
+  onceInitialized(callback: () => void): void {
+    this.#waiting.push(callback);
+    this.#callWaiting();
+  }
+
+  all(): readonly ManagedCluster[] {
+    return [...this.#active.values(), ...this.#warming.values()];
+  }
+
+  close(): void {
+    for (const managed of this.all()) managed.cluster.close();
+    this.#active.clear();
+    this.#warming.clear();
+  }
+
+  #create(message: Message): { readonly cluster?: ClusterEntry; readonly problems: readonly Problem[] } {
+    const { runtime, scope, transports, xds } = this.#deps;
+    const scopeOf = (name: string): StatsScope => scope.scope("cluster").scope(name);
+    const { value: config, problems } = parseCluster(message, { transports, scopeOf });
+    if (config === undefined) return { problems };
+    if (config.discovery.kind === "eds" && xds === undefined) {
+      config.transports.close();
+      const text = "an EDS cluster needs a management server: the bootstrap has no ads_config";
+      return {
+        problems: [
+          {
+            code: "invalid-value",
+            level: "error",
+            path: "eds_cluster_config",
+            object: `cluster ${config.name}`,
+            message: text,
+          },
+        ],
+      };
+    }
+    const codecs = codecFactory(config.http, this.#names);
+    const cluster = new ClusterEntry(config, { runtime, scope: scopeOf(config.observabilityName), xds, codecs });
+    return { cluster, problems };
+  }
+
+  /** The swap: what comes after goes to the new one, what is under way stays with the old one. */
+  #activate(managed: Managed): void {
+    if (this.#warming.get(managed.name) !== managed) return;
+    const old = this.#active.get(managed.name);
+    this.#warming.delete(managed.name);
+    managed.state = "active";
+    this.#active.set(managed.name, managed);
+    old?.cluster.close();
+    this.#count();
+    this.#callWaiting();
+  }
+
+  #drop(managed: Managed): void {
+    (managed.state === "active" ? this.#active : this.#warming).delete(managed.name);
+    managed.cluster.close();
+  }
+
+  #count(): void {
+    this.#stats.active.set(this.#active.size);
+    this.#stats.warming.set(this.#warming.size);
+  }
+
+  #callWaiting(): void {
+    for (const { cluster } of this.#warming.values()) if (cluster.config.waitsForWarming) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const callback of waiting) callback();
+  }
+}
+
+class ManagerStats {
+  readonly added;
+  readonly modified;
+  readonly removed;
+  readonly updated;
+  readonly active;
+  readonly warming;
+
+  constructor(scope: StatsScope) {
+    this.added = scope.counter("cluster_added");
+    this.modified = scope.counter("cluster_modified");
+    this.removed = scope.counter("cluster_removed");
+    this.updated = scope.counter("cluster_updated");
+    this.active = scope.gauge("active_clusters");
+    this.warming = scope.gauge("warming_clusters");
+  }
+}

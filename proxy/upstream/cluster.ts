@@ -1,0 +1,319 @@
+/** One cluster at work: its hosts, balancer, circuit breakers, outlier detection and pools. */
+import type { Connection, ConnectionHandler } from "#lib/connection.ts";
+import type { Runtime } from "#lib/runtime.ts";
+import type { Protocol } from "../http/codec.ts";
+import type { StatsScope } from "../observability/stats.ts";
+import type { XdsClient } from "../xds/types.ts";
+import { MembershipStats, TrafficStats } from "./cluster-stats.ts";
+import type { Assignment } from "./config/assignment.ts";
+import type { ClusterConfig } from "./config/cluster-config.ts";
+import { staticDiscovery, type Discovery } from "./discovery/discovery.ts";
+import { dnsDiscovery } from "./discovery/dns.ts";
+import { edsDiscovery } from "./discovery/eds.ts";
+import type { UpstreamHost } from "./host.ts";
+import { hostSetsOf, mergeHosts } from "./host-registry.ts";
+import type { HostSet, LocalityWeights } from "./host-set.ts";
+import { createLoadBalancer } from "./load-balancing/create-load-balancer.ts";
+import type { LoadBalancer } from "./load-balancing/load-balancer.ts";
+import { OriginalDstHosts } from "./original-dst.ts";
+import { OutlierDetector } from "./outlier/outlier-detector.ts";
+import type { CodecFactory } from "./pool/create-codec.ts";
+import { HttpConnectionPool } from "./pool/http-pool.ts";
+import type { PoolEnvironment } from "./pool/pool-environment.ts";
+import { connectTcp } from "./pool/tcp-upstream.ts";
+import { createResourceManager } from "./resource-manager.ts";
+import type {
+  Cluster,
+  Host,
+  HttpPool,
+  LbContext,
+  Metadata,
+  PoolOptions,
+  ResourceManager,
+  RoutingPriority,
+  UpstreamHttpOptions,
+} from "./types.ts";
+
+export interface ClusterDeps {
+  readonly runtime: Runtime;
+  /** `cluster.<name>.` */
+  readonly scope: StatsScope;
+  readonly xds: XdsClient | undefined;
+  readonly codecs: CodecFactory;
+}
+
+export class ClusterEntry implements Cluster {
+  readonly config: ClusterConfig;
+  readonly name: string;
+  readonly observabilityName: string;
+  readonly metadata: Metadata;
+  readonly scope: StatsScope;
+  readonly connectTimeoutMs: number;
+  readonly httpOptions: UpstreamHttpOptions;
+  readonly outlier: OutlierDetector | undefined;
+  readonly membership: MembershipStats;
+  /** Set by a runtime override in Envoy; there is none here. */
+  readonly isMaintenance = false;
+  hostSets: readonly HostSet[] = [];
+  #hosts: ReadonlyMap<string, UpstreamHost> = new Map();
+  #weights: readonly LocalityWeights[] = [];
+  #assignment: Assignment | undefined = undefined;
+  #stats: TrafficStats | undefined = undefined;
+  #defaultResources: ResourceManager | undefined = undefined;
+  #highResources: ResourceManager | undefined = undefined;
+  #isInitialized = false;
+  #onInitialized: (() => void) | undefined = undefined;
+  readonly #deps: ClusterDeps;
+  readonly #balancer: LoadBalancer | undefined;
+  readonly #originalDst: OriginalDstHosts | undefined;
+  readonly #discovery: Discovery | undefined;
+  readonly #pools: PoolEnvironment;
+
+  constructor(config: ClusterConfig, deps: ClusterDeps) {
+    this.config = config;
+    this.name = config.name;
+    this.observabilityName = config.observabilityName;
+    this.metadata = config.metadata;
+    this.scope = deps.scope;
+    this.connectTimeoutMs = config.connectTimeoutMs;
+    this.httpOptions = {
+      maxStreamDurationMs: config.http.maxStreamDurationMs,
+      maxResponseHeadersKb: config.http.maxResponseHeadersKb,
+      maxResponseHeadersCount: config.http.maxResponseHeadersCount,
+      autoSni: config.http.autoSni,
+      autoSanValidation: config.http.autoSanValidation,
+    };
+    this.#deps = deps;
+    this.membership = new MembershipStats(deps.scope);
+    this.#pools = this.#poolEnvironment();
+    const { clock, random } = deps.runtime;
+    if (config.outlier !== undefined)
+      this.outlier = new OutlierDetector(config.outlier, {
+        clock,
+        random,
+        scope: deps.scope,
+        onChange: () => this.#rebuild(),
+      });
+    if (config.policy.kind !== "cluster-provided")
+      this.#balancer = createLoadBalancer(
+        config.policy,
+        {
+          random,
+          now: () => clock.monotonic(),
+          panicThreshold: config.balancing.panicThreshold,
+          failTrafficOnPanic: config.balancing.failTrafficOnPanic,
+          isLocalityWeighted: config.balancing.isLocalityWeighted,
+          usesWeightedPriorityHealth: () => this.#assignment?.weightedPriorityHealth ?? false,
+          countPanic: () => deps.scope.counter("lb_healthy_panic"),
+        },
+        deps.scope,
+      );
+    if (config.discovery.kind === "original-dst")
+      this.#originalDst = new OriginalDstHosts(config.discovery, {
+        clock,
+        countInvalid: () => deps.scope.counter("original_dst_host_invalid"),
+        onChange: (added, removed) => this.#onOriginalDst(added, removed),
+      });
+    this.#discovery = this.#createDiscovery();
+  }
+
+  /** Begins to warm: `onReady` is called once, when there is an answer from discovery and the secrets are there (X-57). */
+  start(onReady: () => void): void {
+    this.#onInitialized = onReady;
+    if (this.#discovery === undefined) {
+      this.#initialized();
+      return;
+    }
+    this.#discovery.start({
+      onAssignment: (assignment) => this.#onAssignment(assignment),
+      onInitialized: () => this.#initialized(),
+    });
+  }
+
+  /** Ends it: streams under way finish, nothing new begins (X-66). */
+  close(): void {
+    this.#onInitialized = undefined;
+    this.#discovery?.close();
+    this.#originalDst?.close();
+    this.outlier?.close();
+    this.config.transports.close();
+    for (const host of this.hosts()) {
+      host.isRemoved = true;
+      drainPools(host);
+    }
+  }
+
+  hosts(): Iterable<UpstreamHost> {
+    return this.#hosts.values();
+  }
+
+  get addedViaEds(): string {
+    return this.config.discovery.kind === "eds" ? this.config.discovery.serviceName : "";
+  }
+
+  /** Made on first use: many clusters never see a request. */
+  get stats(): TrafficStats {
+    return (this.#stats ??= new TrafficStats(this.scope));
+  }
+
+  resources(priority: RoutingPriority): ResourceManager {
+    const { thresholds } = this.config;
+    if (priority === "high")
+      return (this.#highResources ??= createResourceManager(thresholds.high, "high", this.scope));
+    return (this.#defaultResources ??= createResourceManager(thresholds.default, "default", this.scope));
+  }
+
+  chooseHost(context: LbContext): Host | undefined {
+    return this.#originalDst === undefined ? this.#balancer?.choose(context) : this.#originalDst.choose(context);
+  }
+
+  httpPool(host: Host, options: PoolOptions): HttpPool {
+    const { pools } = host as UpstreamHost;
+    for (let i = 0; i < pools.length; i++) {
+      const pool = pools[i] as HttpConnectionPool;
+      if (isSame(pool.options, options)) return pool;
+    }
+    const pool = new HttpConnectionPool(host as UpstreamHost, options, this.#pools);
+    // A retry may still ask for a host that has left: its connection serves this request only.
+    if ((host as UpstreamHost).isRemoved) pool.drain();
+    else pools.push(pool);
+    return pool;
+  }
+
+  tcpConnect(host: Host, options: PoolOptions, handler: ConnectionHandler): Connection | "overflow" {
+    return connectTcp(host as UpstreamHost, options, handler, this.#pools);
+  }
+
+  upstreamProtocol(downstream: Protocol | undefined): "http1" | "http2" | "auto" {
+    const { protocol } = this.config.http;
+    if (protocol !== "downstream") return protocol;
+    return downstream === "HTTP/2" ? "http2" : "http1";
+  }
+
+  #createDiscovery(): Discovery | undefined {
+    const { discovery } = this.config;
+    const { runtime, xds } = this.#deps;
+    switch (discovery.kind) {
+      case "static":
+        return staticDiscovery(discovery.assignment);
+      case "eds":
+        if (xds === undefined) return undefined;
+        return edsDiscovery(xds, discovery.serviceName, discovery.initialFetchTimeoutMs, this.membership);
+      case "strict-dns":
+        return dnsDiscovery(runtime, discovery.assignment, discovery, "all", this.membership);
+      case "logical-dns":
+        return dnsDiscovery(runtime, discovery.assignment, discovery, "first", this.membership);
+      case "original-dst":
+        return undefined;
+    }
+  }
+
+  #initialized(): void {
+    if (this.#isInitialized) return;
+    this.#isInitialized = true;
+    this.#whenSecretsAreThere(this.config.transports.all.filter((transport) => !transport.isReady).length);
+  }
+
+  #whenSecretsAreThere(missing: number): void {
+    if (missing === 0) {
+      this.#onInitialized?.();
+      return;
+    }
+    let left = missing;
+    for (const transport of this.config.transports.all) {
+      if (transport.isReady) continue;
+      transport.onReady(() => {
+        if (--left === 0) this.#onInitialized?.();
+      });
+    }
+  }
+
+  #onAssignment(assignment: Assignment): void {
+    const now = this.#deps.runtime.clock.monotonic();
+    const old = this.#assignment;
+    const update = mergeHosts(this.#hosts, assignment, this.#weights, now);
+    this.#assignment = assignment;
+    const isSame =
+      old?.overprovisioningFactor === assignment.overprovisioningFactor &&
+      old.weightedPriorityHealth === assignment.weightedPriorityHealth;
+    if (!update.isChanged && isSame) {
+      this.membership.updateNoRebuild.inc();
+      return;
+    }
+    this.#hosts = update.hosts;
+    this.#weights = update.weights;
+    for (const host of update.relabelled) drainPools(host);
+    this.#membersChanged(update.added, update.removed);
+  }
+
+  #onOriginalDst(added: readonly UpstreamHost[], removed: readonly UpstreamHost[]): void {
+    this.#hosts = this.#originalDst?.hosts ?? this.#hosts;
+    this.#membersChanged(added, removed);
+  }
+
+  #membersChanged(added: readonly UpstreamHost[], removed: readonly UpstreamHost[]): void {
+    if (added.length > 0 || removed.length > 0) this.membership.change.inc();
+    this.outlier?.updateHosts(this.#hosts.values());
+    this.#rebuild();
+    for (const host of removed) {
+      host.isRemoved = true;
+      drainPools(host);
+    }
+    if (!this.config.closeConnectionsOnHostSetChange || (added.length === 0 && removed.length === 0)) return;
+    for (const host of this.#hosts.values()) drainPools(host);
+  }
+
+  /** Host sets and balancer from the hosts as they are now. */
+  #rebuild(): void {
+    const sets = hostSetsOf(this.#hosts.values(), this.#weights);
+    this.hostSets = sets;
+    this.#balancer?.update(sets, this.#assignment?.overprovisioningFactor ?? 140);
+    const count = (of: (set: HostSet) => number): number => sets.reduce((sum, set) => sum + of(set), 0);
+    this.membership.total.set(this.#hosts.size);
+    this.membership.healthy.set(count((set) => set.healthy.length));
+    this.membership.degraded.set(count((set) => set.degraded.length));
+    this.membership.excluded.set(count((set) => set.excludedCount));
+    this.membership.maxHostWeight.set(maxWeight(this.#hosts.values()));
+  }
+
+  #poolEnvironment(): PoolEnvironment {
+    const { config } = this;
+    return {
+      clock: this.#deps.runtime.clock,
+      connectTimeoutMs: config.connectTimeoutMs,
+      localAddress: config.localAddress,
+      http: config.http,
+      transports: config.transports,
+      maxConnectionsPerHost: config.maxConnectionsPerHost,
+      stats: () => this.stats,
+      resources: (priority) => this.resources(priority),
+      createCodec: this.#deps.codecs,
+    };
+  }
+}
+
+/** What is under way finishes; the next request gets a new pool. */
+function drainPools(host: UpstreamHost): void {
+  for (const pool of host.pools.splice(0)) pool.drain();
+}
+
+function maxWeight(hosts: Iterable<UpstreamHost>): number {
+  let max = 0;
+  for (const host of hosts) max = Math.max(max, host.weight);
+  return max;
+}
+
+function isSame(a: PoolOptions, b: PoolOptions): boolean {
+  return (
+    a.protocol === b.protocol &&
+    a.priority === b.priority &&
+    a.serverNameOverride === b.serverNameOverride &&
+    isSameList(a.alpnOverride, b.alpnOverride) &&
+    isSameList(a.subjectAltNamesOverride, b.subjectAltNamesOverride)
+  );
+}
+
+function isSameList(a: readonly string[] | undefined, b: readonly string[] | undefined): boolean {
+  if (a === b) return true;
+  return a !== undefined && b !== undefined && a.length === b.length && a.every((item, index) => item === b[index]);
+}

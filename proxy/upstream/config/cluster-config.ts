@@ -1,0 +1,90 @@
+/** A cluster as the configuration describes it, checked: what `Cluster` messages are read into. */
+import type { Metadata } from "../types.ts";
+import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
+import type { OutlierConfig } from "../outlier/outlier-config.ts";
+import type { Thresholds } from "../resource-manager.ts";
+import type { TransportSelector } from "../transport-selector.ts";
+import type { Assignment } from "./assignment.ts";
+
+export interface ClusterConfig {
+  readonly name: string;
+  /** In statistics and logs. */
+  readonly observabilityName: string;
+  readonly discovery: DiscoveryConfig;
+  readonly connectTimeoutMs: number;
+  readonly metadata: Metadata;
+  readonly policy: LbPolicyConfig;
+  readonly balancing: BalancingConfig;
+  readonly thresholds: { readonly default: Thresholds; readonly high: Thresholds };
+  /** `per_host_thresholds`: connections to one host. */
+  readonly maxConnectionsPerHost: number;
+  readonly outlier: OutlierConfig | undefined;
+  readonly http: HttpConfig;
+  readonly transports: TransportSelector;
+  /** `upstream_bind_config`; undefined: the system's choice. */
+  readonly localAddress: string | undefined;
+  readonly closeConnectionsOnHostSetChange: boolean;
+  /** Names of network filters for TCP connections to this cluster (`istio.metadata_exchange`). */
+  readonly exchangesMetadata: boolean;
+  readonly waitsForWarming: boolean;
+}
+
+export interface BalancingConfig {
+  /** Percent; 50 when absent, 0 switches panic off. */
+  readonly panicThreshold: number;
+  readonly failTrafficOnPanic: boolean;
+  readonly isLocalityWeighted: boolean;
+}
+
+export type DiscoveryConfig =
+  | { readonly kind: "static"; readonly assignment: Assignment }
+  | { readonly kind: "eds"; readonly serviceName: string; readonly initialFetchTimeoutMs: number }
+  | ({ readonly kind: "strict-dns" | "logical-dns"; readonly assignment: Assignment } & DnsConfig)
+  | ({ readonly kind: "original-dst" } & OriginalDstConfig);
+
+export interface DnsConfig {
+  readonly refreshRateMs: number;
+  readonly failureRefreshRateMs: number;
+  readonly failureRefreshRateMaxMs: number;
+  readonly respectTtl: boolean;
+  readonly jitterMs: number;
+  readonly family: "auto" | "v4-only" | "v6-only" | "v4-preferred" | "all";
+}
+
+export interface OriginalDstConfig {
+  readonly cleanupIntervalMs: number;
+  /** Header that names the destination; "" : none. */
+  readonly headerName: string;
+  /** 0: the original port. */
+  readonly portOverride: number;
+}
+
+export interface HttpConfig {
+  /** `auto`: by ALPN. `downstream`: as the request came in. */
+  readonly protocol: "http1" | "http2" | "auto" | "downstream";
+  readonly idleTimeoutMs: number;
+  /** 0: none. */
+  readonly maxConnectionDurationMs: number;
+  /** 0: none. */
+  readonly maxRequestsPerConnection: number;
+  readonly maxStreamDurationMs: number | undefined;
+  readonly maxResponseHeadersKb: number;
+  readonly maxResponseHeadersCount: number;
+  readonly autoSni: boolean;
+  readonly autoSanValidation: boolean;
+  readonly http1: Http1Config;
+  readonly http2: Http2Config;
+}
+
+export interface Http1Config {
+  readonly enableTrailers: boolean;
+  readonly allowChunkedLength: boolean;
+}
+
+/** undefined: what the codec does by itself. */
+export interface Http2Config {
+  readonly maxConcurrentStreams: number | undefined;
+  readonly initialStreamWindowSize: number | undefined;
+  readonly initialConnectionWindowSize: number | undefined;
+  readonly hpackTableSize: number | undefined;
+}

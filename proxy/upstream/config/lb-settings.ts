@@ -1,0 +1,65 @@
+/** Defaults of the load balancing policies, shared by the two ways in which they are configured. */
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import type { RuntimeDouble } from "#protos/gen/envoy/config/core/v3/base_pb.js";
+import type { Percent } from "#protos/gen/envoy/type/v3/percent_pb.js";
+import type { Cluster_SlowStartConfig } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
+import type { SlowStartConfig as SlowStartMessage } from "#protos/gen/envoy/extensions/load_balancing_policies/common/v3/common_pb.js";
+import type { MessageReader } from "#protos/reader.ts";
+import { durationMs } from "../../config-values.ts";
+import type { LeastRequestConfig } from "../load-balancing/least-request.ts";
+import type { RingHashConfig } from "../load-balancing/ring-hash.ts";
+import type { SlowStartConfig } from "../load-balancing/slow-start.ts";
+
+/** Reads slow start in either of its two messages. */
+export function parseSlowStart(
+  reader: MessageReader<Cluster_SlowStartConfig> | MessageReader<SlowStartMessage> | undefined,
+): SlowStartConfig | undefined {
+  if (reader === undefined) return undefined;
+  const read = reader as MessageReader<Cluster_SlowStartConfig>;
+  const window: Duration | undefined = read.get("slowStartWindow");
+  const aggression: RuntimeDouble | undefined = read.get("aggression");
+  const minimum: Percent | undefined = read.get("minWeightPercent");
+  read.finish();
+  if (aggression !== undefined && aggression.defaultValue <= 0) read.invalid("aggression", "must be greater than 0");
+  return {
+    windowMs: durationMs(window) ?? 0,
+    aggression: aggression?.defaultValue ?? 1,
+    minWeightPercent: minimum?.value ?? 10,
+  };
+}
+
+export interface LeastRequestSettings {
+  readonly choiceCount?: number | undefined;
+  readonly bias?: number | undefined;
+  readonly slowStart?: SlowStartConfig | undefined;
+  readonly fullScan?: boolean;
+}
+
+export function leastRequestSettings(settings: LeastRequestSettings): LeastRequestConfig {
+  return {
+    kind: "least-request",
+    choiceCount: settings.choiceCount ?? 2,
+    activeRequestBias: settings.bias ?? 1,
+    fullScan: settings.fullScan ?? false,
+    slowStart: settings.slowStart,
+  };
+}
+
+export interface RingSettings {
+  readonly minimum?: bigint | undefined;
+  readonly maximum?: bigint | undefined;
+  readonly isMurmur?: boolean;
+  readonly useHostnameForHashing: boolean;
+  readonly hashBalanceFactor: number;
+}
+
+export function ringSettings(settings: RingSettings): RingHashConfig {
+  return {
+    kind: "ring-hash",
+    minimumRingSize: Number(settings.minimum ?? 1024n),
+    maximumRingSize: Number(settings.maximum ?? 8_388_608n),
+    hashFunction: settings.isMurmur === true ? "murmur-hash-2" : "xx-hash",
+    useHostnameForHashing: settings.useHostnameForHashing,
+    hashBalanceFactor: settings.hashBalanceFactor,
+  };
+}

@@ -1,0 +1,131 @@
+/** `envoy.config.cluster.v3.Cluster` → `ClusterConfig`. */
+import type { Message } from "@bufbuild/protobuf";
+import type { Parsed, Problem } from "#lib/problem.ts";
+import { MessageReader } from "#protos/reader.ts";
+import { typeNameOf, unpackAny } from "#protos/any.ts";
+import type { Cluster } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
+import type { BindConfig } from "#protos/gen/envoy/config/core/v3/address_pb.js";
+import type { CaresDnsResolverConfig } from "#protos/gen/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js";
+import type { TypedStruct } from "#protos/gen/xds/type/v3/typed_struct_pb.js";
+import { durationMs, metadataOf } from "../../config-values.ts";
+import type { StatsScope } from "../../observability/stats.ts";
+import { parseOutlierDetection } from "../outlier/outlier-config.ts";
+import { parseTransports, type UpstreamTransportFactory } from "../transport-selector.ts";
+import { parseCircuitBreakers } from "./parse-circuit-breakers.ts";
+import { parseDiscovery } from "./parse-discovery.ts";
+import { parseHttpOptions } from "./parse-http-options.ts";
+import { parseLbPolicy } from "./parse-lb-policy.ts";
+import type { ClusterConfig } from "./cluster-config.ts";
+
+export interface ClusterParseDeps {
+  readonly transports: UpstreamTransportFactory;
+  /** `cluster.<name>.`, for the statistics of transports. */
+  readonly scopeOf: (observabilityName: string) => StatsScope;
+}
+
+const defaultConnectTimeoutMs = 5000;
+
+/** Reads and checks a cluster. Its transports begin to ask for their secrets; with problems none stays open. */
+export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<ClusterConfig> {
+  const problems: Problem[] = [];
+  const reader = new MessageReader(message as Cluster, "", problems);
+  const name = reader.get("name");
+  const observabilityName = reader.get("altStatName").replace(/;$/, "") || name;
+  const balancing = parseLbPolicy(reader);
+  const limits = parseCircuitBreakers(reader.child("circuitBreakers"));
+  const outlier = reader.child("outlierDetection");
+  const http = parseHttpOptions(reader);
+  parseResolver(reader);
+  const discovery = parseDiscovery(reader);
+  const exchangesMetadata = parseFilters(reader);
+  const bind = reader.child("upstreamBindConfig");
+  const metadata = metadataOf(reader.child("metadata"));
+  const base = {
+    name,
+    observabilityName,
+    connectTimeoutMs: durationMs(reader.get("connectTimeout")) ?? defaultConnectTimeoutMs,
+    metadata,
+    policy: balancing.policy,
+    balancing: balancing.balancing,
+    thresholds: { default: limits.default, high: limits.high },
+    maxConnectionsPerHost: limits.maxConnectionsPerHost,
+    outlier: outlier === undefined ? undefined : parseOutlierDetection(outlier),
+    http,
+    localAddress: bind === undefined ? undefined : parseBind(bind),
+    closeConnectionsOnHostSetChange: balancing.closeConnectionsOnHostSetChange,
+    exchangesMetadata,
+    waitsForWarming: reader.get("waitForWarmOnInit") ?? true,
+  };
+  reader.ignore("ignoreHealthOnHostRemoval", "there are no active health checks");
+  if (reader.get("healthChecks").length > 0)
+    reader.unsupported("healthChecks", "active health checks are not supported by this proxy; use outlier_detection");
+  if (name === "") reader.invalid("name", "a cluster needs a name");
+  if (base.policy.kind === "cluster-provided" && discovery?.kind !== "original-dst")
+    reader.invalid("lbPolicy", "CLUSTER_PROVIDED is for clusters of type ORIGINAL_DST only");
+  if (base.policy.kind !== "cluster-provided" && discovery?.kind === "original-dst")
+    reader.invalid("lbPolicy", "a cluster of type ORIGINAL_DST needs lb_policy CLUSTER_PROVIDED");
+  const transports = parseTransports(reader, deps.transports, deps.scopeOf(observabilityName));
+  reader.finish();
+  if (problems.some((problem) => problem.level === "error") || discovery === undefined || transports === undefined) {
+    transports?.close();
+    return { problems: problems.map((problem) => ({ ...problem, object: `cluster ${name}` })) };
+  }
+  return { value: { ...base, discovery, transports }, problems };
+}
+
+/** The source address; port 0 only, as everywhere in Istio. */
+function parseBind(reader: MessageReader<BindConfig>): string | undefined {
+  const source = reader.child("sourceAddress");
+  reader.finish();
+  if (source === undefined) return undefined;
+  const address = source.get("address");
+  const port = source.get("portSpecifier");
+  source.ignore("protocol", "connections are TCP");
+  source.finish();
+  if (port.case === "portValue" && port.value !== 0)
+    source.unsupported("portSpecifier", "only port 0, any port, can be bound");
+  return address;
+}
+
+const caresType = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
+
+/** c-ares with the system's servers, as istiod asks for, is what the system's resolver does. */
+function parseResolver(reader: MessageReader<Cluster>): void {
+  const resolver = reader.child("typedDnsResolverConfig");
+  if (resolver === undefined) return;
+  const name = resolver.get("name");
+  const config = resolver.get("typedConfig");
+  resolver.finish();
+  if (config === undefined || typeNameOf(config.typeUrl) !== caresType) {
+    resolver.unsupported("typedConfig", `the DNS resolver ${name} is not supported; names are resolved by the system`);
+    return;
+  }
+  const opened = unpackAny(config, resolver.at("typedConfig"));
+  reader.problems.push(...opened.problems);
+  if (opened.value === undefined) return;
+  const cares = new MessageReader(opened.value as CaresDnsResolverConfig, resolver.at("typedConfig"), reader.problems);
+  cares.ignore("udpMaxQueries", "a measure against a leak in c-ares");
+  cares.finish();
+}
+
+const exchangeType = "envoy.tcp.metadataexchange.config.MetadataExchange";
+
+/** True with `istio.metadata_exchange`; other network filters on clusters are refused. */
+function parseFilters(reader: MessageReader<Cluster>): boolean {
+  let exchangesMetadata = false;
+  for (const filter of reader.children("filters")) {
+    const name = filter.get("name");
+    const config = filter.get("typedConfig");
+    filter.finish();
+    const opened = config === undefined ? undefined : unpackAny(config, filter.at("typedConfig")).value;
+    const typeName =
+      opened === undefined
+        ? ""
+        : opened.$typeName.endsWith(".TypedStruct")
+          ? typeNameOf((opened as TypedStruct).typeUrl)
+          : opened.$typeName;
+    if (typeName === exchangeType) exchangesMetadata = true;
+    else filter.unsupported("name", `the network filter ${name} is not supported on clusters`);
+  }
+  return exchangesMetadata;
+}

@@ -1,0 +1,109 @@
+/** The type of a cluster, and where its endpoints come from. */
+import { MessageReader } from "#protos/reader.ts";
+import type { Cluster } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
+import { durationMs } from "../../config-values.ts";
+import { emptyAssignment, parseAssignment, type Assignment } from "./assignment.ts";
+import type { DiscoveryConfig, DnsConfig, OriginalDstConfig } from "./cluster-config.ts";
+
+const families: readonly DnsConfig["family"][] = ["auto", "v4-only", "v6-only", "v4-preferred", "all"];
+const defaultRefreshMs = 5000;
+const defaultInitialFetchTimeoutMs = 15_000;
+const defaultOriginalDstHeader = "x-envoy-original-dst-host";
+
+/** Reads the type with all its settings; undefined when it is not supported. */
+export function parseDiscovery(reader: MessageReader<Cluster>): DiscoveryConfig | undefined {
+  const type = reader.get("clusterDiscoveryType");
+  const assignmentReader = reader.child("loadAssignment");
+  if (type.case === "clusterType") {
+    reader.unsupported("clusterDiscoveryType", `clusters of type ${type.value.name} are not supported`);
+    return undefined;
+  }
+  // An absent type is STATIC.
+  const kind = type.value ?? 0;
+  const assignment = (allowsNames: boolean): Assignment =>
+    assignmentReader === undefined
+      ? emptyAssignment(reader.get("name"))
+      : parseAssignment(assignmentReader, allowsNames);
+  switch (kind) {
+    case 0:
+      return { kind: "static", assignment: assignment(false) };
+    case 1:
+      return { kind: "strict-dns", assignment: assignment(true), ...parseDns(reader) };
+    case 2: {
+      const one = assignment(true);
+      if (one.localities.flatMap((locality) => locality.endpoints).length !== 1)
+        reader.invalid(
+          "loadAssignment",
+          "LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint",
+        );
+      return { kind: "logical-dns", assignment: one, ...parseDns(reader) };
+    }
+    case 3:
+      if (assignmentReader !== undefined)
+        reader.invalid("loadAssignment", "an EDS cluster gets its endpoints by EDS, not by load_assignment");
+      return parseEds(reader);
+    case 4:
+      if (assignmentReader !== undefined)
+        reader.invalid("loadAssignment", "ORIGINAL_DST clusters must have no load assignment configured");
+      return { kind: "original-dst", ...parseOriginalDst(reader) };
+    default:
+      reader.unsupported("clusterDiscoveryType");
+      return undefined;
+  }
+}
+
+function parseDns(reader: MessageReader<Cluster>): DnsConfig {
+  const refreshRateMs = durationMs(reader.get("dnsRefreshRate")) ?? defaultRefreshMs;
+  const failure = reader.child("dnsFailureRefreshRate");
+  const base = durationMs(failure?.get("baseInterval"));
+  const max = durationMs(failure?.get("maxInterval"));
+  failure?.finish();
+  const failureRefreshRateMs = base ?? refreshRateMs;
+  return {
+    refreshRateMs,
+    failureRefreshRateMs,
+    failureRefreshRateMaxMs: max ?? (base === undefined ? failureRefreshRateMs : base * 10),
+    respectTtl: reader.get("respectDnsTtl"),
+    jitterMs: durationMs(reader.get("dnsJitter")) ?? 0,
+    family: families[reader.get("dnsLookupFamily")] ?? "auto",
+  };
+}
+
+function parseEds(reader: MessageReader<Cluster>): DiscoveryConfig | undefined {
+  const eds = reader.child("edsClusterConfig");
+  if (eds === undefined) {
+    reader.invalid("edsClusterConfig", "cannot create an EDS cluster without an EDS config");
+    return undefined;
+  }
+  const serviceName = eds.get("serviceName");
+  const source = eds.child("edsConfig");
+  eds.finish();
+  if (source === undefined) {
+    eds.invalid("edsConfig", "an EDS cluster needs an EDS config source");
+    return undefined;
+  }
+  const timeout = durationMs(source.get("initialFetchTimeout")) ?? defaultInitialFetchTimeoutMs;
+  const specifier = source.get("configSourceSpecifier");
+  source.ignore("resourceApiVersion", "v3 is the only version");
+  source.finish();
+  if (specifier.case !== "ads")
+    source.unsupported("configSourceSpecifier", "endpoints come over ADS only; set eds_config: {ads: {}}");
+  return {
+    kind: "eds",
+    serviceName: serviceName === "" ? reader.get("name") : serviceName,
+    initialFetchTimeoutMs: timeout,
+  };
+}
+
+function parseOriginalDst(reader: MessageReader<Cluster>): OriginalDstConfig {
+  const cleanupIntervalMs = durationMs(reader.get("cleanupInterval")) ?? 5000;
+  const specifier = reader.get("lbConfig");
+  if (specifier.case !== "originalDstLbConfig") return { cleanupIntervalMs, headerName: "", portOverride: 0 };
+  const config = new MessageReader(specifier.value, reader.at("lbConfig"), reader.problems);
+  const usesHeader = config.get("useHttpHeader");
+  const named = config.get("httpHeaderName").toLowerCase();
+  const portOverride = config.get("upstreamPortOverride") ?? 0;
+  config.finish();
+  if (named !== "" && !usesHeader) config.invalid("httpHeaderName", "needs use_http_header");
+  return { cleanupIntervalMs, headerName: usesHeader ? named || defaultOriginalDstHeader : "", portOverride };
+}

@@ -1,0 +1,164 @@
+/** `lb_policy` with its settings, or `load_balancing_policy` → the policy of a cluster. */
+import { MessageReader } from "#protos/reader.ts";
+import { unpackAny } from "#protos/any.ts";
+import type { Cluster, Cluster_CommonLbConfig } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
+import { isPrime } from "../load-balancing/maglev.ts";
+import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
+import type { BalancingConfig } from "./cluster-config.ts";
+import { parseLbExtension } from "./parse-lb-extension.ts";
+import { leastRequestSettings, ringSettings, parseSlowStart } from "./lb-settings.ts";
+
+export interface ParsedLbPolicy {
+  readonly policy: LbPolicyConfig;
+  readonly balancing: BalancingConfig;
+  readonly closeConnectionsOnHostSetChange: boolean;
+}
+
+interface CommonSettings {
+  readonly balancing: BalancingConfig;
+  readonly useHostnameForHashing: boolean;
+  readonly hashBalanceFactor: number;
+  readonly closeConnectionsOnHostSetChange: boolean;
+}
+
+const roundRobin: LbPolicyConfig = { kind: "round-robin", slowStart: undefined };
+
+/** Reads what a cluster says of load balancing; problems are on the reader's list. */
+export function parseLbPolicy(reader: MessageReader<Cluster>): ParsedLbPolicy {
+  const common = parseCommon(reader.child("commonLbConfig"));
+  const { balancing, closeConnectionsOnHostSetChange } = common;
+  const extensions = reader.child("loadBalancingPolicy");
+  if (extensions === undefined) {
+    const policy = parseClassic(reader, common);
+    return { policy, balancing, closeConnectionsOnHostSetChange };
+  }
+  reader.ignore("lbPolicy", "load_balancing_policy supersedes it");
+  reader.ignore("lbConfig", "load_balancing_policy supersedes it");
+  const unsupported: string[] = [];
+  for (const candidate of extensions.children("policies")) {
+    const extension = candidate.child("typedExtensionConfig");
+    candidate.finish();
+    const config = extension?.get("typedConfig");
+    const name = extension?.get("name") ?? "";
+    extension?.finish();
+    if (extension === undefined || config === undefined) continue;
+    const opened = unpackAny(config, extension.at("typedConfig"));
+    const parsed =
+      opened.value === undefined
+        ? undefined
+        : parseLbExtension(opened.value, extension.at("typedConfig"), reader.problems);
+    if (parsed === undefined) {
+      unsupported.push(name);
+      continue;
+    }
+    // The first policy that is known is taken, as in Envoy.
+    extensions.finish();
+    return {
+      policy: parsed.policy,
+      balancing: {
+        ...balancing,
+        isLocalityWeighted: parsed.isLocalityWeighted,
+        failTrafficOnPanic: parsed.failTrafficOnPanic,
+      },
+      closeConnectionsOnHostSetChange,
+    };
+  }
+  extensions.finish();
+  extensions.unsupported("policies", `no policy of load_balancing_policy is known here: ${unsupported.join(", ")}`);
+  return { policy: roundRobin, balancing, closeConnectionsOnHostSetChange };
+}
+
+/** Names of `Cluster.LbPolicy` by number. */
+const policyNames = ["ROUND_ROBIN", "LEAST_REQUEST", "RING_HASH", "RANDOM", "", "MAGLEV", "CLUSTER_PROVIDED"];
+
+function parseClassic(reader: MessageReader<Cluster>, common: CommonSettings): LbPolicyConfig {
+  const policy = policyNames[reader.get("lbPolicy")] ?? "";
+  const config = reader.get("lbConfig");
+  const at = reader.at("lbConfig");
+  const { useHostnameForHashing, hashBalanceFactor } = common;
+  switch (policy) {
+    case "ROUND_ROBIN": {
+      if (config.case !== "roundRobinLbConfig") return roundRobin;
+      const settings = new MessageReader(config.value, at, reader.problems);
+      const slowStart = parseSlowStart(settings.child("slowStartConfig"));
+      settings.finish();
+      return { kind: "round-robin", slowStart };
+    }
+    case "LEAST_REQUEST": {
+      if (config.case !== "leastRequestLbConfig") return leastRequestSettings({});
+      const settings = new MessageReader(config.value, at, reader.problems);
+      const parsed = leastRequestSettings({
+        choiceCount: settings.get("choiceCount"),
+        bias: settings.get("activeRequestBias")?.defaultValue,
+        slowStart: parseSlowStart(settings.child("slowStartConfig")),
+      });
+      settings.finish();
+      return parsed;
+    }
+    case "RANDOM":
+      return { kind: "random" };
+    case "RING_HASH": {
+      if (config.case !== "ringHashLbConfig") return ringSettings({ useHostnameForHashing, hashBalanceFactor });
+      const settings = new MessageReader(config.value, at, reader.problems);
+      const parsed = ringSettings({
+        minimum: settings.get("minimumRingSize"),
+        maximum: settings.get("maximumRingSize"),
+        isMurmur: settings.get("hashFunction") === 1,
+        useHostnameForHashing,
+        hashBalanceFactor,
+      });
+      settings.finish();
+      if (parsed.minimumRingSize > parsed.maximumRingSize) settings.invalid("minimumRingSize", ringSizeText(parsed));
+      return parsed;
+    }
+    case "MAGLEV": {
+      let tableSize = 65_537;
+      if (config.case === "maglevLbConfig") {
+        const settings = new MessageReader(config.value, at, reader.problems);
+        tableSize = Number(settings.get("tableSize") ?? 65_537n);
+        settings.finish();
+        if (!isPrime(tableSize)) settings.invalid("tableSize", "The table size of maglev must be prime number");
+      }
+      return { kind: "maglev", tableSize, useHostnameForHashing, hashBalanceFactor };
+    }
+    case "CLUSTER_PROVIDED":
+      return { kind: "cluster-provided" };
+    default:
+      reader.unsupported("lbPolicy");
+      return roundRobin;
+  }
+}
+
+/** Envoy's words for a ring whose bounds are the wrong way round. */
+export function ringSizeText({
+  minimumRingSize: min,
+  maximumRingSize: max,
+}: Extract<LbPolicyConfig, { kind: "ring-hash" }>): string {
+  return `ring hash: minimum_ring_size (${min}) > maximum_ring_size (${max})`;
+}
+
+function parseCommon(reader: MessageReader<Cluster_CommonLbConfig> | undefined): CommonSettings {
+  const panicThreshold = reader?.get("healthyPanicThreshold")?.value ?? 50;
+  const specifier = reader?.get("localityConfigSpecifier");
+  const hashing = reader?.child("consistentHashingLbConfig");
+  const useHostnameForHashing = hashing?.get("useHostnameForHashing") ?? false;
+  const hashBalanceFactor = hashing?.get("hashBalanceFactor") ?? 0;
+  hashing?.finish();
+  reader?.ignore("updateMergeWindow", "updates are applied at once; merging them only saves work");
+  reader?.ignore("ignoreNewHostsUntilFirstHc", "there are no active health checks");
+  const closeConnectionsOnHostSetChange = reader?.get("closeConnectionsOnHostSetChange") ?? false;
+  reader?.finish();
+  let failTrafficOnPanic = false;
+  // Zone aware routing itself needs a local cluster; without one it does nothing in Envoy either.
+  if (specifier?.case === "zoneAwareLbConfig") failTrafficOnPanic = specifier.value.failTrafficOnPanic;
+  return {
+    balancing: {
+      panicThreshold,
+      failTrafficOnPanic,
+      isLocalityWeighted: specifier?.case === "localityWeightedLbConfig",
+    },
+    useHostnameForHashing,
+    hashBalanceFactor,
+    closeConnectionsOnHostSetChange,
+  };
+}

@@ -1,0 +1,193 @@
+/** Chooses the host of an attempt: priority, then health, then locality, then the policy (§7.1 – 7.3). */
+import type { Counter } from "../../observability/stats.ts";
+import type { UpstreamHost } from "../host.ts";
+import type { HostSet, LocalitySet } from "../host-set.ts";
+import type { LbContext } from "../types.ts";
+import { EdfScheduler } from "./edf-scheduler.ts";
+import type { HostPicker, PickerContext, PickerFactory } from "./host-picker.ts";
+import { priorityAt, priorityLoad, type PriorityCounts, type PriorityLoad } from "./priority-load.ts";
+
+/** Keeps the balancing state of one cluster. `update` gets the whole host sets, `choose` one request. */
+export interface LoadBalancer {
+  update(levels: readonly HostSet[], overprovisioningFactor: number): void;
+  /** undefined: no healthy upstream. */
+  choose(context: LbContext): UpstreamHost | undefined;
+}
+
+export interface LoadBalancerOptions extends PickerContext {
+  /** Percent; 0 switches panic off. */
+  readonly panicThreshold: number;
+  readonly failTrafficOnPanic: boolean;
+  readonly isLocalityWeighted: boolean;
+  readonly usesWeightedPriorityHealth: () => boolean;
+  /** `lb_healthy_panic`. */
+  readonly countPanic: () => Counter;
+}
+
+type Availability = "healthy" | "degraded" | "all";
+
+/** Per-request balancing over lists of hosts: ROUND_ROBIN, LEAST_REQUEST, RANDOM. */
+export class ListLoadBalancer implements LoadBalancer {
+  readonly #factory: PickerFactory;
+  readonly #options: LoadBalancerOptions;
+  #levels: readonly Level[] = [];
+  #sets: readonly HostSet[] = [];
+  #load: PriorityLoad = { healthy: [], degraded: [], panic: [] };
+  #factor = 140;
+  /** The level that takes every request, where there is just one that does. */
+  #only: Level | undefined = undefined;
+
+  constructor(factory: PickerFactory, options: LoadBalancerOptions) {
+    this.#factory = factory;
+    this.#options = options;
+  }
+
+  update(levels: readonly HostSet[], overprovisioningFactor: number): void {
+    this.#sets = levels;
+    this.#factor = overprovisioningFactor;
+    this.#load = loadOf(levels, overprovisioningFactor, this.#options);
+    this.#levels = levels.map(
+      (set) => new Level(set, this.#factory, this.#options.isLocalityWeighted, overprovisioningFactor),
+    );
+    const first = this.#load.healthy.indexOf(100);
+    this.#only = first >= 0 && this.#load.panic[first] !== true ? this.#levels[first] : undefined;
+  }
+
+  choose(context: LbContext): UpstreamHost | undefined {
+    const host = this.#once(context);
+    if (host === undefined || context.shouldSelectAnotherHost === undefined) return host;
+    return pickAgain(context, host, () => this.#once(context));
+  }
+
+  #once(context: LbContext): UpstreamHost | undefined {
+    if (this.#only !== undefined && context.triedPriorities === undefined) return this.#only.pick("healthy");
+    const load =
+      context.triedPriorities === undefined
+        ? this.#load
+        : loadWithout(context.triedPriorities, this.#sets, this.#factor, this.#options, this.#load);
+    const { priority, isDegraded } = priorityAt(load, (this.#options.random.uint32() % 100) + 1);
+    const level = this.#levels[priority];
+    if (level === undefined) return undefined;
+    if (load.panic[priority] === true) {
+      this.#options.countPanic().inc();
+      return this.#options.failTrafficOnPanic ? undefined : level.pick("all");
+    }
+    return level.pick(isDegraded ? "degraded" : "healthy");
+  }
+}
+
+/** Picks again while the retry policy objects and attempts are left; then the last pick stands (L-29). */
+export function pickAgain(
+  context: LbContext,
+  first: UpstreamHost,
+  pick: (attempt: number) => UpstreamHost | undefined,
+): UpstreamHost | undefined {
+  let host: UpstreamHost | undefined = first;
+  const attempts = context.hostSelectionRetryMaxAttempts ?? 0;
+  for (let attempt = 1; attempt <= attempts; attempt++) {
+    if (host === undefined || context.shouldSelectAnotherHost?.(host) !== true) return host;
+    host = pick(attempt);
+  }
+  return host;
+}
+
+/** The load of a list of host sets. */
+export function loadOf(
+  levels: readonly HostSet[],
+  overprovisioningFactor: number,
+  options: Pick<LoadBalancerOptions, "panicThreshold" | "usesWeightedPriorityHealth">,
+): PriorityLoad {
+  const counts = levels.map(countsOf);
+  const settings = { overprovisioningFactor, panicThreshold: options.panicThreshold };
+  return priorityLoad(counts, settings, options.usesWeightedPriorityHealth() ? levels.map(weightsOf) : counts);
+}
+
+/** Load with some priorities left out; when that leaves none, nothing is left out (L-10). */
+export function loadWithout(
+  tried: readonly number[],
+  levels: readonly HostSet[],
+  overprovisioningFactor: number,
+  options: Pick<LoadBalancerOptions, "panicThreshold" | "usesWeightedPriorityHealth">,
+  otherwise: PriorityLoad,
+): PriorityLoad {
+  const left = levels.map((set) => (tried.includes(set.priority) ? { ...set, healthy: [], degraded: [] } : set));
+  if (left.every((set) => set.healthy.length + set.degraded.length === 0)) return otherwise;
+  return loadOf(left, overprovisioningFactor, options);
+}
+
+function countsOf(set: HostSet): PriorityCounts {
+  return {
+    hosts: set.hosts.length,
+    healthy: set.healthy.length,
+    degraded: set.degraded.length,
+    excluded: set.excludedCount,
+  };
+}
+
+function weightsOf(set: HostSet): PriorityCounts {
+  const sum = (hosts: readonly UpstreamHost[]): number => hosts.reduce((total, host) => total + host.weight, 0);
+  return { hosts: sum(set.hosts), healthy: sum(set.healthy), degraded: sum(set.degraded), excluded: set.excludedCount };
+}
+
+/** Pickers of one priority, made when they are first needed. */
+class Level {
+  readonly #set: HostSet;
+  readonly #factory: PickerFactory;
+  readonly #localities: Record<Availability, LocalityPicker | undefined> | undefined;
+  readonly #pickers: Record<Availability, HostPicker | undefined> = {
+    healthy: undefined,
+    degraded: undefined,
+    all: undefined,
+  };
+
+  constructor(set: HostSet, factory: PickerFactory, isLocalityWeighted: boolean, overprovisioningFactor: number) {
+    this.#set = set;
+    this.#factory = factory;
+    if (!isLocalityWeighted) return;
+    const picker = (availability: Availability): LocalityPicker | undefined =>
+      localityPicker(set.localities, availability, factory, overprovisioningFactor);
+    this.#localities = { healthy: picker("healthy"), degraded: picker("degraded"), all: undefined };
+  }
+
+  pick(availability: Availability): UpstreamHost | undefined {
+    const localities = this.#localities?.[availability];
+    if (localities !== undefined) return localities.pick();
+    let picker = this.#pickers[availability];
+    if (picker === undefined) {
+      const hosts = availability === "all" ? this.#set.hosts : this.#set[availability];
+      picker = hosts.length === 0 ? noPicker : this.#factory(hosts);
+      this.#pickers[availability] = picker;
+    }
+    return picker.pick();
+  }
+}
+
+const noPicker: HostPicker = { pick: () => undefined };
+
+interface LocalityPicker {
+  pick(): UpstreamHost | undefined;
+}
+
+interface WeightedLocality {
+  readonly weight: number;
+  readonly picker: HostPicker;
+}
+
+/** Localities by their effective weights (L-11, L-12); undefined where none has a weight. */
+function localityPicker(
+  localities: readonly LocalitySet[],
+  availability: "healthy" | "degraded" | "all",
+  factory: PickerFactory,
+  overprovisioningFactor: number,
+): LocalityPicker | undefined {
+  const scheduler = new EdfScheduler<WeightedLocality>();
+  for (const locality of localities) {
+    const available = availability === "all" ? locality.hosts : locality[availability];
+    if (available.length === 0 || locality.weight === 0) continue;
+    const ratio = Math.min(1, ((overprovisioningFactor / 100) * available.length) / locality.hosts.length);
+    const entry = { weight: locality.weight * ratio, picker: factory(available) };
+    scheduler.add(entry, entry.weight);
+  }
+  if (scheduler.size === 0) return undefined;
+  return { pick: () => scheduler.pick((locality) => locality.weight)?.picker.pick() };
+}

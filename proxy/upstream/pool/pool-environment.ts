@@ -1,0 +1,21 @@
+/** What the pools of one cluster share. */
+import type { Connection } from "#lib/connection.ts";
+import type { Clock } from "#lib/runtime.ts";
+import type { ClientCodec, ClientCodecHandler } from "../../http/codec.ts";
+import type { HttpConfig } from "../config/cluster-config.ts";
+import type { TrafficStats } from "../cluster-stats.ts";
+import type { TransportSelector } from "../transport-selector.ts";
+import type { ResourceManager, RoutingPriority } from "../types.ts";
+
+export interface PoolEnvironment {
+  readonly clock: Clock;
+  readonly connectTimeoutMs: number;
+  readonly localAddress: string | undefined;
+  readonly http: HttpConfig;
+  readonly transports: TransportSelector;
+  readonly maxConnectionsPerHost: number;
+  /** Made when they are first needed. */
+  stats(): TrafficStats;
+  resources(priority: RoutingPriority): ResourceManager;
+  createCodec(protocol: "http1" | "http2", connection: Connection, handler: ClientCodecHandler): ClientCodec;
+}

@@ -1,0 +1,227 @@
+/** One HTTP connection of a pool, from its connecting to its end. */
+import type { Connection, ConnectionHandler } from "#lib/connection.ts";
+import type { Timer } from "#lib/runtime.ts";
+import type { ClientCodec, ClientCodecHandler, StreamDecoder } from "../../http/codec.ts";
+import type { PoolCallbacks } from "../types.ts";
+import type { HttpConnectionPool } from "./http-pool.ts";
+
+/** ALPN names that stand for HTTP/2. */
+const http2Alpn: ReadonlySet<string> = new Set(["h2", "istio-h2"]);
+
+export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
+  /** On the pool's stack. */
+  isReady = false;
+  readonly #pool: HttpConnectionPool;
+  #connection: Connection | undefined = undefined;
+  #codec: ClientCodec | undefined = undefined;
+  #active = 0;
+  #streamsLeft: number;
+  #isDraining = false;
+  #isClosedLocally = false;
+  #hasTimedOut = false;
+  readonly #startedAt: number;
+  #idleSince = 0;
+  #connectTimer: Timer | undefined = undefined;
+  #idleTimer: Timer | undefined = undefined;
+  #durationTimer: Timer | undefined = undefined;
+
+  constructor(pool: HttpConnectionPool) {
+    this.#pool = pool;
+    const { clock, http } = pool.environment;
+    this.#startedAt = clock.monotonic();
+    this.#streamsLeft = http.maxRequestsPerConnection === 0 ? Infinity : http.maxRequestsPerConnection;
+  }
+
+  connect(): void {
+    const { host, stats, environment, options, transport } = this.#pool;
+    stats.cxTotal.inc();
+    stats.cxActive.inc();
+    host.stats.cxTotal++;
+    host.stats.cxActive++;
+    const target = {
+      address: host.address,
+      localAddress: environment.localAddress,
+      hostname: host.hostname,
+      alpnOverride: options.alpnOverride,
+      serverNameOverride: options.serverNameOverride,
+      subjectAltNamesOverride: options.subjectAltNamesOverride,
+    };
+    this.#connectTimer = environment.clock.wheel.schedule(environment.connectTimeoutMs, () => {
+      this.#hasTimedOut = true;
+      stats.cxConnectTimeout.inc();
+      this.#destroy();
+    });
+    this.#connection = transport.connect(target, this);
+  }
+
+  /** The pool has seen to it that there is room. */
+  startStream(decoder: StreamDecoder, callbacks: PoolCallbacks): void {
+    const codec = this.#codec as ClientCodec;
+    const pool = this.#pool;
+    const { stats, host } = pool;
+    stats.rqTotal.inc();
+    stats.rqActive.inc();
+    host.stats.rqTotal++;
+    host.stats.rqActive++;
+    pool.resources.requests.inc();
+    this.#active++;
+    if (--this.#streamsLeft === 0) {
+      stats.cxMaxRequests.inc();
+      this.#isDraining = true;
+    }
+    if (this.#isDraining || this.#active >= codec.maxConcurrentStreams) pool.onFull(this);
+    callbacks.onPoolReady(codec.newStream(decoder), host, this.#connection as Connection, codec.protocol);
+  }
+
+  /** No further streams: closes now, or when the last one ends. One that still connects is kept while it `isAwaited`. */
+  drain(isAwaited = false): void {
+    if (this.#codec === undefined) {
+      if (!isAwaited) this.#destroy();
+      return;
+    }
+    this.#isDraining = true;
+    this.#pool.onFull(this);
+    if (this.#active === 0) this.#destroy();
+  }
+
+  // The connection.
+
+  onConnect(): void {
+    this.#connectTimer?.cancel();
+    this.#connectTimer = undefined;
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    const { environment, stats, options } = this.#pool;
+    const now = environment.clock.monotonic();
+    stats.cxConnectMs.record(now - this.#startedAt);
+    const isHttp2 =
+      options.protocol === "auto" ? http2Alpn.has(connection.tls?.alpn ?? "") : options.protocol === "http2";
+    (isHttp2 ? stats.cxHttp2Total : stats.cxHttp1Total).inc();
+    this.#codec = environment.createCodec(isHttp2 ? "http2" : "http1", connection, this);
+    const { idleTimeoutMs, maxConnectionDurationMs } = environment.http;
+    this.#idleSince = now;
+    if (idleTimeoutMs > 0) this.#armIdle(idleTimeoutMs);
+    if (maxConnectionDurationMs > 0) {
+      this.#durationTimer = environment.clock.wheel.schedule(maxConnectionDurationMs, () => {
+        stats.cxMaxDurationReached.inc();
+        this.drain();
+      });
+    }
+    this.#pool.onConnected(this);
+  }
+
+  onData(chunk: Buffer): void {
+    this.#pool.stats.cxRxBytes.add(chunk.length);
+    this.#codec?.onData(chunk);
+    if (this.#isDraining && this.#active === 0) this.#destroy();
+  }
+
+  onDrain(): void {
+    this.#codec?.onDrain();
+  }
+
+  /** The peer sends no more: of no use for another request. What is under way ends by the close. */
+  onEnd(): void {
+    this.#isDraining = true;
+    this.#pool.onFull(this);
+    this.#connection?.end();
+  }
+
+  onClose(error?: Error): void {
+    this.#connectTimer?.cancel();
+    this.#idleTimer?.cancel();
+    this.#durationTimer?.cancel();
+    const pool = this.#pool;
+    const { stats, host } = pool;
+    const codec = this.#codec;
+    const active = this.#active;
+    this.#isDraining = true;
+    stats.cxActive.dec();
+    host.stats.cxActive--;
+    pool.onGone(this, codec === undefined);
+    if (codec === undefined) {
+      stats.cxConnectFail.inc();
+      host.stats.cxConnectFail++;
+      stats.countDestroyed(this.#isClosedLocally, false);
+      const reason = this.#hasTimedOut
+        ? "connection timeout"
+        : this.#isClosedLocally
+          ? "local connection failure"
+          : "remote connection failure";
+      pool.failPending(reason, this.#hasTimedOut ? "" : (error?.message ?? ""));
+      return;
+    }
+    stats.cxLengthMs.record(pool.environment.clock.monotonic() - this.#startedAt);
+    stats.countDestroyed(this.#isClosedLocally, active > 0);
+    codec.onClose(error !== undefined);
+    while (this.#active > 0) this.#release();
+    pool.afterGone();
+  }
+
+  // The codec.
+
+  onStreamEnd(): void {
+    if (this.#active === 0) return;
+    this.#release();
+    const codec = this.#codec as ClientCodec;
+    if (codec.isDraining) this.#isDraining = true;
+    if (this.#isDraining) {
+      this.#pool.onFull(this);
+      if (this.#active === 0) this.#destroy();
+      return;
+    }
+    if (this.#active === 0) this.#idleSince = this.#pool.environment.clock.monotonic();
+    this.#pool.onRoom(this);
+  }
+
+  onGoAway(): void {
+    this.#pool.stats.cxCloseNotify.inc();
+    this.drain();
+  }
+
+  /** The peer allows another number of streams. */
+  onSettings(): void {
+    const codec = this.#codec;
+    if (codec === undefined || this.#isDraining) return;
+    if (this.#active >= codec.maxConcurrentStreams) this.#pool.onFull(this);
+    else this.#pool.onRoom(this);
+  }
+
+  onProtocolError(): void {
+    this.#pool.stats.cxProtocolError.inc();
+    this.#isDraining = true;
+    this.#pool.onFull(this);
+    this.#destroy();
+  }
+
+  #release(): void {
+    const { stats, host, resources } = this.#pool;
+    this.#active--;
+    stats.rqActive.dec();
+    host.stats.rqActive--;
+    resources.requests.dec();
+  }
+
+  #destroy(): void {
+    this.#isClosedLocally = true;
+    this.#connection?.destroy();
+  }
+
+  /** One timer for many requests: when it fires early it is set again for the rest. */
+  #armIdle(delayMs: number): void {
+    const { clock, http } = this.#pool.environment;
+    this.#idleTimer = clock.wheel.schedule(delayMs, () => {
+      if (this.#active > 0) {
+        this.#armIdle(http.idleTimeoutMs);
+        return;
+      }
+      const leftMs = this.#idleSince + http.idleTimeoutMs - clock.monotonic();
+      if (leftMs > 0) {
+        this.#armIdle(leftMs);
+        return;
+      }
+      this.#pool.stats.cxIdleTimeout.inc();
+      this.#destroy();
+    });
+  }
+}

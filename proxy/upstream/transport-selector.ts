@@ -1,0 +1,93 @@
+/** `transport_socket` and `transport_socket_matches` → the transport of a host, by its metadata. */
+import type { Parsed } from "#lib/problem.ts";
+import type { MessageReader } from "#protos/reader.ts";
+import type { TransportSocket } from "#protos/gen/envoy/config/core/v3/base_pb.js";
+import type { Cluster } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
+import type { Counter, StatsScope } from "../observability/stats.ts";
+import type { UpstreamTransport } from "../tls/types.ts";
+import type { UpstreamHost } from "./host.ts";
+
+/** What makes transports of `transport_socket` messages (proxy/tls/transport-factory.ts). */
+export interface UpstreamTransportFactory {
+  upstream(socket: TransportSocket | undefined, path: string, scope?: StatsScope): Parsed<UpstreamTransport>;
+}
+
+interface TransportMatch {
+  readonly name: string;
+  readonly criteria: readonly (readonly [string, string])[];
+  readonly transport: UpstreamTransport;
+}
+
+/** Chooses by `envoy.transport_socket_match` of the endpoint; the first match wins, then the default. */
+export class TransportSelector {
+  readonly #matches: readonly TransportMatch[];
+  readonly #default: UpstreamTransport;
+  readonly #scope: StatsScope;
+  readonly #counters = new Map<string, Counter>();
+
+  constructor(matches: readonly TransportMatch[], otherwise: UpstreamTransport, scope: StatsScope) {
+    this.#matches = matches;
+    this.#default = otherwise;
+    this.#scope = scope;
+  }
+
+  /** Counts `transport_socket_match.<name>.total_match_count`, as Envoy does when it makes a host. */
+  transportOf(host: UpstreamHost): UpstreamTransport {
+    const labels = host.metadata["envoy.transport_socket_match"];
+    for (const { name, criteria, transport } of this.#matches) {
+      if (!criteria.every(([key, value]) => labels?.[key] === value)) continue;
+      this.#count(name);
+      return transport;
+    }
+    if (this.#matches.length > 0) this.#count("default");
+    return this.#default;
+  }
+
+  get all(): readonly UpstreamTransport[] {
+    return [this.#default, ...this.#matches.map((match) => match.transport)];
+  }
+
+  close(): void {
+    for (const transport of this.all) transport.close();
+  }
+
+  #count(name: string): void {
+    let counter = this.#counters.get(name);
+    if (counter === undefined) {
+      counter = this.#scope.scope("transport_socket_match").scope(name).counter("total_match_count");
+      this.#counters.set(name, counter);
+    }
+    counter.inc();
+  }
+}
+
+/** Reads both fields; undefined when a transport has problems, which are on the reader's list. */
+export function parseTransports(
+  reader: MessageReader<Cluster>,
+  factory: UpstreamTransportFactory,
+  scope: StatsScope,
+): TransportSelector | undefined {
+  const made: UpstreamTransport[] = [];
+  const open = (socket: TransportSocket | undefined, path: string): UpstreamTransport | undefined => {
+    const parsed = factory.upstream(socket, path, scope);
+    reader.problems.push(...parsed.problems);
+    if (parsed.value !== undefined) made.push(parsed.value);
+    return parsed.value;
+  };
+  const otherwise = open(reader.get("transportSocket"), reader.at("transportSocket"));
+  const matches: TransportMatch[] = [];
+  let isGood = otherwise !== undefined;
+  for (const match of reader.children("transportSocketMatches")) {
+    const name = match.get("name");
+    const criteria = Object.entries(match.get("match") ?? {}).map(([key, value]) => [key, String(value)] as const);
+    const transport = open(match.get("transportSocket"), match.at("transportSocket"));
+    match.finish();
+    if (transport === undefined) isGood = false;
+    else matches.push({ name, criteria, transport });
+  }
+  if (otherwise === undefined || !isGood) {
+    for (const transport of made) transport.close();
+    return undefined;
+  }
+  return new TransportSelector(matches, otherwise, scope);
+}
