@@ -21,6 +21,9 @@ export interface DirectorySourceOptions {
   readonly pollMs?: number;
 }
 
+/** Changes without a quiet moment are read after this many settle times. */
+const MAX_SETTLES = 10;
+
 interface ReadFile {
   readonly hash: string;
   readonly isEmpty: boolean;
@@ -39,6 +42,7 @@ export function createDirectorySource(options: DirectorySourceOptions): ConfigSo
   let tell: ((files: readonly SourceFile[]) => void) | undefined;
   let settle: Timer | undefined;
   let poll: Timer | undefined;
+  let firstTouchMs = 0;
   let isScanning = false;
   let isDirty = false;
   let suspiciouslyEmpty = new Set<string>();
@@ -46,8 +50,12 @@ export function createDirectorySource(options: DirectorySourceOptions): ConfigSo
   function touched(delayMs = settleMs): void {
     isDirty = true;
     if (tell === undefined || isScanning) return;
+    const now = runtime.clock.monotonic();
+    if (settle === undefined) firstTouchMs = now;
     settle?.cancel();
-    settle = runtime.clock.setTimer(delayMs, () => void rescan());
+    // Something beside the manifests that is written all the time must not keep them from being read.
+    const leftMs = firstTouchMs + settleMs * MAX_SETTLES - now;
+    settle = runtime.clock.setTimer(Math.max(0, Math.min(delayMs, leftMs)), () => void rescan());
   }
 
   async function rescan(): Promise<void> {
