@@ -13,6 +13,8 @@ export interface ConnectionManagerInput {
   readonly routes: { readonly rds: string } | { readonly inline: JsonObject };
   /** Browsers speak gRPC-Web: it is turned into gRPC. */
   readonly isGrpcWeb?: boolean;
+  /** The port is declared to speak HTTP/2. */
+  readonly isHttp2?: boolean;
   /** An HTTP proxy gets absolute URLs. */
   readonly isHttpProxy?: boolean;
   /** Logs beside the mesh's own. */
@@ -39,6 +41,7 @@ export function httpConnectionManager(view: View, input: ConnectionManagerInput)
         useRemoteAddress: false,
         upgradeConfigs: [{ upgradeType: "websocket" }],
         httpProtocolOptions: input.isHttpProxy === true ? { allowAbsoluteUrl: true } : undefined,
+        http2ProtocolOptions: input.isHttp2 === true ? {} : undefined,
         requestIdExtension: {
           typedConfig: any("envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig", {
             useRequestIdForTraceSampling: true,

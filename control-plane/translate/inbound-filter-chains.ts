@@ -5,7 +5,7 @@ import { any, compact, type JsonObject } from "./json.ts";
 import { BLACK_HOLE } from "./names.ts";
 import { metadataExchange, mongoProxy, statsFilter, tcpProxy } from "./network-filters.ts";
 import type { MtlsMode } from "./peer-authentication.ts";
-import type { ListenerProtocol } from "./protocols.ts";
+import { isHttp2, type ListenerProtocol } from "./protocols.ts";
 import { INBOUND_RETRY } from "./retry-policy.ts";
 import { TRUST_BUNDLE, WORKLOAD_CERTIFICATE } from "./secrets.ts";
 import type { Denial } from "./security-policies.ts";
@@ -130,6 +130,7 @@ function httpFilters(view: View, input: InboundChainsInput): readonly JsonObject
       direction: "inbound",
       statPrefix: input.httpStatPrefix,
       isGrpcWeb: input.portProtocol === "GRPC-Web",
+      isHttp2: isHttp2(input.portProtocol),
       routes: { inline: inboundRoutes(input) },
     }),
   ];

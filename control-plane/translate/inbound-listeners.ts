@@ -5,7 +5,7 @@ import { inboundChains, inspectorsOf } from "./inbound-filter-chains.ts";
 import { type InboundPort, inboundPorts } from "./inbound-ports.ts";
 import { compact, type JsonObject } from "./json.ts";
 import { exceptPorts, httpInspector, onlyPorts, originalDestination, tlsInspector } from "./listener-filters.ts";
-import { BLACK_HOLE, INBOUND_PASSTHROUGH, inboundCluster, WILDCARD_ADDRESS } from "./names.ts";
+import { BLACK_HOLE, configMetadata, INBOUND_PASSTHROUGH, inboundCluster, WILDCARD_ADDRESS } from "./names.ts";
 import { metadataExchange, statsFilter, tcpProxy } from "./network-filters.ts";
 import { type MtlsMode, mtlsModeOfPort, mtlsOf, type WorkloadMtls } from "./peer-authentication.ts";
 import { listenerProtocol } from "./protocols.ts";
@@ -22,7 +22,7 @@ export function workloadMtls(view: View): WorkloadMtls {
 export function virtualInbound(view: View): JsonObject | undefined {
   if (view.proxy.interceptionMode === "NONE") return undefined;
   const mtls = workloadMtls(view);
-  const ports = inboundPorts(view);
+  const ports = inboundPorts(view).filter(({ isBound }) => !isBound);
   return compact({
     name: "virtualInbound",
     address: { socketAddress: { address: WILDCARD_ADDRESS, portValue: CAPTURE_PORT } },
@@ -32,7 +32,7 @@ export function virtualInbound(view: View): JsonObject | undefined {
       ...extraPorts(mtls, ports).flatMap((port) => passthroughChains(view, mtlsModeOfPort(mtls, port), port)),
       ...ports.flatMap((port) => chainsOfPort(view, port, mtls)),
     ],
-    listenerFilters: [originalDestination(), ...inspectors(mtls, ports)],
+    listenerFilters: [originalDestination(), ...inspectors(captureNeeds(mtls, ports), inspectorsOf(mtls.mode, "auto"))],
     listenerFiltersTimeout: durationFromMs(view.mesh.meshConfig.protocolDetectionTimeoutMs),
     continueOnListenerFiltersTimeout: true,
     maxConnectionsToAcceptPerSocketEvent: 1,
@@ -77,38 +77,73 @@ function extraPorts(mtls: WorkloadMtls, ports: readonly InboundPort[]): readonly
 }
 
 function chainsOfPort(view: View, inbound: InboundPort, mtls: WorkloadMtls): readonly JsonObject[] {
-  const address = `${WILDCARD_ADDRESS}_${inbound.targetPort}`;
+  const name = `${inbound.address}_${inbound.targetPort}`;
   return inboundChains(view, {
-    name: address,
+    name,
     mode: mtlsModeOfPort(mtls, inbound.targetPort),
     protocol: listenerProtocol(inbound.port.protocol),
     portProtocol: inbound.port.protocol,
     cluster: inboundCluster(inbound.targetPort),
     servicePort: inbound.port.number,
     serviceHost: inbound.service?.host ?? "",
-    httpStatPrefix: `inbound_${address};`,
+    httpStatPrefix: `inbound_${name};`,
     destinationPort: inbound.targetPort,
     denial: inboundDenial(view),
+    metadata: inbound.sidecar && configMetadata(inbound.sidecar),
   });
 }
 
-/** Each inspector is there if some chain needs it, and off for the ports that do not. */
-function inspectors(mtls: WorkloadMtls, ports: readonly InboundPort[]): readonly JsonObject[] {
-  const needs = [
-    ...ports.map(({ targetPort, port }) => ({
-      port: targetPort,
-      ...inspectorsOf(mtlsModeOfPort(mtls, targetPort), listenerProtocol(port.protocol)),
-    })),
+/** `ingress` of a Sidecar that binds: a listener of its own (rule 9). */
+export function boundInbound(view: View): readonly JsonObject[] {
+  const mtls = workloadMtls(view);
+  return inboundPorts(view)
+    .filter(({ isBound, sidecar }) => isBound && sidecar !== undefined)
+    .map((inbound) => {
+      const filters = inspectors([need(mtls, inbound)], { tls: false, http: false });
+      return compact({
+        name: `${inbound.address}_${inbound.targetPort}`,
+        address: { socketAddress: { address: inbound.address, portValue: inbound.targetPort } },
+        filterChains: chainsOfPort(view, inbound, mtls),
+        listenerFilters: filters.length === 0 ? undefined : filters,
+        listenerFiltersTimeout: durationFromMs(view.mesh.meshConfig.protocolDetectionTimeoutMs),
+        continueOnListenerFiltersTimeout: true,
+        maxConnectionsToAcceptPerSocketEvent: 1,
+        trafficDirection: "INBOUND",
+        accessLog: listenerAccessLogs(view),
+      });
+    });
+}
+
+interface Inspection {
+  readonly tls: boolean;
+  readonly http: boolean;
+}
+
+function need(mtls: WorkloadMtls, { targetPort, port }: InboundPort): Inspection & { readonly port: number } {
+  return { port: targetPort, ...inspectorsOf(mtlsModeOfPort(mtls, targetPort), listenerProtocol(port.protocol)) };
+}
+
+function captureNeeds(mtls: WorkloadMtls, ports: readonly InboundPort[]): readonly (Inspection & { port: number })[] {
+  return [
+    ...ports.map((port) => need(mtls, port)),
     ...extraPorts(mtls, ports).map((port) => ({ port, ...inspectorsOf(mtlsModeOfPort(mtls, port), "auto") })),
     { port: CAPTURE_PORT, tls: false, http: false },
   ];
-  const elsewhere = inspectorsOf(mtls.mode, "auto");
+}
+
+/** Each inspector is there if some chain needs it, and off for the ports that do not. */
+function inspectors(
+  needs: readonly (Inspection & { readonly port: number })[],
+  elsewhere: Inspection,
+): readonly JsonObject[] {
+  const different = (of: (inspection: Inspection) => boolean): readonly number[] =>
+    needs.filter((item) => of(item) !== of(elsewhere)).map(({ port }) => port);
   const tls = gated(
-    needs.filter((need) => need.tls !== elsewhere.tls).map(({ port }) => port),
+    different((item) => item.tls),
     elsewhere.tls,
   );
   const http = gated(
-    needs.filter((need) => need.http !== elsewhere.http).map(({ port }) => port),
+    different((item) => item.http),
     elsewhere.http,
   );
   return [

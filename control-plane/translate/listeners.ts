@@ -1,5 +1,5 @@
 /** Listeners of one proxy (§4.3). */
-import { virtualInbound } from "./inbound-listeners.ts";
+import { boundInbound, virtualInbound } from "./inbound-listeners.ts";
 import { byText, type JsonObject } from "./json.ts";
 import { outboundListeners, virtualOutbound } from "./outbound-listeners.ts";
 import { placedListeners } from "./placed-listeners.ts";
@@ -11,7 +11,7 @@ export function listeners(view: View): readonly JsonObject[] {
   reportDenials(view);
   const all =
     view.proxy.placement === undefined
-      ? [...outboundListeners(view), virtualOutbound(view), virtualInbound(view)]
+      ? [...outboundListeners(view), virtualOutbound(view), virtualInbound(view), ...boundInbound(view)]
       : placedListeners(view);
   return all
     .filter((listener) => listener !== undefined)

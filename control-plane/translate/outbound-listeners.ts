@@ -4,6 +4,7 @@ import { durationFromMs } from "./duration.ts";
 import { hostsMatch, HostTable } from "./hosts.ts";
 import { httpConnectionManager } from "./http-connection-manager.ts";
 import { compact, type JsonObject } from "./json.ts";
+import { protocolFromName } from "../model/protocol.ts";
 import { httpInspector, tlsInspector } from "./listener-filters.ts";
 import { BLACK_HOLE, HTTP_PROXY_ROUTE, PASSTHROUGH, WILDCARD_ADDRESS } from "./names.ts";
 import { statsFilter, tcpProxy } from "./network-filters.ts";
@@ -37,23 +38,37 @@ interface ListenerPlan {
   readonly chains: TcpChain[];
 }
 
+/** A listener with a port is made for that port; one without makes what no other has made before (rule 8). */
 function addServices(view: View, egress: EgressListener, plans: Map<string, ListenerPlan>): void {
+  const locked = new Set(plans.keys());
   const virtualServices = tcpOwners(egress);
   const captures = egress.captures && view.proxy.interceptionMode !== "NONE";
+  const explicit = egress.port === undefined ? undefined : protocolFromName(egress.port.protocol ?? "");
+  const wildcard = egress.bind ?? (captures ? WILDCARD_ADDRESS : LOCALHOST);
   for (const service of egress.services) {
-    for (const port of service.ports) {
-      if (port.protocol === "UDP") continue;
-      if (listenerProtocol(port.protocol) === "http") {
-        const plan = planAt(plans, captures ? WILDCARD_ADDRESS : LOCALHOST, port.number, captures);
-        plan.isGrpcWeb ||= plan.rds === undefined && port.protocol === "GRPC-Web";
-        plan.rds ??= String(port.number);
+    for (const port of explicit === undefined ? service.ports : service.ports.slice(0, 1)) {
+      const number = egress.port?.number ?? port.number;
+      const protocol = explicit ?? port.protocol;
+      if (protocol === "UDP") continue;
+      if (listenerProtocol(protocol) === "http") {
+        if (egress.port === undefined && locked.has(`${wildcard}_${number}`)) continue;
+        const plan = planAt(plans, wildcard, number, captures);
+        plan.isGrpcWeb ||= plan.rds === undefined && protocol === "GRPC-Web";
+        plan.rds ??= String(number);
         continue;
       }
-      for (const bind of bindsOf(view, service, port, captures)) {
-        addTcp(view, planAt(plans, bind.address, port.number, captures), service, port, {
-          bind,
-          virtualService: virtualServices(service.host),
-        });
+      for (const bind of bindsOf(view, service, port, captures, egress)) {
+        if (egress.port === undefined && locked.has(`${bind.address}_${number}`)) continue;
+        addTcp(
+          view,
+          planAt(plans, bind.address, number, captures),
+          service,
+          { ...port, protocol },
+          {
+            bind,
+            virtualService: virtualServices(service.host),
+          },
+        );
       }
     }
   }
@@ -75,9 +90,17 @@ interface Bind {
 }
 
 /** A headless service has a listener an instance, a CIDR is matched on the wildcard listener (rule 86). */
-function bindsOf(view: View, service: ScopedService, port: ScopedPort, captures: boolean): readonly Bind[] {
+function bindsOf(
+  view: View,
+  service: ScopedService,
+  port: ScopedPort,
+  captures: boolean,
+  egress: EgressListener,
+): readonly Bind[] {
   const { model } = service;
+  if (egress.bind !== undefined) return [{ address: egress.bind, isOwn: false, cidrs: [] }];
   if (!captures) return [{ address: LOCALHOST, isOwn: false, cidrs: [] }];
+  if (egress.port !== undefined) return [{ address: WILDCARD_ADDRESS, isOwn: false, cidrs: [] }];
   if (model.isHeadless) {
     const own = new Set(view.proxy.ipAddresses);
     const addresses = new Set(instancesOfPort(view.mesh, port).map(({ address }) => address));
@@ -108,7 +131,7 @@ function addTcp(view: View, plan: ListenerPlan, service: ScopedService, port: Sc
   const chains = tcpChains(view, {
     service,
     port,
-    listenPort: port.number,
+    listenPort: plan.port,
     virtualService: context.virtualService,
     hasOwnAddress: context.bind.isOwn,
     cidrs: context.bind.cidrs,

@@ -37,7 +37,11 @@ function virtualHostsOf(view: View, name: string): readonly JsonObject[] | undef
   const colon = name.lastIndexOf(":");
   const port = Number(name.slice(colon + 1));
   if (!Number.isInteger(port) || port <= 0) return undefined;
-  if (colon < 0) return [...outboundVirtualHosts(view, listenerFor(view, port), port), unknownTraffic(view)];
+  if (colon < 0) {
+    const listener = listenerFor(view, port);
+    const isProxy = listener.port?.protocol?.toUpperCase() === "HTTP_PROXY";
+    return [...outboundVirtualHosts(view, listener, isProxy ? 0 : port), unknownTraffic(view)];
+  }
   const own = outboundVirtualHosts(view, listenerFor(view, port), port).find((host) => host["name"] === name);
   return own === undefined ? undefined : [{ ...own, domains: ["*"] }];
 }

@@ -9,6 +9,8 @@ import type { ServiceInstance } from "../model/mesh-index.ts";
 import type { ServiceModel, ServicePort } from "../model/service.ts";
 import { type DestinationRule, destinationRulesFor, pickDestinationRule } from "./destination-rule.ts";
 import { memoized, memoizedBy } from "./memo.ts";
+import { tablesOf, type ScopeTables } from "./scope-tables.ts";
+import { narrowedScope, sidecarFor } from "./sidecar-scope.ts";
 import { resolvedVirtualServices, type VirtualService } from "./virtual-service.ts";
 import type { SidecarPort } from "./spec/sidecar.ts";
 import { isVisibleTo } from "./visibility.ts";
@@ -36,22 +38,26 @@ export interface EgressListener {
   readonly virtualServices: readonly VirtualService[];
 }
 
-export interface Scope {
+export interface Scope extends ScopeTables {
   readonly namespace: string;
   /** The Sidecar object behind it. */
   readonly sidecar: MeshObject | undefined;
   /** One a host, oldest first; aliases are not among them. */
   readonly services: readonly ScopedService[];
-  readonly servicesByHost: ReadonlyMap<string, ScopedService>;
-  /** The service that a host stands for: itself, or the target of an ExternalName. */
-  readonly byAnyName: ReadonlyMap<string, ScopedService>;
   readonly egress: readonly EgressListener[];
   readonly allowsUnknownTraffic: boolean;
 }
 
+/** Proxies that have the same Sidecar in one namespace share their scope. */
 export function scopeOf(mesh: MeshIndex, proxy: ProxyNode): Scope {
-  return defaultScope(mesh, proxy.namespace);
+  const everything = defaultScope(mesh, proxy.namespace);
+  const sidecar = proxy.type === "sidecar" ? sidecarFor(mesh, proxy.namespace, proxy.labels) : undefined;
+  return sidecar === undefined ? everything : sidecarScopes(everything)(sidecar);
 }
+
+const sidecarScopes = memoized((everything: Scope) =>
+  memoized((sidecar: MeshObject) => narrowedScope(everything, sidecar)),
+);
 
 /** The rule for calls of this proxy to a host; `labels` undefined for what holds regardless of who calls. */
 export function destinationRuleOf(
@@ -87,14 +93,6 @@ const defaultScope = memoizedBy((mesh: MeshIndex, namespace: string): Scope => {
     allowsUnknownTraffic: mesh.meshConfig.outboundTrafficPolicy === "ALLOW_ANY",
   };
 });
-
-/** The same services, by host, and by host or alias. */
-export function tablesOf(services: readonly ScopedService[]): Pick<Scope, "servicesByHost" | "byAnyName"> {
-  const servicesByHost = new Map(services.map((service) => [service.host, service]));
-  const byAnyName = new Map(services.flatMap((service) => service.aliases.map((alias) => [alias, service] as const)));
-  for (const [host, service] of servicesByHost) byAnyName.set(host, service);
-  return { servicesByHost, byAnyName };
-}
 
 /** VirtualServices on the gateway `mesh` that a namespace sees, oldest first. */
 export function visibleVirtualServices(mesh: MeshIndex, namespace: string): readonly VirtualService[] {
