@@ -47,7 +47,7 @@ export const istioKinds: Readonly<Record<string, KnownKind>> = {
     effect: "deny",
   },
   Gateway: { group: "networking.istio.io", versions: networking, model: Gateway, effect: "none" },
-  Sidecar: { group: "networking.istio.io", versions: networking, model: Sidecar, effect: "none" },
+  Sidecar: { group: "networking.istio.io", versions: networking, model: Sidecar, effect: "full" },
   WorkloadGroup: { group: "networking.istio.io", versions: networking, model: WorkloadGroup, effect: "none" },
   EnvoyFilter: { group: "networking.istio.io", versions: ["v1alpha3"], model: EnvoyFilter, effect: "none" },
   ProxyConfig: { group: "networking.istio.io", versions: ["v1beta1"], model: ProxyConfig, effect: "none" },
