@@ -26,3 +26,15 @@ test("nothing is said of pushes before the mesh is up", () => {
   lines.linesOf({ type: "push", proxy: "a.default", resourceType: "RDS" });
   expect(lines.linesOf({ type: "ack", proxy: "a.default", resourceType: "RDS" })).toEqual([]);
 });
+
+test("a finding is told once", () => {
+  const lines = new EventLines();
+  lines.begin();
+  const event = { type: "config", accepted: false, problems: [{ level: "error", text: "a.yaml:3:1: no such field" }] };
+  expect(lines.linesOf(event)).toEqual([
+    "✗ a.yaml:3:1: no such field",
+    "✗ something is refused; what it replaces stays in force",
+  ]);
+  expect(lines.linesOf(event)).toEqual(["✗ something is refused; what it replaces stays in force"]);
+  expect(lines.linesOf({ type: "config", accepted: true, problems: [] })).toEqual(["✓ configuration read"]);
+});

@@ -35,6 +35,7 @@ export class EventLines {
   readonly #open = new Map<string, Set<string>>();
   #acknowledged = new Map<string, Set<string>>();
   #isQuiet = true;
+  #known: ReadonlySet<string> = new Set();
 
   /** Until this is called nothing is said of pushes: at the start everybody gets everything. */
   begin(): void {
@@ -61,16 +62,16 @@ export class EventLines {
     }
   }
 
+  /** Each finding is told once, and again when it comes back. */
   #configLines(event: MeshEvent): readonly string[] {
     const problems = Array.isArray(event["problems"])
       ? event["problems"].map((problem: unknown) => problemLine(problem))
       : [];
-    const said = problems.filter((line) => line !== "");
+    const said = problems.filter((line) => line !== "" && !this.#known.has(line));
+    this.#known = new Set(problems);
     if (this.#isQuiet) return said;
-    const head =
-      event["accepted"] === false
-        ? "✗ the change is refused; the mesh keeps running as it was"
-        : "✓ configuration read";
+    const refused = event["accepted"] === false;
+    const head = refused ? "✗ something is refused; what it replaces stays in force" : "✓ configuration read";
     return [...said, head];
   }
 

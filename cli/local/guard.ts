@@ -14,9 +14,9 @@ export interface Guard {
 
 const SCRIPT = `
 while read -r line; do :; done
-while read -r group; do kill -TERM -- "-$group"; kill -CONT -- "-$group"; done < "$1" 2> /dev/null
+while read -r group; do kill -s TERM -- "-$group"; kill -s CONT -- "-$group"; done < "$1" 2> /dev/null
 [ -s "$1" ] && sleep 1
-while read -r group; do kill -KILL -- "-$group"; done < "$1" 2> /dev/null
+while read -r group; do kill -s KILL -- "-$group"; done < "$1" 2> /dev/null
 `;
 
 export function startGuard(groupsFile: string): Guard {
