@@ -19,7 +19,7 @@ export type Inspection = "done" | "more" | "close";
 export interface ListenerFilter {
   readonly name: string;
   /** `filter_disabled`, by destination port. */
-  isDisabled(destinationPort: number): boolean;
+  readonly isDisabled: (destinationPort: number) => boolean;
   /** Asks the system about the connection; needs no bytes. */
   readonly onAccept?: (facts: AcceptedFacts, connection: Connection) => void;
   /** Looks at everything that has arrived. Absent: the filter wants no bytes. */

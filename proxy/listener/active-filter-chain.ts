@@ -1,0 +1,146 @@
+/** A filter chain at work: its transport, its filters, the connections that it has. */
+import type { Parsed } from "#lib/problem.ts";
+import type { ConnectionFilterFactory, NetworkFilterContext, RouteConfigProvider } from "../network/filter.ts";
+import type { DownstreamTransport } from "../tls/types.ts";
+import { DrainState } from "./drain-state.ts";
+import type { FilterChainModel, ListenerModel } from "./model.ts";
+import type { ListenerManagerDeps } from "./types.ts";
+import type { ListenerStats } from "./listener-stats.ts";
+
+/** A connection of a chain, as draining sees it. */
+export interface DrainableConnection {
+  /** Finish what is in flight, then close. */
+  drain(): void;
+  closeNow(reason: string): void;
+}
+
+export class ActiveFilterChain {
+  readonly model: FilterChainModel;
+  readonly transport: DownstreamTransport;
+  readonly filters: readonly { readonly factory: ConnectionFilterFactory; readonly isTerminal: boolean }[];
+  readonly drainState: DrainState;
+  readonly connections: Set<DrainableConnection> = new Set();
+  /** Called when the last connection of a draining chain is gone. */
+  onEmpty: (() => void) | undefined = undefined;
+  readonly #routes: TrackedRoutes;
+  #isClosed = false;
+
+  private constructor(
+    model: FilterChainModel,
+    listener: ListenerModel,
+    transport: DownstreamTransport,
+    stats: ListenerStats,
+    deps: ListenerManagerDeps,
+  ) {
+    this.model = model;
+    this.transport = transport;
+    this.drainState = new DrainState(deps.runtime);
+    this.#routes = new TrackedRoutes(deps.routes);
+    const context: NetworkFilterContext = {
+      runtime: deps.runtime,
+      scope: deps.scope,
+      rootScope: deps.scope,
+      clusters: deps.clusters,
+      trafficDirection: listener.trafficDirection,
+      node: deps.node,
+      accessLogs: deps.accessLogs,
+      listenerScope: stats.scope,
+      isDraining: this.drainState.isDraining,
+      routes: this.#routes,
+      filterChainName: model.name,
+      bufferLimitBytes: listener.bufferLimitBytes,
+    };
+    this.filters = model.filters.map(({ factory, config }) => ({
+      factory: factory.create(config, context),
+      isTerminal: factory.isTerminal,
+    }));
+  }
+
+  /** Problems: the transport socket's. */
+  static open(
+    model: FilterChainModel,
+    listener: ListenerModel,
+    stats: ListenerStats,
+    deps: ListenerManagerDeps,
+  ): Parsed<ActiveFilterChain> {
+    const transport = deps.transports.downstream(model.transportSocket, model.transportSocketPath, stats.scope);
+    if (transport.value === undefined) return { problems: transport.problems };
+    return {
+      value: new ActiveFilterChain(model, listener, transport.value, stats, deps),
+      problems: transport.problems,
+    };
+  }
+
+  /** Secrets and routes are there. */
+  get isReady(): boolean {
+    return this.transport.isReady && this.#routes.isReady;
+  }
+
+  onReady(callback: () => void): void {
+    if (this.isReady) {
+      callback();
+      return;
+    }
+    const check = (): void => {
+      if (!isCalled && this.isReady) {
+        isCalled = true;
+        callback();
+      }
+    };
+    let isCalled = false;
+    this.transport.onReady(check);
+    this.#routes.onReady(check);
+  }
+
+  remove(connection: DrainableConnection): void {
+    this.connections.delete(connection);
+    if (this.connections.size === 0) this.onEmpty?.();
+  }
+
+  /** Gives up secrets and routes. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.transport.close();
+    this.#routes.close();
+  }
+}
+
+/** Knows which of the routes that a chain asked for have come. */
+class TrackedRoutes implements RouteConfigProvider {
+  readonly #provider: RouteConfigProvider;
+  readonly #subscriptions: { close(): void }[] = [];
+  readonly #waiting: (() => void)[] = [];
+  #missing = 0;
+
+  constructor(provider: RouteConfigProvider) {
+    this.#provider = provider;
+  }
+
+  get isReady(): boolean {
+    return this.#missing === 0;
+  }
+
+  onReady(callback: () => void): void {
+    if (this.isReady) callback();
+    else this.#waiting.push(callback);
+  }
+
+  subscribe(...[name, onUpdate]: Parameters<RouteConfigProvider["subscribe"]>): { close(): void } {
+    let isThere = false;
+    this.#missing++;
+    const subscription = this.#provider.subscribe(name, (table) => {
+      onUpdate(table);
+      if (isThere) return;
+      isThere = true;
+      this.#missing--;
+      if (this.isReady) for (const callback of this.#waiting.splice(0)) callback();
+    });
+    this.#subscriptions.push(subscription);
+    return subscription;
+  }
+
+  close(): void {
+    for (const subscription of this.#subscriptions.splice(0)) subscription.close();
+  }
+}

@@ -1,0 +1,71 @@
+/** A listener as the proxy sees it: checked, every network filter parsed, nothing opened yet. */
+import type { SocketAddress } from "#lib/connection.ts";
+import type { FilterChain as FilterChainMessage } from "#protos/gen/envoy/config/listener/v3/listener_components_pb.js";
+import type { TransportSocket } from "#protos/gen/envoy/config/core/v3/base_pb.js";
+import type { NetworkFilterFactory } from "../network/filter.ts";
+import type { AccessLogConfig } from "../observability/access-log/types.ts";
+import type { Metadata } from "../upstream/types.ts";
+import type { FilterChainMatch } from "./filter-chain-match.ts";
+import type { TlsInspectorConfig } from "./inspectors.ts";
+
+export interface ListenerModel {
+  readonly name: string;
+  /** The first is the one that it is known by. */
+  readonly addresses: readonly ListenAddress[];
+  /** Behind `listener.` in statistics. */
+  readonly statName: string;
+  readonly bindToPort: boolean;
+  readonly useOriginalDst: boolean;
+  readonly listenerFilters: readonly ListenerFilterModel[];
+  /** 0: for ever. */
+  readonly listenerFiltersTimeoutMs: number;
+  readonly continueOnListenerFiltersTimeout: boolean;
+  readonly filterChains: readonly FilterChainModel[];
+  readonly defaultFilterChain: FilterChainModel | undefined;
+  readonly bufferLimitBytes: number | undefined;
+  readonly accessLogs: readonly AccessLogConfig[];
+  readonly trafficDirection: "inbound" | "outbound" | "unspecified";
+  /** `DEFAULT` drains when the health check fails too. */
+  readonly drainType: "default" | "modify-only";
+  readonly backlog: number | undefined;
+  readonly ignoresGlobalConnectionLimit: boolean;
+  readonly metadata: Metadata;
+}
+
+export interface ListenAddress {
+  readonly address: SocketAddress;
+  readonly ipv4Compat: boolean;
+  /** File mode of a pipe; 0: as the system makes it. */
+  readonly mode: number;
+}
+
+export interface ListenerFilterModel {
+  readonly kind: ListenerFilterKind;
+  /** True for destination ports at which the filter is off. */
+  readonly isDisabled: (destinationPort: number) => boolean;
+}
+
+export type ListenerFilterKind =
+  | { readonly name: "original_dst" }
+  | { readonly name: "http_inspector" }
+  | ({ readonly name: "tls_inspector" } & TlsInspectorConfig);
+
+export interface FilterChainModel {
+  readonly name: string;
+  readonly match: FilterChainMatch;
+  readonly transportSocket: TransportSocket | undefined;
+  /** Where the transport socket stands in the listener. */
+  readonly transportSocketPath: string;
+  /** 0: none. */
+  readonly transportSocketConnectTimeoutMs: number;
+  readonly filters: readonly NetworkFilterModel[];
+  readonly metadata: Metadata;
+  /** For comparing with the chain of the next version. */
+  readonly message: FilterChainMessage;
+}
+
+export interface NetworkFilterModel {
+  readonly name: string;
+  readonly factory: NetworkFilterFactory;
+  readonly config: unknown;
+}

@@ -1,0 +1,101 @@
+/** `envoy.config.listener.v3.Listener` → `ListenerModel`. */
+import { formatAddress } from "#lib/connection.ts";
+import type { Parsed, Problem } from "#lib/problem.ts";
+import { MessageReader } from "#protos/reader.ts";
+import type { Listener } from "#protos/gen/envoy/config/listener/v3/listener_pb.js";
+import { durationMs, metadataOf } from "../config-values.ts";
+import type { NetworkFilterRegistry } from "../network/registry.ts";
+import { parseAccessLogs } from "../observability/access-log/parse.ts";
+import { FilterChainMatcher } from "./filter-chain-match.ts";
+import type { FilterChainModel, ListenAddress, ListenerModel } from "./model.ts";
+import { parseListenAddress } from "./parse-address.ts";
+import { parseFilterChain } from "./parse-filter-chain.ts";
+import { parseListenerFilter, type ListenerFilterSupport } from "./parse-listener-filters.ts";
+
+export interface ListenerParsers extends ListenerFilterSupport {
+  readonly filters: NetworkFilterRegistry;
+}
+
+const DIRECTIONS = ["unspecified", "inbound", "outbound"] as const;
+const DEFAULT_LISTENER_FILTERS_TIMEOUT_MS = 15_000;
+
+/** Reads and checks everything; opens nothing. */
+export function parseListener(message: Listener, parsers: ListenerParsers): Parsed<ListenerModel> {
+  const problems: Problem[] = [];
+  const reader = new MessageReader(message, "", problems);
+  const addresses = parseAddresses(reader);
+  const accessLogs = parseAccessLogs(reader.get("accessLog"), reader.at("accessLog"));
+  problems.push(...accessLogs.problems);
+  const defaultChain = reader.child("defaultFilterChain");
+  const timeoutMs = durationMs(reader.get("listenerFiltersTimeout"));
+  const [first] = addresses;
+  const name = reader.get("name");
+  const model: ListenerModel = {
+    name,
+    addresses,
+    statName: reader.get("statPrefix") || (first === undefined ? name : formatAddress(first.address)),
+    bindToPort: reader.get("bindToPort") ?? true,
+    useOriginalDst: reader.get("useOriginalDst") ?? false,
+    listenerFilters: reader
+      .children("listenerFilters")
+      .map((child) => parseListenerFilter(child, parsers))
+      .filter((filter) => filter !== undefined),
+    listenerFiltersTimeoutMs: timeoutMs ?? DEFAULT_LISTENER_FILTERS_TIMEOUT_MS,
+    continueOnListenerFiltersTimeout: reader.get("continueOnListenerFiltersTimeout"),
+    filterChains: reader.children("filterChains").map((child) => parseFilterChain(child, parsers.filters)),
+    defaultFilterChain: defaultChain === undefined ? undefined : parseFilterChain(defaultChain, parsers.filters),
+    bufferLimitBytes: reader.get("perConnectionBufferLimitBytes"),
+    accessLogs: accessLogs.value ?? [],
+    trafficDirection: DIRECTIONS[reader.get("trafficDirection")] ?? "unspecified",
+    drainType: reader.get("drainType") === 1 ? "modify-only" : "default",
+    backlog: reader.get("tcpBacklogSize"),
+    ignoresGlobalConnectionLimit: reader.get("ignoreGlobalConnLimit"),
+    metadata: metadataOf(reader.child("metadata")),
+  };
+  readTheRest(reader);
+  reader.finish();
+  if (model.filterChains.length === 0 && model.defaultFilterChain === undefined)
+    reader.invalid("filterChains", "error adding listener: no filter chains specified");
+  refuseSameMatches(model.filterChains, reader);
+  return problems.length > 0 ? { problems } : { value: model, problems };
+}
+
+function parseAddresses(reader: MessageReader<Listener>): readonly ListenAddress[] {
+  const readers = [reader.child("address")];
+  if (readers[0] === undefined) reader.invalid("address", "a listener needs an address");
+  for (const additional of reader.children("additionalAddresses")) {
+    readers.push(additional.child("address"));
+    additional.finish();
+  }
+  return readers
+    .map((child) => (child === undefined ? undefined : parseListenAddress(child)))
+    .filter((address) => address !== undefined);
+}
+
+/** Fields that change nothing here, or that are not there. */
+function readTheRest(reader: MessageReader<Listener>): void {
+  reader.ignore("connectionBalanceConfig", "one event loop accepts everything: it is always balanced");
+  reader.ignore("enableReusePort", "one process accepts; it needs no second socket on the port");
+  reader.ignore("reusePort", "one process accepts; it needs no second socket on the port");
+  reader.ignore("maxConnectionsToAcceptPerSocketEvent", "Node accepts one connection a callback");
+  reader.ignore("bypassOverloadManager", "there is no overload manager that could refuse connections");
+  if (reader.get("transparent") === true)
+    reader.unsupported("transparent", "TPROXY interception is not supported; use REDIRECT");
+  if (reader.get("freebind") === true) reader.unsupported("freebind");
+  if (reader.get("enableMptcp")) reader.unsupported("enableMptcp");
+}
+
+/** R-118. */
+function refuseSameMatches(chains: readonly FilterChainModel[], reader: MessageReader<Listener>): void {
+  const matcher = new FilterChainMatcher<FilterChainModel>();
+  for (const [index, chain] of chains.entries()) {
+    const other = matcher.add(chain.match, chain);
+    if (other === undefined) continue;
+    reader.problems.push({
+      code: "invalid-value",
+      level: "error",
+      path: `filter_chains[${index}].filter_chain_match`,
+      message: `filter chain '${chain.name}' has the same matching rules defined as '${other.name}'`,
+    });
+  }
+}
