@@ -3,20 +3,13 @@ import { fromBinary, type Message } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Parsed } from "#lib/problem.ts";
 import { registry } from "./registry.ts";
+import { typeNameOf } from "./type-url.ts";
 import { messageFromJson } from "./json.ts";
 import type { TypedStruct } from "./gen/xds/type/v3/typed_struct_pb.js";
 
+export { typeNameOf, typeUrlOf } from "./type-url.ts";
+
 const typedStructs: ReadonlySet<string> = new Set(["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"]);
-
-/** The full name after the last slash of a type URL. */
-export function typeNameOf(typeUrl: string): string {
-  return typeUrl.slice(typeUrl.lastIndexOf("/") + 1);
-}
-
-/** `type.googleapis.com/` and the full name. */
-export function typeUrlOf(typeName: string): string {
-  return `type.googleapis.com/${typeName}`;
-}
 
 /**
  * The message inside an Any. A `TypedStruct` is unwrapped into the message that it describes where that type is known,

@@ -2,6 +2,7 @@
 import type { DescField, DescMessage } from "@bufbuild/protobuf";
 import type { Problem } from "#lib/problem.ts";
 import { registry } from "./registry.ts";
+import { typeNameOf } from "./type-url.ts";
 
 /** Adds one problem `unknown-field` for each unknown key below `json`. Values of the wrong shape are left to `fromJson`. */
 export function unknownKeys(desc: DescMessage, json: unknown, path: string, problems: Problem[]): void {
@@ -38,7 +39,7 @@ function unknownKeysOfAny(json: Readonly<Record<string, unknown>>, path: string,
     problems.push({ code: "invalid-value", level: "error", path, message });
     return;
   }
-  const desc = registry().getMessage(typeUrl.slice(typeUrl.lastIndexOf("/") + 1));
+  const desc = registry().getMessage(typeNameOf(typeUrl));
   if (desc === undefined) {
     problems.push({ code: "unknown-type", level: "error", path, message: `unknown type ${typeUrl}` });
   } else {
@@ -61,8 +62,7 @@ export function* jsonParts(desc: DescMessage, json: unknown, path: string): Gene
   if (!isObject(json) || hasOwnJson(desc)) return;
   if (desc.typeName === "google.protobuf.Any") {
     const { "@type": typeUrl, ...rest } = json;
-    const inside =
-      typeof typeUrl === "string" ? registry().getMessage(typeUrl.slice(typeUrl.lastIndexOf("/") + 1)) : undefined;
+    const inside = typeof typeUrl === "string" ? registry().getMessage(typeNameOf(typeUrl)) : undefined;
     if (inside !== undefined) yield* jsonParts(inside, rest, path);
     return;
   }
@@ -87,7 +87,8 @@ export function* jsonParts(desc: DescMessage, json: unknown, path: string): Gene
   }
 }
 
-function fieldOf(desc: DescMessage, key: string): DescField | undefined {
+/** The field of a key, in snake_case or camelCase. */
+export function fieldOf(desc: DescMessage, key: string): DescField | undefined {
   return desc.fields.find((candidate) => candidate.name === key || candidate.jsonName === key);
 }
 

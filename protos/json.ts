@@ -2,6 +2,7 @@
 import { fromJson, toJson, type DescMessage, type JsonValue, type Message } from "@bufbuild/protobuf";
 import type { Parsed, Problem } from "#lib/problem.ts";
 import { jsonParts, unknownKeys } from "./json-keys.ts";
+import { redactJson } from "./redact.ts";
 import { descOf, registry } from "./registry.ts";
 
 /**
@@ -45,9 +46,13 @@ function problemAt(path: string, error: unknown): Problem {
 export interface ToJsonOptions {
   /** Keys as in the .proto files, as `/config_dump` writes them. Default: camelCase. */
   readonly snakeCase?: boolean;
+  /** Private keys, passwords and the like become `[redacted]`. */
+  readonly redact?: boolean;
 }
 
 /** Writes proto3 JSON: defaults left out, enums by name, Any expanded. */
 export function messageToJson(message: Message, options: ToJsonOptions = {}): JsonValue {
-  return toJson(descOf(message), message, { registry: registry(), useProtoFieldName: options.snakeCase === true });
+  const desc = descOf(message);
+  const json = toJson(desc, message, { registry: registry(), useProtoFieldName: options.snakeCase === true });
+  return options.redact === true ? redactJson(desc, json) : json;
 }
