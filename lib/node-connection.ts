@@ -220,7 +220,7 @@ export class NodeConnector {
 
   /** A connection over the socket that `make` opens; whoever calls hears when it is ready and says `onConnect`. */
   open(
-    { address, localAddress }: ConnectOptions,
+    { address, localAddress, keepAlive }: ConnectOptions,
     handler: ConnectionHandler,
     make: (params: SocketParams) => net.Socket,
   ): NodeConnection {
@@ -245,6 +245,10 @@ export class NodeConnector {
             ...(localAddress === undefined ? {} : { localAddress }),
           },
     );
+    if (keepAlive !== undefined && address.kind === "ip") {
+      const { idleMs, intervalMs, probes } = keepAlive;
+      socket.once("connect", () => socket.setKeepAlive(true, idleMs, intervalMs, probes));
+    }
     const connection = new NodeConnection(this.ids.next++, socket, NO_ADDRESS, address, handler);
     connection.attach(false);
     return connection;

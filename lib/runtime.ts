@@ -88,6 +88,15 @@ export interface ConnectOptions {
   readonly address: SocketAddress;
   /** Source address, as Envoy's `upstream_bind_config`. */
   readonly localAddress?: string;
+  readonly keepAlive?: TcpKeepAlive;
+}
+
+/** TCP keep-alive probes; undefined: what the system does by itself. */
+export interface TcpKeepAlive {
+  /** Idle time before the first probe. */
+  readonly idleMs: number | undefined;
+  readonly intervalMs: number | undefined;
+  readonly probes: number | undefined;
 }
 
 /** A listening address could not be had: `code` is the system's (`EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`). */

@@ -1,6 +1,7 @@
 /** The rewriting fields of `RouteAction` → functions (R-38, R-40, R-41). */
 import { MessageReader } from "#protos/reader.ts";
-import { typeNameOf, unpackAny } from "#protos/any.ts";
+import { unpackAny } from "#protos/any.ts";
+import { typeNameOf } from "#protos/type-url.ts";
 import { byteString } from "#lib/xxhash64.ts";
 import type { TypedExtensionConfig } from "#protos/gen/envoy/config/core/v3/extension_pb.js";
 import type { RouteAction } from "#protos/gen/envoy/config/route/v3/route_components_pb.js";

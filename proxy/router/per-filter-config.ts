@@ -1,6 +1,7 @@
 /** `typed_per_filter_config` of one level, parsed by the filters themselves (R-112). */
 import { MessageReader } from "#protos/reader.ts";
-import { unpackAny, typeUrlOf } from "#protos/any.ts";
+import { unpackAny } from "#protos/any.ts";
+import { typeUrlOf } from "#protos/type-url.ts";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { FilterConfig } from "#protos/gen/envoy/config/route/v3/route_components_pb.js";
 import type { Problem } from "#lib/problem.ts";

@@ -1,6 +1,6 @@
 /** `envoy.config.route.v3.RetryPolicy` → `RetryPolicy`; the values of `retry_on` as bits (R-61 … R-75). */
 import type { MessageReader } from "#protos/reader.ts";
-import { typeNameOf } from "#protos/any.ts";
+import { typeNameOf } from "#protos/type-url.ts";
 import type {
   RetryPolicy as RetryPolicyMessage,
   RetryPolicy_RateLimitedRetryBackOff,

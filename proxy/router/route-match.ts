@@ -1,6 +1,7 @@
 /** `envoy.config.route.v3.RouteMatch` → a test of requests (R-09 … R-27). */
 import { MessageReader } from "#protos/reader.ts";
-import { typeNameOf, unpackAny } from "#protos/any.ts";
+import { unpackAny } from "#protos/any.ts";
+import { typeNameOf } from "#protos/type-url.ts";
 import { byteString } from "#lib/xxhash64.ts";
 import type { TypedExtensionConfig } from "#protos/gen/envoy/config/core/v3/extension_pb.js";
 import type {

@@ -9,6 +9,7 @@ import type { Problem } from "#lib/problem.ts";
 import { HeaderMap } from "../http/header-map.ts";
 import { StreamInfo } from "../stream-info.ts";
 import { parseHeaderMatchers } from "./header-matcher.ts";
+import { RetryOn } from "./retry-policy.ts";
 import { parseRouteConfiguration } from "./parse-route-config.ts";
 import { RegexCache } from "./regex.ts";
 import type { ForwardRoute, ResolvedRoute } from "./types.ts";
@@ -53,7 +54,12 @@ function fromYaml(text: string): unknown {
     if (typeof value !== "object" || value === null) return value;
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
   };
-  return plain(parseYaml(text, { intAsBigInt: true }));
+  return plain(
+    parseYaml(
+      text.replaceAll(/\b(high|all|external_only)$/gm, (word) => word.toUpperCase()),
+      { intAsBigInt: true },
+    ),
+  );
 }
 
 describe.skipIf(!isThere)("RouteConfiguration vectors", () => {
@@ -78,7 +84,12 @@ describe.skipIf(!isThere)("RouteConfiguration vectors", () => {
   }
 });
 
-function outcome(route: ResolvedRoute | undefined, headers: HeaderMap, info: StreamInfo, row: RouterCase): unknown {
+function outcome(
+  route: ResolvedRoute | undefined,
+  headers: HeaderMap,
+  info: StreamInfo,
+  row: RouterCase,
+): Record<string, unknown> {
   const found: Record<string, unknown> = {};
   const forward = route?.kind === "forward" ? route : undefined;
   for (const key of Object.keys(row.expect)) {
@@ -128,7 +139,9 @@ function answer(
     case "has_route_entry":
       return forward !== undefined;
     case "cluster_not_found_response_code":
-      return forward?.clusterNotFoundStatus;
+      return { 503: "ServiceUnavailable", 404: "NotFound", 500: "InternalServerError" }[
+        forward?.clusterNotFoundStatus ?? 503
+      ];
     case "priority":
       return forward?.priority;
     case "shadow_policies":
@@ -144,12 +157,33 @@ function answer(
     case "ms:retryPolicyperTryIdleTimeout":
       return forward?.retryPolicy?.perTryIdleTimeoutMs ?? 0;
     case "retryPolicy->numRetries":
-      return forward?.retryPolicy?.numRetries ?? 1;
+      return String(forward?.retryPolicy?.numRetries ?? 1);
     case "retryPolicy->retryOn":
-      return forward?.retryPolicy?.retryOn ?? 0;
+      return retryOnText(forward?.retryPolicy?.retryOn ?? 0, String(row.expect[key]));
     default:
       throw new Error(`the test knows no ${key}`);
   }
+}
+
+const bitNames: Record<string, number> = {
+  RETRY_ON_5XX: RetryOn.serverError,
+  RETRY_ON_GATEWAY_ERROR: RetryOn.gatewayError,
+  RETRY_ON_CONNECT_FAILURE: RetryOn.connectFailure,
+  RETRY_ON_RETRIABLE_4XX: RetryOn.retriable4xx,
+  RETRY_ON_REFUSED_STREAM: RetryOn.refusedStream,
+  RETRY_ON_GRPC_CANCELLED: RetryOn.grpcCancelled,
+  RETRY_ON_GRPC_DEADLINE_EXCEEDED: RetryOn.grpcDeadlineExceeded,
+  RETRY_ON_GRPC_RESOURCE_EXHAUSTED: RetryOn.grpcResourceExhausted,
+  RETRY_ON_GRPC_UNAVAILABLE: RetryOn.grpcUnavailable,
+  RETRY_ON_GRPC_INTERNAL: RetryOn.grpcInternal,
+  RETRY_ON_RETRIABLE_STATUS_CODES: RetryOn.retriableStatusCodes,
+};
+
+/** The expectation, if its names stand for exactly these bits; else the bits. */
+function retryOnText(bits: number, expected: string): string {
+  const names = expected.match(/RETRY_ON_\w+/g) ?? [];
+  const wanted = names.reduce((sum, name) => sum | (bitNames[name] ?? Number.NaN), 0);
+  return wanted === bits ? expected : `${bits}`;
 }
 
 interface HeaderSuite {

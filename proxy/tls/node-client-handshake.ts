@@ -56,7 +56,8 @@ export class ClientHandshakes {
   connect(target: UpstreamTarget, handler: ConnectionHandler): Connection {
     const serverName = this.#serverName(target);
     const alpn = target.alpnOverride ?? this.#context.alpn;
-    const key = `${serverName} ${addressKey(target)}`;
+    const sans = target.subjectAltNamesOverride ?? [];
+    const key = `${serverName} ${addressKey(target)} ${sans.join()}`;
     const session = this.#context.maxSessionKeys === 0 ? undefined : this.#sessions.get(key);
     const trust = this.#material.trust;
     const options: tls.ConnectionOptions = {
@@ -73,7 +74,7 @@ export class ClientHandshakes {
     const connection = this.#open(target, connecting, options);
     connecting.connection = connection;
     const socket = connection.socket as tls.TLSSocket;
-    socket.once("secureConnect", () => this.#onSecure(connection, socket, connecting, serverName, session));
+    socket.once("secureConnect", () => this.#onSecure(connection, socket, connecting, serverName, sans, session));
     if (this.#context.maxSessionKeys > 0)
       socket.on("session", (ticket: Buffer) => {
         const peer = connection.tls?.peer;
@@ -87,6 +88,7 @@ export class ClientHandshakes {
     const connect: ConnectOptions = {
       address: target.address,
       ...(target.localAddress === undefined ? {} : { localAddress: target.localAddress }),
+      ...(target.keepAlive === undefined ? {} : { keepAlive: target.keepAlive }),
     };
     if (network instanceof NodeNetwork) {
       // On the system's own sockets TLS runs on the handle, and the shared read buffer takes the plaintext.
@@ -107,11 +109,12 @@ export class ClientHandshakes {
     socket: tls.TLSSocket,
     connecting: Connecting,
     serverName: string,
+    sans: readonly string[],
     session: ResumableSession | undefined,
   ): void {
     socket.disableRenegotiation();
     const resumed = socket.isSessionReused();
-    const peer = resumed ? session?.peer : this.#verify(socket, serverName, connecting);
+    const peer = resumed ? session?.peer : this.#verify(socket, serverName, sans, connecting);
     if (peer === undefined) {
       connection.destroy(connecting.failure ?? new TransportError(verifyReason("no certificate")));
       return;
@@ -141,7 +144,12 @@ export class ClientHandshakes {
   }
 
   /** The peer's certificate when it satisfies every rule; the reason is left with `connecting` otherwise. */
-  #verify(socket: tls.TLSSocket, serverName: string, connecting: Connecting): PeerCertificate | undefined {
+  #verify(
+    socket: tls.TLSSocket,
+    serverName: string,
+    sans: readonly string[],
+    connecting: Connecting,
+  ): PeerCertificate | undefined {
     const x509 = socket.getPeerX509Certificate();
     const known = x509 === undefined ? undefined : this.#cache.of(x509);
     const rules = this.#material.trust?.rules;
@@ -149,7 +157,7 @@ export class ClientHandshakes {
       this.#stats.failVerifyNoCert.inc();
       return undefined;
     }
-    const failure = ruleFailure(known, rules) ?? this.#nameFailure(serverName, known.names);
+    const failure = ruleFailure(known, rules) ?? this.#nameFailure(serverName, sans, known.names);
     if (failure === undefined) return socket.authorized ? known.verified : known.unverified;
     if (failure === "verify SAN list") this.#stats.failVerifySan.inc();
     else this.#stats.failVerifyCertHash.inc();
@@ -157,7 +165,12 @@ export class ClientHandshakes {
     return undefined;
   }
 
-  #nameFailure(serverName: string, names: Parameters<typeof matchesSans>[1]): "verify SAN list" | undefined {
+  #nameFailure(
+    serverName: string,
+    sans: readonly string[],
+    names: Parameters<typeof matchesSans>[1],
+  ): "verify SAN list" | undefined {
+    if (!matchesSans(sans.map(dnsSanMatcher), names)) return "verify SAN list";
     if (!this.#context.autoSniSanValidation || serverName === "") return undefined;
     return matchesSans([dnsSanMatcher(serverName)], names) ? undefined : "verify SAN list";
   }

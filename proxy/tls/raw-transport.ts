@@ -19,10 +19,14 @@ export function rawUpstream(runtime: Runtime): UpstreamTransport {
     isSecure: false,
     isReady: true,
     onReady: (callback) => callback(),
-    connect({ address, localAddress }, handler) {
+    connect({ address, localAddress, keepAlive }, handler) {
       const connecting = new Connecting(handler);
       const connection = runtime.network.connect(
-        localAddress === undefined ? { address } : { address, localAddress },
+        {
+          address,
+          ...(localAddress === undefined ? {} : { localAddress }),
+          ...(keepAlive === undefined ? {} : { keepAlive }),
+        },
         connecting,
       );
       connecting.connection = connection;

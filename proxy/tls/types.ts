@@ -1,5 +1,6 @@
 /** Transport sockets: raw or TLS, downstream and upstream, with certificates that come and go by SDS. */
 import type { Connection, ConnectionHandler, SocketAddress } from "#lib/connection.ts";
+import type { TcpKeepAlive } from "#lib/runtime.ts";
 
 /** Opens transport connections to a host of a cluster. */
 export interface UpstreamTransport {
@@ -19,6 +20,9 @@ export interface UpstreamTarget {
   readonly hostname: string;
   readonly alpnOverride?: readonly string[] | undefined;
   readonly serverNameOverride?: string | undefined;
+  /** The peer's certificate must have one of these DNS names as well (`auto_san_validation`). */
+  readonly subjectAltNamesOverride?: readonly string[] | undefined;
+  readonly keepAlive?: TcpKeepAlive | undefined;
 }
 
 /** Wraps accepted connections. */

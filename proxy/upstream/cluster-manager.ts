@@ -9,7 +9,7 @@ import type { NodeInfo } from "../http/filter.ts";
 import type { StatsScope } from "../observability/stats.ts";
 import type { XdsClient } from "../xds/types.ts";
 import { ClusterEntry } from "./cluster.ts";
-import { parseCluster } from "./config/parse-cluster.ts";
+import { observabilityNameOf, parseCluster } from "./config/parse-cluster.ts";
 import { codecFactory } from "./pool/create-codec.ts";
 import type { UpstreamTransportFactory } from "./transport-selector.ts";
 import type { Cluster, ClusterManager } from "./types.ts";
@@ -66,11 +66,13 @@ class Manager implements ClusterManagerShell {
   readonly #active = new Map<string, Managed>();
   readonly #warming = new Map<string, Managed>();
   readonly #stats: ManagerStats;
+  readonly #clusterScope: StatsScope;
   #waiting: (() => void)[] = [];
 
   constructor(deps: ClusterManagerDeps) {
     this.#deps = deps;
     this.#stats = new ManagerStats(deps.scope.scope("cluster_manager"));
+    this.#clusterScope = deps.scope.scope("cluster");
   }
 
   get(name: string): Cluster | undefined {
@@ -118,7 +120,6 @@ class Manager implements ClusterManagerShell {
     if (known === undefined || !known.isDynamic) return false;
     if (active !== undefined) this.#drop(active);
     if (warming !== undefined) this.#drop(warming);
-    known.cluster.scope.dispose();
     this.#stats.removed.inc();
     this.#count();
     this.#callWaiting();
@@ -141,12 +142,17 @@ class Manager implements ClusterManagerShell {
   }
 
   #create(message: Message): { readonly cluster?: ClusterEntry; readonly problems: readonly Problem[] } {
-    const { runtime, scope, transports, xds } = this.#deps;
-    const scopeOf = (name: string): StatsScope => scope.scope("cluster").scope(name);
-    const { value: config, problems } = parseCluster(message, { transports, scopeOf });
-    if (config === undefined) return { problems };
+    const { runtime, transports, xds } = this.#deps;
+    // Owned by the cluster from here on: it lets go of it in `close`.
+    const own = this.#clusterScope.scope(observabilityNameOf(message as ClusterMessage));
+    const { value: config, problems } = parseCluster(message, { transports, scope: own });
+    if (config === undefined) {
+      own.dispose();
+      return { problems };
+    }
     if (config.discovery.kind === "eds" && xds === undefined) {
       config.transports.close();
+      own.dispose();
       const text = "an EDS cluster needs a management server: the bootstrap has no ads_config";
       return {
         problems: [
@@ -161,7 +167,7 @@ class Manager implements ClusterManagerShell {
       };
     }
     const codecs = codecFactory(config.http, this.#names);
-    const cluster = new ClusterEntry(config, { runtime, scope: scopeOf(config.observabilityName), xds, codecs });
+    const cluster = new ClusterEntry(config, { runtime, scope: own, xds, codecs });
     return { cluster, problems };
   }
 

@@ -137,6 +137,7 @@ export class ClusterEntry implements Cluster {
     this.#originalDst?.close();
     this.outlier?.close();
     this.config.transports.close();
+    this.scope.dispose();
     for (const host of this.hosts()) {
       host.isRemoved = true;
       drainPools(host);
@@ -282,6 +283,7 @@ export class ClusterEntry implements Cluster {
       clock: this.#deps.runtime.clock,
       connectTimeoutMs: config.connectTimeoutMs,
       localAddress: config.localAddress,
+      keepAlive: config.keepAlive,
       http: config.http,
       transports: config.transports,
       maxConnectionsPerHost: config.maxConnectionsPerHost,

@@ -1,4 +1,5 @@
 /** A cluster as the configuration describes it, checked: what `Cluster` messages are read into. */
+import type { TcpKeepAlive } from "#lib/runtime.ts";
 import type { Metadata } from "../types.ts";
 import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
 import type { OutlierConfig } from "../outlier/outlier-config.ts";
@@ -23,6 +24,7 @@ export interface ClusterConfig {
   readonly transports: TransportSelector;
   /** `upstream_bind_config`; undefined: the system's choice. */
   readonly localAddress: string | undefined;
+  readonly keepAlive: TcpKeepAlive | undefined;
   readonly closeConnectionsOnHostSetChange: boolean;
   /** Names of network filters for TCP connections to this cluster (`istio.metadata_exchange`). */
   readonly exchangesMetadata: boolean;

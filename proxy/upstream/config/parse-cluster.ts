@@ -2,8 +2,10 @@
 import type { Message } from "@bufbuild/protobuf";
 import type { Parsed, Problem } from "#lib/problem.ts";
 import { MessageReader } from "#protos/reader.ts";
-import { typeNameOf, unpackAny } from "#protos/any.ts";
-import type { Cluster } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
+import { unpackAny } from "#protos/any.ts";
+import { typeNameOf } from "#protos/type-url.ts";
+import type { TcpKeepAlive } from "#lib/runtime.ts";
+import type { Cluster, UpstreamConnectionOptions } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
 import type { BindConfig } from "#protos/gen/envoy/config/core/v3/address_pb.js";
 import type { CaresDnsResolverConfig } from "#protos/gen/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js";
 import type { TypedStruct } from "#protos/gen/xds/type/v3/typed_struct_pb.js";
@@ -20,7 +22,12 @@ import type { ClusterConfig } from "./cluster-config.ts";
 export interface ClusterParseDeps {
   readonly transports: UpstreamTransportFactory;
   /** `cluster.<name>.`, for the statistics of transports. */
-  readonly scopeOf: (observabilityName: string) => StatsScope;
+  readonly scope: StatsScope;
+}
+
+/** Name in statistics and logs: `alt_stat_name` without the `;` at its end, else the name. */
+export function observabilityNameOf({ name, altStatName }: Cluster): string {
+  return altStatName.replace(/;$/, "") || name;
 }
 
 const defaultConnectTimeoutMs = 5000;
@@ -30,7 +37,8 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
   const problems: Problem[] = [];
   const reader = new MessageReader(message as Cluster, "", problems);
   const name = reader.get("name");
-  const observabilityName = reader.get("altStatName").replace(/;$/, "") || name;
+  reader.ignore("altStatName", "read by observabilityNameOf");
+  const observabilityName = observabilityNameOf(message as Cluster);
   const balancing = parseLbPolicy(reader);
   const limits = parseCircuitBreakers(reader.child("circuitBreakers"));
   const outlier = reader.child("outlierDetection");
@@ -52,6 +60,7 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
     outlier: outlier === undefined ? undefined : parseOutlierDetection(outlier),
     http,
     localAddress: bind === undefined ? undefined : parseBind(bind),
+    keepAlive: parseKeepAlive(reader.child("upstreamConnectionOptions")),
     closeConnectionsOnHostSetChange: balancing.closeConnectionsOnHostSetChange,
     exchangesMetadata,
     waitsForWarming: reader.get("waitForWarmOnInit") ?? true,
@@ -64,7 +73,7 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
     reader.invalid("lbPolicy", "CLUSTER_PROVIDED is for clusters of type ORIGINAL_DST only");
   if (base.policy.kind !== "cluster-provided" && discovery?.kind === "original-dst")
     reader.invalid("lbPolicy", "a cluster of type ORIGINAL_DST needs lb_policy CLUSTER_PROVIDED");
-  const transports = parseTransports(reader, deps.transports, deps.scopeOf(observabilityName));
+  const transports = parseTransports(reader, deps.transports, deps.scope);
   reader.finish();
   if (problems.some((problem) => problem.level === "error") || discovery === undefined || transports === undefined) {
     transports?.close();
@@ -85,6 +94,21 @@ function parseBind(reader: MessageReader<BindConfig>): string | undefined {
   if (port.case === "portValue" && port.value !== 0)
     source.unsupported("portSpecifier", "only port 0, any port, can be bound");
   return address;
+}
+
+function parseKeepAlive(reader: MessageReader<UpstreamConnectionOptions> | undefined): TcpKeepAlive | undefined {
+  const keepAlive = reader?.child("tcpKeepalive");
+  reader?.finish();
+  if (keepAlive === undefined) return undefined;
+  const inMs = (seconds: number | undefined): number | undefined =>
+    seconds === undefined ? undefined : seconds * 1000;
+  const parsed = {
+    idleMs: inMs(keepAlive.get("keepaliveTime")),
+    intervalMs: inMs(keepAlive.get("keepaliveInterval")),
+    probes: keepAlive.get("keepaliveProbes"),
+  };
+  keepAlive.finish();
+  return parsed;
 }
 
 const caresType = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";

@@ -1,6 +1,6 @@
 /** What the pools of one cluster share. */
 import type { Connection } from "#lib/connection.ts";
-import type { Clock } from "#lib/runtime.ts";
+import type { Clock, TcpKeepAlive } from "#lib/runtime.ts";
 import type { ClientCodec, ClientCodecHandler } from "../../http/codec.ts";
 import type { HttpConfig } from "../config/cluster-config.ts";
 import type { TrafficStats } from "../cluster-stats.ts";
@@ -11,6 +11,7 @@ export interface PoolEnvironment {
   readonly clock: Clock;
   readonly connectTimeoutMs: number;
   readonly localAddress: string | undefined;
+  readonly keepAlive: TcpKeepAlive | undefined;
   readonly http: HttpConfig;
   readonly transports: TransportSelector;
   readonly maxConnectionsPerHost: number;

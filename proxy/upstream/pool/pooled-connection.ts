@@ -41,6 +41,7 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
     const target = {
       address: host.address,
       localAddress: environment.localAddress,
+      keepAlive: environment.keepAlive,
       hostname: host.hostname,
       alpnOverride: options.alpnOverride,
       serverNameOverride: options.serverNameOverride,

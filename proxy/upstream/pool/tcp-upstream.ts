@@ -54,7 +54,7 @@ class TcpUpstream implements Connection, ConnectionHandler {
 
   open(options: PoolOptions): void {
     const host = this.#host;
-    const { transports, localAddress, clock, connectTimeoutMs } = this.#environment;
+    const { transports, localAddress, keepAlive, clock, connectTimeoutMs } = this.#environment;
     this.#resources.connections.inc();
     this.#stats.cxTotal.inc();
     this.#stats.cxActive.inc();
@@ -63,6 +63,7 @@ class TcpUpstream implements Connection, ConnectionHandler {
     const target = {
       address: host.address,
       localAddress,
+      keepAlive,
       hostname: host.hostname,
       alpnOverride: options.alpnOverride,
       serverNameOverride: options.serverNameOverride,

@@ -1,0 +1,67 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { simulatedRuntime } from "#lib/simulated-runtime.ts";
+import { messageFromJson } from "#protos/json.ts";
+import { createStatsStore } from "../observability/stats-store.ts";
+import { createTransportFactory } from "../tls/transport-factory.ts";
+import { parseRouteConfiguration } from "../router/parse-route-config.ts";
+import { standardHttpFilters } from "../http/filters/standard-filters.ts";
+import { parseAssignment } from "./config/assignment.ts";
+import { parseCluster } from "./config/parse-cluster.ts";
+import { MessageReader } from "#protos/reader.ts";
+import type { ClusterLoadAssignment } from "#protos/gen/envoy/config/endpoint/v3/endpoint_pb.js";
+import type { Problem } from "#lib/problem.ts";
+
+const folder = join(import.meta.dirname, "../../../shared/oracle");
+const isThere = existsSync(folder);
+if (!isThere) console.log("skipped: the oracle folder is not beside the checkout");
+
+interface Answer {
+  readonly clusters: unknown[];
+  readonly endpoints: unknown[];
+  readonly routes: unknown[];
+}
+
+const cases: readonly (readonly [string, Answer])[] = isThere
+  ? readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .filter((file) => file.endsWith(".json"))
+      .map((file) => [file, JSON.parse(readFileSync(join(folder, file), "utf8")) as Answer] as const)
+      .filter(([, answer]) => Array.isArray(answer.clusters) && Array.isArray(answer.endpoints))
+  : [];
+
+/** What istiod sends in one of these cases and the transports of this proxy refuse by name on purpose: TLS that trusts anybody. */
+const refused = /nothing verifies the upstream's certificate/;
+
+describe.skipIf(!isThere)("what istiod sends", () => {
+  const runtime = simulatedRuntime({ seed: 1 });
+  const scope = createStatsStore().root;
+  const transports = createTransportFactory({ runtime, scope, secrets: { subscribe: () => ({ close() {} }) } });
+
+  test.each(cases)("clusters of %s are taken", (_file, answer) => {
+    for (const json of answer.clusters) {
+      const message = messageFromJson("envoy.config.cluster.v3.Cluster", json);
+      expect(message.problems).toEqual([]);
+      const parsed = parseCluster(message.value as never, { transports, scope });
+      expect(parsed.problems.filter((problem) => !refused.test(problem.message))).toEqual([]);
+    }
+  });
+
+  test.each(cases)("endpoints of %s are taken", (_file, answer) => {
+    for (const json of answer.endpoints) {
+      const message = messageFromJson("envoy.config.endpoint.v3.ClusterLoadAssignment", json);
+      const problems: Problem[] = [];
+      parseAssignment(new MessageReader(message.value as ClusterLoadAssignment, "", problems), false);
+      expect(problems).toEqual([]);
+    }
+  });
+
+  test.each(cases)("routes of %s are taken", (_file, answer) => {
+    for (const json of answer.routes) {
+      const message = messageFromJson("envoy.config.route.v3.RouteConfiguration", json);
+      expect(message.problems).toEqual([]);
+      const parsed = parseRouteConfiguration(message.value as never, { filters: standardHttpFilters().all });
+      expect(parsed.problems).toEqual([]);
+    }
+  });
+});
