@@ -1,14 +1,19 @@
 /** What somebody may have meant. */
 
-/** The allowed names nearest to `written`, best first; empty when none is near. */
-export function nearestNames(written: string, allowed: Iterable<string>, limit = 3): readonly string[] {
+/** The allowed names nearest to `written`; empty when none is near. */
+export function nearestNames(written: string, allowed: Iterable<string>): readonly string[] {
   const target = written.toLowerCase();
-  return [...allowed]
-    .map((name) => ({ name, distance: distanceBetween(target, name.toLowerCase()) }))
-    .filter(({ name, distance }) => distance <= Math.max(1, Math.floor(Math.max(name.length, target.length) / 3)))
-    .sort((one, other) => one.distance - other.distance || (one.name < other.name ? -1 : 1))
-    .slice(0, limit)
-    .map(({ name }) => name);
+  const near = [...allowed]
+    .map((name) => ({ name, distance: distanceOf(target, name.toLowerCase()) }))
+    .filter(({ name, distance }) => distance <= Math.max(1, Math.floor(Math.max(name.length, target.length) / 3)));
+  const best = Math.min(...near.map(({ distance }) => distance));
+  const names = near.filter(({ distance }) => distance === best).map(({ name }) => name);
+  return names.sort();
+}
+
+function distanceOf(one: string, other: string): number {
+  const isBeginning = one.length >= 3 && (other.startsWith(one) || one.startsWith(other));
+  return isBeginning ? 1 : distanceBetween(one, other);
 }
 
 /** `did you mean timeout?`, or the list of what is allowed. */
