@@ -38,21 +38,15 @@ export interface HostView {
   readonly canary: boolean;
   readonly priority: number;
   readonly stats: HostStats;
-  readonly pendingActive: number;
   readonly health: HostHealthView;
   readonly successRate: number;
   readonly localOriginSuccessRate: number;
 }
 
-/** The flags of which `health_flags` is made. */
+/** What is known of a host's health. */
 export interface HostHealthView {
-  readonly failedActiveHealthCheck: boolean;
-  readonly failedOutlierCheck: boolean;
-  readonly failedEdsHealth: boolean;
-  readonly degradedActiveHealthCheck: boolean;
-  readonly degradedEdsHealth: boolean;
-  readonly pendingDynamicRemoval: boolean;
-  readonly pendingActiveHealthCheck: boolean;
+  /** `healthy`, or the words of `/clusters`: `/failed_active_hc/degraded_eds_health`. */
+  readonly flags: string;
   /** `HEALTHY`, `UNHEALTHY`, `DRAINING`, `TIMEOUT`, `DEGRADED` or `UNKNOWN`, as EDS says. */
   readonly eds: string;
 }
@@ -114,12 +108,11 @@ function hostLines({ stats, ...host }: HostView): [string, string | number | boo
     ["cx_total", stats.cxTotal],
     ["rq_active", stats.rqActive],
     ["rq_error", stats.rqError],
-    ["rq_pending_active", host.pendingActive],
     ["rq_success", stats.rqSuccess],
     ["rq_timeout", stats.rqTimeout],
     ["rq_total", stats.rqTotal],
     ["hostname", host.hostname],
-    ["health_flags", healthFlags(host.health)],
+    ["health_flags", host.health.flags],
     ["weight", host.weight],
     ["region", host.locality.region],
     ["zone", host.locality.zone],
@@ -129,20 +122,6 @@ function hostLines({ stats, ...host }: HostView): [string, string | number | boo
     ["success_rate", host.successRate],
     ["local_origin_success_rate", host.localOriginSuccessRate],
   ];
-}
-
-function healthFlags(health: HostHealthView): string {
-  const flags = [
-    health.failedActiveHealthCheck ? "/failed_active_hc" : "",
-    health.failedOutlierCheck ? "/failed_outlier_check" : "",
-    health.failedEdsHealth ? "/failed_eds_health" : "",
-    health.degradedActiveHealthCheck ? "/degraded_active_hc" : "",
-    health.degradedEdsHealth ? "/degraded_eds_health" : "",
-    health.pendingDynamicRemoval ? "/pending_dynamic_removal" : "",
-    health.pendingActiveHealthCheck ? "/pending_active_hc" : "",
-    health.eds === "DRAINING" ? "/eds_status_draining" : "",
-  ].join("");
-  return flags === "" ? "healthy" : flags;
 }
 
 function clusterJson(cluster: ClusterView): unknown {
@@ -182,16 +161,8 @@ function hostJson({ stats, health, ...host }: HostView): unknown {
       statJson("rq_total", stats.rqTotal),
       { type: "GAUGE", ...statJson("cx_active", stats.cxActive) },
       { type: "GAUGE", ...statJson("rq_active", stats.rqActive) },
-      { type: "GAUGE", ...statJson("rq_pending_active", host.pendingActive) },
     ],
-    health_status: pruned({
-      failed_active_health_check: health.failedActiveHealthCheck,
-      failed_outlier_check: health.failedOutlierCheck,
-      failed_active_degraded_check: health.degradedActiveHealthCheck,
-      pending_dynamic_removal: health.pendingDynamicRemoval,
-      pending_active_hc: health.pendingActiveHealthCheck,
-      eds_health_status: health.eds,
-    }),
+    health_status: healthJson(health),
     success_rate: percent(host.successRate),
     weight: host.weight,
     hostname: host.hostname,
@@ -202,6 +173,21 @@ function hostJson({ stats, health, ...host }: HostView): unknown {
       zone: host.locality.zone,
       sub_zone: host.locality.subZone,
     }),
+  });
+}
+
+/** `envoy.admin.v3.HostHealthStatus`: a field for each flag. */
+function healthJson({ flags, eds }: HostHealthView): unknown {
+  const has = (word: string): boolean => flags.split("/").includes(word);
+  return pruned({
+    failed_active_health_check: has("failed_active_hc"),
+    failed_outlier_check: has("failed_outlier_check"),
+    failed_active_degraded_check: has("degraded_active_hc"),
+    pending_dynamic_removal: has("pending_dynamic_removal"),
+    pending_active_hc: has("pending_active_hc"),
+    excluded_via_immediate_hc_fail: has("excluded_via_immediate_hc_fail"),
+    active_hc_timeout: has("active_hc_timeout"),
+    eds_health_status: eds,
   });
 }
 

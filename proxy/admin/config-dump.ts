@@ -73,7 +73,7 @@ function wholeDump(sections: readonly DumpSection[], mask: string, named: (name:
   }
   if (mask !== "" && configs.length === 0)
     return plain(`FieldMask ${mask} could not be successfully applied to any configs.`, 400);
-  return json({ configs: configs.map(redacted) });
+  return json({ configs: configs });
 }
 
 function sectionJson({ fields, lists }: DumpSection, named: (name: string) => boolean): JsonObject {
@@ -103,7 +103,7 @@ function resourceDump(
       if (masked === undefined) return plain(`FieldMask ${mask} could not be successfully used.`, 400);
       configs.push({ "@type": `${TYPE_PREFIX}${section.type}.${list.elementType}`, ...masked });
     }
-    return json({ configs: configs.map(redacted) });
+    return json({ configs: configs });
   }
   return plain(`${resource} not found in config dump`, 404);
 }
@@ -121,21 +121,4 @@ function nameFilter(pattern: string): ((name: string) => boolean) | string {
   } catch (error) {
     return (error instanceof Error ? error.message : String(error)).replace(/^error parsing regexp: /, "");
   }
-}
-
-/** Fields of Envoy's that are marked as sensitive. */
-const SENSITIVE: ReadonlySet<string> = new Set(["private_key", "password", "session_ticket_keys", "generic_secret"]);
-
-function redacted(value: JsonObject): JsonObject {
-  return redact(value, false) as JsonObject;
-}
-
-function redact(value: unknown, isSecret: boolean, key = ""): unknown {
-  if (Array.isArray(value)) return value.map((item) => redact(item, isSecret, key));
-  if (typeof value === "object" && value !== null)
-    return Object.fromEntries(
-      Object.entries(value).map(([name, inner]) => [name, redact(inner, isSecret || SENSITIVE.has(name), name)]),
-    );
-  if (!isSecret || typeof value !== "string" || key === "filename" || key === "name") return value;
-  return key === "inline_bytes" ? Buffer.from("[redacted]").toString("base64") : "[redacted]";
 }

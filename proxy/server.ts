@@ -1,0 +1,439 @@
+/**
+ * One proxy: every part made and joined, started in Envoy's order (X-54 … X-56, X-76), and wound up again. There is no
+ * state outside of it, so that many proxies live in one process.
+ */
+import type { Message } from "@bufbuild/protobuf";
+import { formatAddress, type SocketAddress } from "#lib/connection.ts";
+import { formatProblem, MeshError, type Problem } from "#lib/problem.ts";
+import type { Logger, Runtime, Timer } from "#lib/runtime.ts";
+import type { AdminServer } from "./admin/admin-server.ts";
+import type { ServerState } from "./admin/server-endpoints.ts";
+import type { BootstrapModel } from "./bootstrap/model.ts";
+import type { NodeInfo } from "./http/filter.ts";
+import { createConnectionManagerFactory } from "./http/connection-manager.ts";
+import { standardHttpFilters } from "./http/filters/standard-filters.ts";
+import type { WorkloadIdentity } from "./identity/workload-identity.ts";
+import { createListenerManager } from "./listener/listener-manager.ts";
+import type { ListenerManager } from "./listener/types.ts";
+import { createNetworkFilterRegistry } from "./network/registry.ts";
+import { tcpProxy } from "./network/tcp-proxy.ts";
+import { createFileSinks, type FileSinks } from "./observability/access-log/file-sinks.ts";
+import { istioStatsTcp } from "./observability/istio-stats/network-filter.ts";
+import { createTracingFactory } from "./observability/tracing/tracing.ts";
+import type { StatsStore } from "./observability/stats-store.ts";
+import type { ProxyOptions } from "./options.ts";
+import { createAdmin } from "./server/admin.ts";
+import { ConfigRecords } from "./server/config-records.ts";
+import { discoveryHandler } from "./server/discovery.ts";
+import { createRouteProvider } from "./server/route-provider.ts";
+import { recordSecrets, type SecretRecords } from "./server/secret-records.ts";
+import { createServerSecrets } from "./server/secrets.ts";
+import { createServerStats, type ServerStats } from "./server/server-stats.ts";
+import { createStatsSettings, type StatsSettings } from "./server/stats-settings.ts";
+import { createTransportFactory } from "./tls/transport-factory.ts";
+import { createClusterManager, type ClusterManagerShell } from "./upstream/cluster-manager.ts";
+import { createSubscriptionStats } from "./xds/subscription-stats.ts";
+import type { XdsSource, XdsSources } from "./xds/sources.ts";
+import { TypeUrl, type XdsSubscription } from "./xds/types.ts";
+
+export interface ProxyServerDeps {
+  readonly runtime: Runtime;
+  readonly bootstrap: BootstrapModel;
+  readonly options: ProxyOptions;
+}
+
+export interface ProxyServer {
+  readonly stats: StatsStore;
+  readonly state: ServerState;
+  /** Undefined before `start`, and without `admin` in the bootstrap. */
+  readonly adminAddress: SocketAddress | undefined;
+  /** Resolves when the admin interface is bound; the rest goes on. Rejects with a `MeshError`. */
+  start(): Promise<void>;
+  /** Resolves when the listeners accept. Rejects when a listener of the bootstrap can't. */
+  readonly live: Promise<void>;
+  /** Refuses new connections, lets what there is finish, and stops; at the latest after the drain time. */
+  drainAndStop(): void;
+  /** Ends everything at once. */
+  stop(): Promise<void>;
+  /** Resolves when it has ended, for whatever reason. */
+  readonly stopped: Promise<void>;
+  reopenLogs(): void;
+}
+
+/** Reads everything that the bootstrap holds; nothing is opened yet. Rejects with a `MeshError` that names what is wrong. */
+export async function createProxyServer(deps: ProxyServerDeps): Promise<ProxyServer> {
+  const { ads, cds, lds, identity: identityConfig } = deps.bootstrap;
+  const settings = createStatsSettings(deps.bootstrap.stats.config);
+  const isServing = deps.options.mode === "serve";
+  const needsSources = isServing && (ads ?? cds ?? lds) !== undefined;
+  const sources = needsSources ? await openSources(deps, settings) : undefined;
+  let identity: WorkloadIdentity | undefined;
+  if (isServing && identityConfig !== undefined) {
+    const { startIdentity } = await import("./server/identity.ts");
+    identity = startIdentity(identityConfig, deps.runtime, settings.store.root);
+  }
+  return new Server(deps, settings, sources, identity);
+}
+
+/** Loads what speaks gRPC: a proxy without a management server does without. */
+async function openSources({ runtime, bootstrap }: ProxyServerDeps, { store }: StatsSettings): Promise<XdsSources> {
+  const { createXdsSources } = await import("./xds/sources.ts");
+  const { value, problems } = createXdsSources({ runtime, scope: store.root, bootstrap });
+  if (value === undefined) throw new MeshError("management-server", "the management server can't be used", problems);
+  return value;
+}
+
+function nodeInfo({ node }: BootstrapModel): NodeInfo {
+  const { region = "", zone = "", subZone = "" } = node.locality ?? {};
+  return { id: node.id, cluster: node.cluster, metadata: node.metadata ?? {}, locality: { region, zone, subZone } };
+}
+
+interface Discovery {
+  readonly cds: XdsSource | undefined;
+  readonly lds: XdsSource | undefined;
+}
+
+/** Everything of one proxy; the admin pages read it. */
+export interface ServerParts {
+  readonly runtime: Runtime;
+  readonly bootstrap: BootstrapModel;
+  readonly options: ProxyOptions;
+  readonly settings: StatsSettings;
+  readonly serverStats: ServerStats;
+  readonly accessLogs: FileSinks;
+  readonly secrets: SecretRecords;
+  readonly clusters: ClusterManagerShell;
+  readonly listeners: ListenerManager;
+  readonly clusterRecords: ConfigRecords;
+  readonly listenerRecords: ConfigRecords;
+  readonly routeRecords: ConfigRecords;
+  readonly startedMs: number;
+}
+
+class Server implements ProxyServer {
+  readonly live: Promise<void>;
+  readonly stopped: Promise<void>;
+  readonly #parts: ServerParts;
+  readonly #log: Logger;
+  readonly #discovery: Discovery;
+  readonly #subscriptions: XdsSubscription[] = [];
+  #sources: XdsSources | undefined;
+  readonly #identity: WorkloadIdentity | undefined;
+  #admin: AdminServer | undefined = undefined;
+  #flushTimer: Timer | undefined = undefined;
+  #state: ServerState = "PRE_INITIALIZING";
+  #isHealthCheckFailed = false;
+  #isStopping = false;
+  #onLive: () => void = () => {};
+  #onDead: (error: unknown) => void = () => {};
+  #onStopped: () => void = () => {};
+
+  constructor(
+    deps: ProxyServerDeps,
+    settings: StatsSettings,
+    sources: XdsSources | undefined,
+    identity: WorkloadIdentity | undefined,
+  ) {
+    const { runtime, bootstrap, options } = deps;
+    this.#log = runtime.log;
+    this.#sources = sources;
+    this.#identity = identity;
+    this.live = new Promise((resolve, reject) => {
+      this.#onLive = resolve;
+      this.#onDead = reject;
+    });
+    // Whoever does not wait for it is no mistake.
+    this.live.catch(() => undefined);
+    this.stopped = new Promise((resolve) => (this.#onStopped = resolve));
+    const problems: Problem[] = [];
+    const root = settings.store.root;
+    const secrets = createServerSecrets({
+      runtime,
+      bootstrap,
+      identity,
+      sources: () => this.#loadSources(deps),
+      ads: () => this.#sources?.ads,
+    });
+    problems.push(...secrets.problems);
+    const records = recordSecrets(secrets.provider, runtime.clock);
+    const transports = createTransportFactory({ runtime, secrets: records.provider, scope: root });
+    const node = nodeInfo(bootstrap);
+    const clusters = createClusterManager({ runtime, scope: root, node, transports, xds: sources?.ads });
+    const accessLogs = createFileSinks(runtime, root, options.fileFlushIntervalMs);
+    const httpFilters = standardHttpFilters();
+    const routeRecords = new ConfigRecords(runtime.clock);
+    const listeners = createListenerManager({
+      runtime,
+      scope: root,
+      node,
+      clusters,
+      transports,
+      filters: createNetworkFilterRegistry([
+        createConnectionManagerFactory({ filters: httpFilters, tracing: createTracingFactory() }),
+        tcpProxy,
+        istioStatsTcp,
+      ]),
+      routes: createRouteProvider({
+        runtime,
+        xds: sources?.ads,
+        clusters,
+        filters: httpFilters.all,
+        records: routeRecords,
+        scope: root,
+      }),
+      accessLogs,
+      drainTimeMs: options.drainTimeSeconds * 1000,
+      drainStrategy: options.drainStrategy,
+    });
+    this.#parts = {
+      runtime,
+      bootstrap,
+      options,
+      settings,
+      serverStats: createServerStats(runtime.clock, root, bootstrap.runtimeLayers),
+      accessLogs,
+      secrets: records,
+      clusters,
+      listeners,
+      clusterRecords: new ConfigRecords(runtime.clock),
+      listenerRecords: new ConfigRecords(runtime.clock),
+      routeRecords,
+      startedMs: runtime.clock.now(),
+    };
+    this.#discovery = this.#openDiscovery(problems);
+    this.#holdBackRoutes(true);
+    this.#addStatic(problems);
+    this.#setState("PRE_INITIALIZING");
+    const errors = problems.filter(({ level }) => level === "error");
+    for (const problem of problems) if (problem.level !== "error") this.#log.warning(formatProblem(problem));
+    if (errors.length > 0) {
+      listeners.close();
+      clusters.close();
+      sources?.close();
+      identity?.close();
+      throw new MeshError("bootstrap", "the bootstrap can't be used", errors);
+    }
+  }
+
+  get stats(): StatsStore {
+    return this.#parts.settings.store;
+  }
+
+  get state(): ServerState {
+    return this.#isHealthCheckFailed ? "DRAINING" : this.#state;
+  }
+
+  get adminAddress(): SocketAddress | undefined {
+    return this.#admin?.address;
+  }
+
+  async start(): Promise<void> {
+    const { runtime, bootstrap, settings } = this.#parts;
+    if (bootstrap.admin !== undefined) {
+      this.#admin = await createAdmin(this.#parts, bootstrap.admin, {
+        state: () => this.state,
+        unready: () => this.#unready(),
+        failHealthCheck: (failed) => {
+          this.#isHealthCheckFailed = failed;
+          this.#setState(this.#state);
+        },
+        drainListeners: (drain) => this.#drainListeners(drain),
+        quit: () => void this.stop(),
+      });
+      this.#log.info(`admin address: ${formatAddress(this.#admin.address)}`);
+    }
+    const flush = (): void => {
+      settings.store.flush();
+      this.#flushTimer = runtime.clock.setTimer(bootstrap.stats.flushIntervalMs, flush);
+    };
+    this.#flushTimer = runtime.clock.setTimer(bootstrap.stats.flushIntervalMs, flush);
+    this.#parts.clusters.onceInitialized(() => this.#subscribeClusters());
+  }
+
+  drainAndStop(): void {
+    this.#setState("DRAINING");
+    this.#parts.listeners.drain({ strategy: "immediate" }).then(
+      () => this.stop(),
+      (error: unknown) => {
+        this.#log.error(`draining: ${String(error)}`);
+        return this.stop();
+      },
+    );
+  }
+
+  async stop(): Promise<void> {
+    if (this.#isStopping) return this.stopped;
+    this.#isStopping = true;
+    this.#setState("DRAINING");
+    this.#flushTimer?.cancel();
+    for (const subscription of this.#subscriptions) subscription.close();
+    this.#parts.listeners.close();
+    this.#parts.clusters.close();
+    this.#sources?.close();
+    this.#identity?.close();
+    await this.#admin?.close();
+    await this.#parts.accessLogs.close();
+    this.#onStopped();
+  }
+
+  reopenLogs(): void {
+    this.#parts.accessLogs.reopen();
+  }
+
+  #setState(state: ServerState): void {
+    this.#state = state;
+    this.#parts.serverStats.setState(this.state);
+  }
+
+  // Start, in order.
+
+  #openDiscovery(problems: Problem[]): Discovery {
+    const { cds, lds } = this.#parts.bootstrap;
+    const open = (source: typeof cds, typeUrl: string, path: string): XdsSource | undefined => {
+      if (source === undefined || this.#sources === undefined) return undefined;
+      const opened = this.#sources.open(source, typeUrl, path);
+      problems.push(...opened.problems);
+      return opened.value;
+    };
+    return {
+      cds: open(cds, TypeUrl.cluster, "dynamic_resources.cds_config"),
+      lds: open(lds, TypeUrl.listener, "dynamic_resources.lds_config"),
+    };
+  }
+
+  #addStatic(problems: Problem[]): void {
+    const { bootstrap, clusters, listeners, clusterRecords, listenerRecords } = this.#parts;
+    const add = (
+      kind: "clusters" | "listeners",
+      messages: readonly (Message & { readonly name: string })[],
+      target: ClusterManagerShell | ListenerManager,
+      records: ConfigRecords,
+    ): void => {
+      for (const [index, message] of messages.entries()) {
+        const parsed = target.addOrUpdate(message, "", { dynamic: false });
+        const prefix = `static_resources.${kind}[${index}]`;
+        problems.push(
+          ...parsed.problems.map((problem) => ({
+            ...problem,
+            path: problem.path === "" ? prefix : `${prefix}.${problem.path}`,
+            object: problem.object ?? `${kind.slice(0, -1)} ${message.name}`,
+          })),
+        );
+        records.addFixed(message.name, message);
+      }
+    };
+    add("clusters", bootstrap.clusters, clusters, clusterRecords);
+    add("listeners", bootstrap.listeners, listeners, listenerRecords);
+  }
+
+  /** X-54, X-56: clusters of the bootstrap, then CDS. */
+  #subscribeClusters(): void {
+    if (this.#isStopping) return;
+    this.#setState("INITIALIZING");
+    const { cds } = this.#discovery;
+    const { runtime, clusters, clusterRecords, settings } = this.#parts;
+    const next = (): void => clusters.onceInitialized(() => this.#subscribeListeners());
+    if (cds === undefined) {
+      next();
+      return;
+    }
+    const handler = discoveryHandler({
+      kind: "cluster",
+      target: clusters,
+      records: clusterRecords,
+      stats: createSubscriptionStats(settings.store.root.scope("cluster_manager").scope("cds")),
+      log: runtime.log.child("upstream"),
+      pause: () => this.#sources?.ads?.pause(TypeUrl.endpoint),
+      resume: () => this.#sources?.ads?.resume(TypeUrl.endpoint),
+      onFirst: next,
+    });
+    this.#subscriptions.push(cds.client.wildcard(TypeUrl.cluster, handler, cds.initialFetchTimeoutMs));
+  }
+
+  #subscribeListeners(): void {
+    if (this.#isStopping) return;
+    const { lds } = this.#discovery;
+    const { runtime, listeners, listenerRecords, settings } = this.#parts;
+    const next = (): void => {
+      this.#holdBackRoutes(false);
+      listeners.onceReady(() => void this.#startListeners());
+    };
+    if (lds === undefined) {
+      next();
+      return;
+    }
+    const handler = discoveryHandler({
+      kind: "listener",
+      target: listeners,
+      records: listenerRecords,
+      stats: createSubscriptionStats(settings.store.root.scope("listener_manager").scope("lds")),
+      log: runtime.log.child("config"),
+      pause: () => this.#sources?.ads?.pause(TypeUrl.route),
+      resume: () => this.#sources?.ads?.resume(TypeUrl.route),
+      onFirst: next,
+    });
+    this.#subscriptions.push(lds.client.wildcard(TypeUrl.listener, handler, lds.initialFetchTimeoutMs));
+  }
+
+  /** Listeners of the bootstrap may want routes: they are asked for after the clusters. */
+  #holdBackRoutes(isHeldBack: boolean): void {
+    if (isHeldBack) this.#sources?.ads?.pause(TypeUrl.route);
+    else this.#sources?.ads?.resume(TypeUrl.route);
+  }
+
+  /** X-76. */
+  async #startListeners(): Promise<void> {
+    if (this.#isStopping) return;
+    const problems = await this.#parts.listeners.start();
+    const { fixed } = this.#parts.listenerRecords;
+    const fatal = problems.filter(({ object }) => fixed.has(object?.replace(/^listener /, "") ?? ""));
+    if (fatal.length > 0) {
+      this.#onDead(new MeshError("listener-address", fatal.map(formatProblem).join("; "), fatal));
+      return;
+    }
+    this.#setState("LIVE");
+    this.#parts.serverStats.initialized();
+    this.#log.info("all listeners accept: the proxy is live");
+    this.#onLive();
+  }
+
+  // While it runs.
+
+  #unready(): { readonly name: string; readonly targets: readonly string[] }[] {
+    const { clusters, listeners } = this.#parts;
+    const warmingClusters = clusters.all().filter(({ state }) => state === "warming");
+    const warmingListeners = listeners.listeners().filter(({ state }) => state === "warming");
+    return [
+      { name: "cluster_manager", targets: warmingClusters.map(({ name }) => `cluster ${name}`) },
+      { name: "listener_manager", targets: warmingListeners.map(({ name }) => `listener ${name}`) },
+    ];
+  }
+
+  #drainListeners(drain: {
+    readonly graceful: boolean;
+    readonly skipExit: boolean;
+    readonly inboundOnly: boolean;
+  }): void {
+    const { listeners, options, runtime } = this.#parts;
+    const { inboundOnly } = drain;
+    const report = (done: Promise<void>): void => {
+      done.then(
+        () => this.#log.info("the listeners are drained"),
+        (error: unknown) => this.#log.error(`draining: ${String(error)}`),
+      );
+    };
+    if (!drain.graceful) {
+      report(listeners.drain({ inboundOnly }));
+      return;
+    }
+    // They go on accepting for the drain time, and stop then.
+    report(listeners.drain({ stopsListening: false, inboundOnly, strategy: options.drainStrategy }));
+    if (drain.skipExit) return;
+    runtime.clock.setTimer(options.drainTimeSeconds * 1000, () => report(listeners.drain({ inboundOnly })));
+  }
+
+  async #loadSources(deps: ProxyServerDeps): Promise<XdsSources> {
+    this.#sources ??= await openSources(deps, this.#parts.settings);
+    return this.#sources;
+  }
+}

@@ -1,0 +1,145 @@
+/** Shell: arguments, files, signals and exit codes around one proxy. */
+import { createWriteStream, readFileSync, writeFileSync } from "node:fs";
+import { formatAddress } from "#lib/connection.ts";
+import { nodeRuntime } from "#lib/node-runtime.ts";
+import { formatProblem, MeshError, type Parsed, type Problem } from "#lib/problem.ts";
+import type { Logger, Runtime } from "#lib/runtime.ts";
+import { loadBootstrap } from "../bootstrap/bootstrap.ts";
+import type { BootstrapModel } from "../bootstrap/model.ts";
+import { parseCommandLine, USAGE, type ProxyOptions } from "../options.ts";
+import { createProxyServer, type ProxyServer } from "../server.ts";
+import { VERSION } from "./version.ts";
+
+/** Exit codes as Envoy's: 0 for an orderly end, 1 for everything that keeps it from serving. */
+const FAILED = 1;
+
+/** Runs until the proxy has ended, then sets the exit code. */
+export async function runProxy(args: readonly string[]): Promise<void> {
+  const command = parseCommandLine(args);
+  switch (command.kind) {
+    case "help":
+      process.stdout.write(USAGE);
+      return;
+    case "version":
+      process.stdout.write(`\nglassmesh proxy  version: ${VERSION}\n\n`);
+      return;
+    case "wrong":
+      process.stderr.write(`${command.message}\n`);
+      process.exitCode = FAILED;
+      return;
+    case "run":
+      process.exitCode = await run(command.options, command.notes);
+  }
+}
+
+async function run(options: ProxyOptions, notes: readonly string[]): Promise<number> {
+  const runtime = runtimeOf(options);
+  const { log } = runtime;
+  for (const note of notes) log.info(note);
+  const bootstrap = readBootstrap(options);
+  const name = options.configPath === "" ? "--config-yaml" : options.configPath;
+  for (const problem of bootstrap.problems.filter(({ level }) => level !== "error"))
+    log.warning(formatProblem(problem));
+  if (bootstrap.value === undefined) return refuse(name, bootstrap.problems);
+  let server: ProxyServer;
+  try {
+    server = await createProxyServer({ runtime, bootstrap: bootstrap.value, options });
+  } catch (error) {
+    return refuse(name, error);
+  }
+  if (options.mode === "validate") {
+    await server.stop();
+    process.stdout.write(`configuration '${name}' OK\n`);
+    return 0;
+  }
+  return serve(server, options, log, name);
+}
+
+async function serve(server: ProxyServer, options: ProxyOptions, log: Logger, name: string): Promise<number> {
+  const ended = waitForEnd(server, log);
+  try {
+    await server.start();
+    if (options.adminAddressPath !== "" && server.adminAddress !== undefined)
+      writeFileSync(options.adminAddressPath, formatAddress(server.adminAddress));
+  } catch (error) {
+    await server.stop();
+    return refuse(name, error);
+  }
+  await ended;
+  log.info("exiting");
+  return 0;
+}
+
+/** The first signal drains, the second ends at once. Resolves when the server has stopped. */
+function waitForEnd(server: ProxyServer, log: Logger): Promise<void> {
+  let signals = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    signals++;
+    log.warning(`caught ${signal}: ${signals === 1 ? "draining" : "ending at once"}`);
+    if (signals === 1) server.drainAndStop();
+    else void server.stop();
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+  process.on("SIGUSR1", () => server.reopenLogs());
+  // A reader of our log or access log that went away must not end the proxy.
+  process.on("SIGPIPE", () => undefined);
+  process.stdout.on("error", () => undefined);
+  process.stderr.on("error", () => undefined);
+  return server.stopped;
+}
+
+function runtimeOf({ logLevel, componentLogLevels, logPath }: ProxyOptions): Runtime {
+  const file = logPath === "" ? undefined : createWriteStream(logPath, { flags: "a" });
+  file?.on("error", (error) => process.stderr.write(`--log-path ${logPath}: ${error.message}\n`));
+  const runtime = nodeRuntime({
+    logLevel,
+    ...(file === undefined ? {} : { writeLog: (line) => void file.write(line) }),
+  });
+  for (const [component, level] of componentLogLevels) runtime.log.child(component).level = level;
+  return runtime;
+}
+
+function readBootstrap(options: ProxyOptions): Parsed<BootstrapModel> {
+  let text: string | undefined;
+  if (options.configPath !== "") {
+    try {
+      text = readFileSync(options.configPath, "utf8");
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      const why = code === "ENOENT" ? "there is no such file" : code === "EACCES" ? "it can't be read" : String(error);
+      return {
+        problems: [
+          { code: "bootstrap-file", level: "error", path: "", message: `Invalid path: ${options.configPath}: ${why}` },
+        ],
+      };
+    }
+  }
+  return loadBootstrap(text, {
+    file: options.configPath === "" ? undefined : options.configPath,
+    configYaml: options.configYaml === "" ? undefined : options.configYaml,
+    serviceCluster: options.serviceCluster,
+    serviceNode: options.serviceNode,
+    serviceZone: options.serviceZone,
+  });
+}
+
+/** Says what is wrong, line by line, whatever the log level is. */
+function refuse(name: string, error: unknown): number {
+  const problems: readonly Problem[] = Array.isArray(error)
+    ? (error as Problem[])
+    : error instanceof MeshError
+      ? error.problems
+      : [];
+  const lines = problems.filter(({ level }) => level === "error").map(formatProblem);
+  if (!Array.isArray(error) && (lines.length === 0 || error instanceof MeshError === false))
+    lines.unshift(
+      error instanceof MeshError
+        ? error.message
+        : error instanceof Error
+          ? (error.stack ?? error.message)
+          : String(error),
+    );
+  process.stderr.write(`error initializing configuration '${name}':\n${lines.map((line) => `  ${line}\n`).join("")}`);
+  return FAILED;
+}
