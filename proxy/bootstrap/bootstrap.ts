@@ -3,10 +3,9 @@ import { merge } from "@bufbuild/protobuf";
 import type { Parsed, Problem } from "#lib/problem.ts";
 import type { Bootstrap } from "#protos/gen/envoy/config/bootstrap/v3/bootstrap_pb.js";
 import type { Locality, Node } from "#protos/gen/envoy/config/core/v3/base_pb.js";
+import { checkMessage } from "#protos/check-message.ts";
 import { messageFromJson } from "#protos/json.ts";
 import { createMessage, schema } from "#protos/registry.ts";
-import { unknownFields } from "#protos/unknown.ts";
-import { validateMessage } from "#protos/validate.ts";
 import { parseEnvoyYaml, type EnvoyYaml } from "./envoy-yaml.ts";
 import type { BootstrapModel } from "./model.ts";
 import { parseBootstrap } from "./parse-bootstrap.ts";
@@ -44,7 +43,7 @@ export function loadBootstrap(text: string | undefined, overrides: BootstrapOver
   }
   if (problems.length > 0) return { problems };
   applyOverrides(message, overrides);
-  const checked = [...unknownFields(message), ...validateMessage(message, "", { throughAny: true })];
+  const checked = checkMessage(message);
   if (checked.length > 0) return { problems: located(checked, parts) };
   const found: Problem[] = [];
   const value = parseBootstrap(message, found);

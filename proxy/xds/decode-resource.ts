@@ -5,8 +5,7 @@ import { durationMs } from "../config-values.ts";
 import type { Problem } from "#lib/problem.ts";
 import { openAny } from "#protos/any.ts";
 import type { Resource } from "#protos/gen/envoy/service/discovery/v3/discovery_pb.js";
-import { unknownFields } from "#protos/unknown.ts";
-import { validateMessage } from "#protos/validate.ts";
+import { checkMessage } from "#protos/check-message.ts";
 import { TypeUrl } from "./types.ts";
 
 /** What a response says of one resource. */
@@ -64,7 +63,7 @@ function decode(
   }
   const { value, problems } = openAny(any, "");
   if (value === undefined) return { message: undefined, problems };
-  return { message: value, problems: [...unknownFields(value), ...validateMessage(value, "", { throughAny: true })] };
+  return { message: value, problems: checkMessage(value) };
 }
 
 /** `name`, or `cluster_name` of an assignment; empty for types without a name. */
