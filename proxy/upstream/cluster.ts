@@ -273,7 +273,7 @@ export class ClusterEntry implements Cluster {
     this.membership.total.set(this.#hosts.size);
     this.membership.healthy.set(count((set) => set.healthy.length));
     this.membership.degraded.set(count((set) => set.degraded.length));
-    this.membership.excluded.set(count((set) => set.excludedCount));
+    this.membership.excluded.set(count((set) => set.excluded.length));
     this.membership.maxHostWeight.set(maxWeight(this.#hosts.values()));
   }
 

@@ -17,7 +17,7 @@ export interface HostSet {
   readonly healthy: readonly UpstreamHost[];
   readonly degraded: readonly UpstreamHost[];
   /** Hosts that do not count (waiting for their first health check, or failed at once by one). */
-  readonly excludedCount: number;
+  readonly excluded: readonly UpstreamHost[];
   readonly localities: readonly LocalitySet[];
 }
 
@@ -39,7 +39,7 @@ export function buildHostSet(priority: number, hosts: readonly UpstreamHost[], w
     hosts,
     healthy: hosts.filter(isHealthy),
     degraded: hosts.filter(isDegraded),
-    excludedCount: hosts.filter(isExcluded).length,
+    excluded: hosts.filter(isExcluded),
     localities,
   };
 }

@@ -26,8 +26,8 @@ export interface ClusterConfig {
   readonly localAddress: string | undefined;
   readonly keepAlive: TcpKeepAlive | undefined;
   readonly closeConnectionsOnHostSetChange: boolean;
-  /** Names of network filters for TCP connections to this cluster (`istio.metadata_exchange`). */
-  readonly exchangesMetadata: boolean;
+  /** `istio.metadata_exchange` for TCP connections to this cluster. */
+  readonly metadataExchange: MetadataExchangeConfig | undefined;
   readonly waitsForWarming: boolean;
 }
 

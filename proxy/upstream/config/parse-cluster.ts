@@ -45,7 +45,7 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
   const http = parseHttpOptions(reader);
   parseResolver(reader);
   const discovery = parseDiscovery(reader);
-  const exchangesMetadata = parseFilters(reader);
+  const metadataExchange = parseFilters(reader);
   const bind = reader.child("upstreamBindConfig");
   const metadata = metadataOf(reader.child("metadata"));
   const base = {
@@ -62,7 +62,7 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
     localAddress: bind === undefined ? undefined : parseBind(bind),
     keepAlive: parseKeepAlive(reader.child("upstreamConnectionOptions")),
     closeConnectionsOnHostSetChange: balancing.closeConnectionsOnHostSetChange,
-    exchangesMetadata,
+    metadataExchange,
     waitsForWarming: reader.get("waitForWarmOnInit") ?? true,
   };
   reader.ignore("ignoreHealthOnHostRemoval", "there are no active health checks");
@@ -134,22 +134,21 @@ function parseResolver(reader: MessageReader<Cluster>): void {
 
 const exchangeType = "envoy.tcp.metadataexchange.config.MetadataExchange";
 
-/** True with `istio.metadata_exchange`; other network filters on clusters are refused. */
-function parseFilters(reader: MessageReader<Cluster>): boolean {
-  let exchangesMetadata = false;
+/** The configuration of `istio.metadata_exchange`; other network filters on clusters are refused. */
+function parseFilters(reader: MessageReader<Cluster>): MetadataExchangeConfig | undefined {
+  let exchange: MetadataExchangeConfig | undefined;
   for (const filter of reader.children("filters")) {
     const name = filter.get("name");
     const config = filter.get("typedConfig");
     filter.finish();
     const opened = config === undefined ? undefined : unpackAny(config, filter.at("typedConfig")).value;
-    const typeName =
-      opened === undefined
-        ? ""
-        : opened.$typeName.endsWith(".TypedStruct")
-          ? typeNameOf((opened as TypedStruct).typeUrl)
-          : opened.$typeName;
-    if (typeName === exchangeType) exchangesMetadata = true;
-    else filter.unsupported("name", `the network filter ${name} is not supported on clusters`);
+    if (opened?.$typeName !== exchangeType) {
+      filter.unsupported("name", `the network filter ${name} is not supported on clusters`);
+      continue;
+    }
+    const parsed = parseMetadataExchange(opened, filter.at("typedConfig"));
+    reader.problems.push(...parsed.problems);
+    exchange = parsed.value;
   }
-  return exchangesMetadata;
+  return exchange;
 }

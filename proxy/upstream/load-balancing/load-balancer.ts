@@ -120,13 +120,13 @@ function countsOf(set: HostSet): PriorityCounts {
     hosts: set.hosts.length,
     healthy: set.healthy.length,
     degraded: set.degraded.length,
-    excluded: set.excludedCount,
+    excluded: set.excluded.length,
   };
 }
 
 function weightsOf(set: HostSet): PriorityCounts {
   const sum = (hosts: readonly UpstreamHost[]): number => hosts.reduce((total, host) => total + host.weight, 0);
-  return { hosts: sum(set.hosts), healthy: sum(set.healthy), degraded: sum(set.degraded), excluded: set.excludedCount };
+  return { hosts: sum(set.hosts), healthy: sum(set.healthy), degraded: sum(set.degraded), excluded: sum(set.excluded) };
 }
 
 /** Pickers of one priority, made when they are first needed. */
