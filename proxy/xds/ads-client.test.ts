@@ -231,6 +231,19 @@ describe("statistics", () => {
   });
 });
 
+describe("statistics of named resources", () => {
+  test("show the version of the response; one that repeats what is there counts too", () => {
+    const { client, transport, scope } = testClient({ protocol: "sotw" });
+    const stats = createSubscriptionStats(scope.scope("cluster.a"));
+    const watcher = recordingWatcher(stats);
+    client.resource(EDS, "a", watcher, 0);
+    transport.stream.respond(sotwResponse(EDS, { nonce: "1", version: "1", resources: [assignment("a")] }));
+    transport.stream.respond(sotwResponse(EDS, { nonce: "2", version: "2", resources: [assignment("a")] }));
+    expect(watcher.heard).toEqual(["+1"]);
+    expect([stats.updateSuccess.value, stats.updateAttempt.value, stats.versionText.value]).toEqual([2, 3, "2"]);
+  });
+});
+
 describe("sharing", () => {
   test("X-61 a second watcher of a name gets what is there at once, without a request", () => {
     const { client, transport } = testClient();

@@ -97,7 +97,7 @@ export class TypeState implements Interest {
       const present = update.isWhole ? presentNames(update) : undefined;
       rejected.push(...this.#wildcard.update(good, update.removed, present, rejected.length > 0, update.version));
     }
-    for (const resource of good) rejected.push(...this.#updateWatched(resource, update.isWhole));
+    for (const resource of good) rejected.push(...this.#updateWatched(resource, update));
     for (const name of update.removed) this.#watched.get(name)?.remove();
     this.#applyErrors(update);
     // Of a refused response nothing counts as had: after a reconnect the server sends it again.
@@ -121,11 +121,16 @@ export class TypeState implements Interest {
     this.#ttls.clear();
   }
 
-  #updateWatched({ name, version, message, bytes }: ReceivedResource, isWhole: boolean): RejectedResource[] {
+  #updateWatched({ name, version, message, bytes }: ReceivedResource, update: ReceivedUpdate): RejectedResource[] {
     const watched = this.#watched.get(name);
-    // What nobody asked for is ignored; a state-of-the-world response repeats what has not changed.
-    if (watched === undefined || message === undefined || (isWhole && watched.holds(bytes))) return [];
-    const problems = watched.update({ name, version, message }, bytes);
+    // What nobody asked for is ignored.
+    if (watched === undefined || message === undefined) return [];
+    // A state-of-the-world response repeats what has not changed.
+    if (update.isWhole && watched.holds(bytes)) {
+      watched.confirm(update.version);
+      return [];
+    }
+    const problems = watched.update({ name, version, message }, bytes, update.version);
     return problems.length > 0 ? [{ name, problems }] : [];
   }
 

@@ -14,6 +14,8 @@ export class WatchedResource {
   readonly #entries = new Set<Entry>();
   #state: "waiting" | "absent" | XdsResource = "waiting";
   #bytes: Uint8Array | undefined;
+  /** `version_info` of the response that came last: what the statistics show. */
+  #version = "";
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -48,8 +50,18 @@ export class WatchedResource {
     return bytes !== undefined && this.#bytes !== undefined && Buffer.compare(bytes, this.#bytes) === 0;
   }
 
+  /** A response repeated what is there: it counts, and changes nothing. */
+  confirm(version: string): void {
+    this.#version = version;
+    const nowMs = this.#clock.now();
+    this.forEachWatcher(({ stats }) => {
+      if (stats !== undefined) countSuccess(stats, version, nowMs, 0);
+    });
+  }
+
   /** Hands a new version to all; it stays if one of them takes it. Returns the reasons of those that do not. */
-  update(resource: XdsResource, bytes: Uint8Array | undefined): readonly Problem[] {
+  update(resource: XdsResource, bytes: Uint8Array | undefined, version: string): readonly Problem[] {
+    this.#version = version;
     const refused: Problem[] = [];
     let isTaken = false;
     for (const entry of this.#entries) {
@@ -99,7 +111,7 @@ export class WatchedResource {
     const errors = watcher.onResource(resource).filter(({ level }) => level === "error");
     if (watcher.stats !== undefined) {
       if (errors.length > 0) countRejected(watcher.stats);
-      else countSuccess(watcher.stats, resource.version, this.#clock.now(), this.#clock.monotonic() - startedAt);
+      else countSuccess(watcher.stats, this.#version, this.#clock.now(), this.#clock.monotonic() - startedAt);
     }
     return errors;
   }
