@@ -15,8 +15,8 @@ import { standardHttpFilters } from "./http/filters/standard-filters.ts";
 import type { WorkloadIdentity } from "./identity/workload-identity.ts";
 import { createListenerManager } from "./listener/listener-manager.ts";
 import type { ListenerManager } from "./listener/types.ts";
+import { builtInNetworkFilters } from "./network/built-in.ts";
 import { createNetworkFilterRegistry } from "./network/registry.ts";
-import { tcpProxy } from "./network/tcp-proxy.ts";
 import { createFileSinks, type FileSinks } from "./observability/access-log/file-sinks.ts";
 import { istioStatsTcp } from "./observability/istio-stats/network-filter.ts";
 import { createTracingFactory } from "./observability/tracing/tracing.ts";
@@ -170,7 +170,7 @@ class Server implements ProxyServer {
       transports,
       filters: createNetworkFilterRegistry([
         createConnectionManagerFactory({ filters: httpFilters, tracing: createTracingFactory() }),
-        tcpProxy,
+        ...builtInNetworkFilters,
         istioStatsTcp,
       ]),
       routes: createRouteProvider({

@@ -6,6 +6,7 @@ import type { AccessLogger, AccessLogType } from "../observability/access-log/ty
 import { ResponseFlag } from "../stream-info.ts";
 import type { Cluster, Host, LbContext } from "../upstream/types.ts";
 import type { ConnectionFilter, DownstreamConnection, NetworkFilterContext, NetworkFilterFactory } from "./filter.ts";
+import { createExchangeSide, type ExchangeSide, type MetadataExchangeConfig } from "./metadata-exchange.ts";
 import { parseTcpProxy, type TcpProxyConfig, type WeightedTcpCluster } from "./tcp-proxy-config.ts";
 import { createTcpProxyStats, type TcpProxyStats } from "./tcp-proxy-stats.ts";
 
@@ -20,6 +21,7 @@ export const tcpProxy: NetworkFilterFactory<TcpProxyConfig> = {
       context,
       stats: createTcpProxyStats(context.rootScope, config.statPrefix),
       logger: context.accessLogs.logger(config.accessLogs),
+      exchanges: new WeakMap(),
     };
     return (downstream) => new TcpProxySession(shared, downstream);
   },
@@ -30,6 +32,8 @@ interface Shared {
   readonly context: NetworkFilterContext;
   readonly stats: TcpProxyStats;
   readonly logger: AccessLogger | undefined;
+  /** What the metadata exchange of a cluster says, encoded once. */
+  readonly exchanges: WeakMap<MetadataExchangeConfig, ExchangeSide>;
 }
 
 /** How long a peer may take nothing of what is queued for it, once the other side is gone. */
@@ -115,9 +119,10 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
     return { hash, metadataMatch: this.#choice?.metadataMatch, originalDestination };
   }
 
-  onUpstreamConnect(): void {
+  onUpstreamConnect(upstream: Upstream): void {
     const { config, context } = this.#shared;
     this.#isConnected = true;
+    this.#exchangeMetadata(upstream);
     if (config.logOnConnected) this.#log("TcpUpstreamConnected");
     if (config.logIntervalMs > 0) this.#logPeriodically(config.logIntervalMs);
     if (config.idleTimeoutMs > 0) {
@@ -125,6 +130,19 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
       this.#armIdleTimer(config.idleTimeoutMs);
     }
     this.#connection.resume();
+  }
+
+  /** Where the cluster asks for it and the server has agreed, each side says who it is before the first byte. */
+  #exchangeMetadata(upstream: Upstream): void {
+    const exchange = this.#cluster?.metadataExchange;
+    const { context, exchanges } = this.#shared;
+    if (exchange === undefined || upstream.connection === undefined) return;
+    let side = exchanges.get(exchange);
+    if (side === undefined) {
+      side = createExchangeSide(exchange, context.node, context.rootScope);
+      exchanges.set(exchange, side);
+    }
+    upstream.connection = side.wrap(upstream.connection, this.#downstream.filterState);
   }
 
   onData(chunk: Buffer): void {
@@ -279,7 +297,7 @@ class Upstream implements ConnectionHandler {
   onConnect(): void {
     this.#isConnected = true;
     this.#host.outlier.putLocalOrigin("connect-success");
-    this.#session.onUpstreamConnect();
+    this.#session.onUpstreamConnect(this);
   }
 
   onData(chunk: Buffer): void {

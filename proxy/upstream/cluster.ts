@@ -54,6 +54,7 @@ export class ClusterEntry implements Cluster {
   readonly membership: MembershipStats;
   /** Set by a runtime override in Envoy; there is none here. */
   readonly isMaintenance = false;
+  readonly metadataExchange: Cluster["metadataExchange"];
   hostSets: readonly HostSet[] = [];
   #hosts: ReadonlyMap<string, UpstreamHost> = new Map();
   #weights: readonly LocalityWeights[] = [];
@@ -76,6 +77,7 @@ export class ClusterEntry implements Cluster {
     this.metadata = config.metadata;
     this.scope = deps.scope;
     this.connectTimeoutMs = config.connectTimeoutMs;
+    this.metadataExchange = config.metadataExchange;
     this.httpOptions = {
       maxStreamDurationMs: config.http.maxStreamDurationMs,
       maxResponseHeadersKb: config.http.maxResponseHeadersKb,

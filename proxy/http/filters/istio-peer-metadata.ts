@@ -128,7 +128,7 @@ const sharedLabels = ["app", "version", "service.istio.io/canonical-name", "serv
 const sharedKeys = ["APP_CONTAINERS", "CLUSTER_ID", "NAME", "NAMESPACE", "OWNER", "PLATFORM_METADATA", "WORKLOAD_NAME"];
 
 /** base64 of a `google.protobuf.Struct` with its keys in order. */
-function encodedMetadata(node: Readonly<Record<string, unknown>>, additionalLabels: readonly string[]): string {
+export function encodedMetadata(node: Readonly<Record<string, unknown>>, additionalLabels: readonly string[]): string {
   const shared: Record<string, unknown> = {};
   for (const key of sharedKeys) if (node[key] !== undefined && node[key] !== "") shared[key] = node[key];
   const labels = node["LABELS"];

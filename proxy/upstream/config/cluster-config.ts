@@ -1,5 +1,6 @@
 /** A cluster as the configuration describes it, checked: what `Cluster` messages are read into. */
 import type { TcpKeepAlive } from "#lib/runtime.ts";
+import type { MetadataExchangeConfig } from "../../network/metadata-exchange.ts";
 import type { Metadata } from "../types.ts";
 import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
 import type { OutlierConfig } from "../outlier/outlier-config.ts";

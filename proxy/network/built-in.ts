@@ -1,0 +1,12 @@
+/** The network filters of this folder. The HTTP connection manager and `istio.stats` come from their own. */
+import { directResponse, echo } from "./echo.ts";
+import type { NetworkFilterFactory } from "./filter.ts";
+import { metadataExchange } from "./metadata-exchange.ts";
+import { tcpProxy } from "./tcp-proxy.ts";
+
+export const builtInNetworkFilters: readonly NetworkFilterFactory[] = [
+  tcpProxy,
+  metadataExchange,
+  echo,
+  directResponse,
+] as readonly NetworkFilterFactory[];
