@@ -10,7 +10,7 @@ import { Framing, parseFields, type HeadLimits } from "./head.ts";
 import { HeadBuffer, hasBareLineFeed } from "./head-buffer.ts";
 import type { FieldNames } from "./field-names.ts";
 import { headAt, latin1 } from "./latin1.ts";
-import { parseAbsoluteTarget, parseRequestLine, type RequestLine } from "./request-line.ts";
+import { isSameAuthority, parseAbsoluteTarget, parseRequestLine, type RequestLine } from "./request-line.ts";
 import { Http1ServerStream, type ServerStreamOwner } from "./server-stream.ts";
 
 export interface Http1ServerOptions {
@@ -241,13 +241,14 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
       if (headers.authority === "" && this.#line.version === "HTTP/1.0")
         headers.authority = this.#options.defaultHostForHttp10;
     } else {
-      const absolute = this.#options.allowAbsoluteUrl ? parseAbsoluteTarget(target) : "http1.codec_error";
+      const absolute = this.#options.allowAbsoluteUrl ? parseAbsoluteTarget(target) : "http1.invalid_url";
       if (typeof absolute === "string") {
         this.#fail(400, absolute, "the request target is neither a path nor an absolute URL");
         return false;
       }
       // Differs from Envoy, which lets the target win: two names for one request are refused.
-      if (headers.authority !== "" && headers.authority.toLowerCase() !== absolute.authority.toLowerCase()) {
+      const defaultPort = absolute.scheme === "https" ? "443" : "80";
+      if (headers.authority !== "" && !isSameAuthority(headers.authority, absolute.authority, defaultPort)) {
         this.#fail(400, "http.invalid_authority", "host differs from the request target");
         return false;
       }

@@ -48,7 +48,7 @@ export class Http1ServerStream implements StreamEncoder {
     const isUpgrade = headers.status === 101 && this.wantsUpgrade;
     if (this.#owner.closesAfterResponse && !isUpgrade) head += "connection: close\r\n";
     else if (this.isHttp10) head += "connection: keep-alive\r\n";
-    this.#hasNoBody = this.isHead || hasNoBody(headers.status);
+    this.#hasNoBody = !isUpgrade && (this.isHead || hasNoBody(headers.status));
     if (isUpgrade) {
       this.#owner.onUpgraded();
     } else if (!headers.has("content-length") && !this.#hasNoBody) {

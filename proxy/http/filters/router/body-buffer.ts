@@ -9,6 +9,8 @@ export interface BodyTarget {
 const noBytes = Buffer.alloc(0);
 
 export class BodyBuffer {
+  /** The request ended with its headers. */
+  isHeadersOnly = false;
   isComplete = false;
   bytes = 0;
   #chunks: Buffer[] | undefined = undefined;
@@ -29,6 +31,14 @@ export class BodyBuffer {
 
   addTrailers(trailers: HeaderMap): void {
     this.#trailers = trailers;
+  }
+
+  /** The request goes on without its body (a redirect to GET). */
+  discard(): void {
+    this.#chunks = undefined;
+    this.#trailers = undefined;
+    this.isHeadersOnly = true;
+    this.isComplete = true;
   }
 
   /** Nobody will ask for it again. */

@@ -68,7 +68,10 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
   decodeHeaders(headers: HeaderMap, endStream: boolean): FilterStatus {
     this.#context.stats.rqTotal.inc();
     this.#headers = headers;
-    if (endStream) this.body.isComplete = true;
+    if (endStream) {
+      this.body.isComplete = true;
+      this.body.isHeadersOnly = true;
+    }
     this.#forward(this.stream.route, headers);
     return "continue";
   }
@@ -423,6 +426,7 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
     if (policy === undefined || !this.body.isComplete || this.body.isIncomplete) return false;
     if (!followsInternalRedirect(policy, headers, stream, this.#redirects, this.#context.stats)) return false;
     this.#redirects++;
+    if (headers.status === 303) this.body.discard();
     this.#dropAttempt(attempt, endStream);
     this.#retry?.close();
     this.#globalTimer?.cancel();

@@ -63,7 +63,9 @@ export class ShadowRequest implements StreamDecoder, PoolCallbacks {
     this.#encoder?.reset("local reset");
   }
 
+  /** There is no body to come. */
   complete(): void {
+    this.#body.isHeadersOnly = true;
     this.#body.isComplete = true;
   }
 
@@ -81,7 +83,7 @@ export class ShadowRequest implements StreamDecoder, PoolCallbacks {
   onPoolReady(encoder: StreamEncoder, _host: Host, _connection: Connection): void {
     this.#waiting = undefined;
     this.#encoder = encoder;
-    const isHeadersOnly = this.#body.isComplete && this.#body.isEmpty;
+    const { isHeadersOnly } = this.#body;
     encoder.sendHeaders(this.#headers, isHeadersOnly);
     if (!isHeadersOnly)
       this.#body.replay({

@@ -87,7 +87,7 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
     const now = router.runtime.clock.monotonic();
     info.upstreamFirstTx = now;
     const { body } = router;
-    const isHeadersOnly = body.isComplete && body.isEmpty;
+    const { isHeadersOnly } = body;
     this.isRequestStarted = true;
     encoder.sendHeaders(router.headersFor(this), isHeadersOnly);
     if (isHeadersOnly) info.upstreamLastTx = now;
