@@ -123,14 +123,12 @@ function xdsMetrics(
   const debounce = histogram("pilot_debounce_time", "Seconds that changes were gathered.", pushBuckets);
   const queue = histogram("pilot_proxy_queue_time", "Seconds that a proxy waited for its turn.", convergenceBuckets);
   const triggers = counter("pilot_push_triggers", "What made a push necessary.", ["type"]);
-  const received = histogram("pilot_xds_recv_max", "Sizes of requests.", sizeBuckets);
   return {
     connected: (change) => connected.inc({ version }, change),
     pushed(type, bytes) {
       pushes.inc({ type });
       sizes.observe({ type }, bytes);
     },
-    sendFailed: (type) => pushes.inc({ type: `${type}_senderr` }),
     rejected(type) {
       rejects.inc({ type });
       rejectsOf.get(type)?.inc();
@@ -142,6 +140,5 @@ function xdsMetrics(
     debounced: (seconds) => debounce.observe(seconds),
     queued: (seconds) => queue.observe(seconds),
     triggered: (type) => triggers.inc({ type }),
-    received: (bytes) => received.observe(bytes),
   };
 }

@@ -12,8 +12,10 @@ export function nearestNames(written: string, allowed: Iterable<string>): readon
 }
 
 function distanceOf(one: string, other: string): number {
-  const isBeginning = one.length >= 3 && (other.startsWith(one) || one.startsWith(other));
-  return isBeginning ? 1 : distanceBetween(one, other);
+  if (one.length >= 3 && (other.startsWith(one) || one.startsWith(other))) return 1;
+  const distance = distanceBetween(one, other);
+  // `retry` for `retries`: words that begin alike are near.
+  return one.slice(0, 4) === other.slice(0, 4) ? Math.min(distance, 2) : distance;
 }
 
 /** `did you mean timeout?`, or the list of what is allowed. */
