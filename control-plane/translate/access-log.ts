@@ -1,99 +1,120 @@
-/** Access logs as the mesh configuration asks for them (§4.9). */
-import { any, compact, type JsonObject } from "./json.ts";
-import type { View } from "./view.ts";
-
-const TEXT_FORMAT =
-  '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% ' +
-  '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% ' +
-  '%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" ' +
-  '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% ' +
-  "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
-
-const JSON_FORMAT: JsonObject = {
-  authority: "%REQ(:AUTHORITY)%",
-  bytes_received: "%BYTES_RECEIVED%",
-  bytes_sent: "%BYTES_SENT%",
-  connection_termination_details: "%CONNECTION_TERMINATION_DETAILS%",
-  downstream_local_address: "%DOWNSTREAM_LOCAL_ADDRESS%",
-  downstream_remote_address: "%DOWNSTREAM_REMOTE_ADDRESS%",
-  duration: "%DURATION%",
-  method: "%REQ(:METHOD)%",
-  path: "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
-  protocol: "%PROTOCOL%",
-  request_id: "%REQ(X-REQUEST-ID)%",
-  requested_server_name: "%REQUESTED_SERVER_NAME%",
-  response_code: "%RESPONSE_CODE%",
-  response_code_details: "%RESPONSE_CODE_DETAILS%",
-  response_flags: "%RESPONSE_FLAGS%",
-  route_name: "%ROUTE_NAME%",
-  start_time: "%START_TIME%",
-  upstream_cluster: "%UPSTREAM_CLUSTER_RAW%",
-  upstream_host: "%UPSTREAM_HOST%",
-  upstream_local_address: "%UPSTREAM_LOCAL_ADDRESS%",
-  upstream_service_time: "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
-  upstream_transport_failure_reason: "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
-  user_agent: "%REQ(USER-AGENT)%",
-  x_forwarded_for: "%REQ(X-FORWARDED-FOR)%",
-};
+/** Access logs: what Telemetry asks for, else the mesh's file (§4.9). */
+import {
+  callLogFormat,
+  fileAccessLog,
+  grpcAccessLog,
+  jsonFormat,
+  otlpAccessLog,
+  textFormat,
+} from "./access-loggers.ts";
+import { any, byText, type JsonObject } from "./json.ts";
+import type { Direction } from "./network-filters.ts";
+import type { AccessLoggingRule, ExtensionProvider } from "./spec/telemetry.ts";
+import { defaultProviders, extensionProvider, isForMode, providerNames, telemetrySpecs } from "./telemetry.ts";
+import { hasExtension, type View } from "./view.ts";
 
 /** For HTTP connection managers and TCP proxies; undefined: none. */
-export function accessLogs(view: View): readonly JsonObject[] | undefined {
-  const log = meshAccessLog(view);
-  return log === undefined ? undefined : [log];
+export function accessLogs(view: View, direction: Direction): readonly JsonObject[] | undefined {
+  const logs = logsOf(view, direction).map(({ log, filter }) => (filter === undefined ? log : { filter, ...log }));
+  return logs.length === 0 ? undefined : logs;
 }
 
 /** For listeners: connections for which no filter chain was found. */
-export function listenerAccessLogs(view: View): readonly JsonObject[] | undefined {
-  const log = meshAccessLog(view);
-  return log === undefined ? undefined : [{ filter: { responseFlagFilter: { flags: ["NR"] } }, ...log }];
-}
-
-function meshAccessLog(view: View): JsonObject | undefined {
-  const { accessLogFile, accessLogFormat, accessLogEncoding } = view.mesh.meshConfig;
-  if (accessLogFile === "") return undefined;
-  return fileAccessLog(
-    accessLogFile,
-    accessLogEncoding === "JSON" ? jsonFormat(accessLogFormat) : textFormat(accessLogFormat),
-  );
+export function listenerAccessLogs(view: View, direction: Direction): readonly JsonObject[] | undefined {
+  const noRoute = { responseFlagFilter: { flags: ["NR"] } };
+  const logs = logsOf(view, direction).map(({ log, filter }) => ({
+    filter: filter === undefined ? noRoute : { andFilter: { filters: [noRoute, filter] } },
+    ...log,
+  }));
+  return logs.length === 0 ? undefined : logs;
 }
 
 /** A log of calls for `glassmesh call`: one JSON object a request. */
 export function callLog(path: string): JsonObject {
-  const format = {
-    id: "%REQ(X-REQUEST-ID)%",
-    code: "%RESPONSE_CODE%",
-    flags: "%RESPONSE_FLAGS%",
-    details: "%RESPONSE_CODE_DETAILS%",
-    host: "%UPSTREAM_HOST%",
-    cluster: "%UPSTREAM_CLUSTER_RAW%",
-    authority: "%REQ(:AUTHORITY)%",
-    duration: "%DURATION%",
-  };
-  return fileAccessLog(path, { jsonFormat: format, jsonFormatOptions: {} });
+  return fileAccessLog(path, callLogFormat());
 }
 
-function fileAccessLog(path: string, logFormat: JsonObject): JsonObject {
-  return {
-    name: "envoy.access_loggers.file",
-    typedConfig: any("envoy.extensions.access_loggers.file.v3.FileAccessLog", compact({ path, logFormat })),
-  };
+interface Log {
+  readonly log: JsonObject;
+  readonly filter: JsonObject | undefined;
 }
 
-function textFormat(written: string): JsonObject {
-  if (written === "") return { textFormatSource: { inlineString: TEXT_FORMAT } };
-  return { textFormatSource: { inlineString: written.endsWith("\n") ? written : `${written}\n` } };
+function logsOf(view: View, direction: Direction): readonly Log[] {
+  const levels = telemetrySpecs(view).map((spec) => spec.accessLogging ?? []);
+  const byDefault = defaultProviders(view.mesh, "accessLogging");
+  if (levels.every((level) => level.length === 0) && byDefault.length === 0) return meshFile(view);
+  const side = direction === "outbound" ? "CLIENT" : "SERVER";
+  return [...chosenProviders(levels, byDefault, side)]
+    .toSorted(([a], [b]) => byText(a, b))
+    .flatMap(([name, expression]) => {
+      const provider = extensionProvider(view.mesh, name);
+      const log = provider === undefined ? undefined : accessLogOf(view, provider);
+      return log === undefined ? [] : [{ log, filter: expressionFilter(view, expression) }];
+    });
 }
 
-/** Text that is no JSON object falls back to the default fields, as istiod does. */
-function jsonFormat(written: string): JsonObject {
-  return { jsonFormat: written === "" ? JSON_FORMAT : (parsed(written) ?? JSON_FORMAT), jsonFormatOptions: {} };
+function meshFile(view: View): readonly Log[] {
+  const { accessLogFile, accessLogFormat, accessLogEncoding } = view.mesh.meshConfig;
+  if (accessLogFile === "") return [];
+  const format = accessLogEncoding === "JSON" ? jsonFormat(accessLogFormat) : textFormat(accessLogFormat);
+  return [{ log: fileAccessLog(accessLogFile, format), filter: undefined }];
 }
 
-function parsed(text: string): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
-  } catch {
-    return undefined;
+/** Provider → filter expression. The narrowest level that names providers for this side decides which there are. */
+function chosenProviders(
+  levels: readonly (readonly AccessLoggingRule[])[],
+  byDefault: readonly string[],
+  side: "CLIENT" | "SERVER",
+): ReadonlyMap<string, string | undefined> {
+  let inForce: readonly string[] = byDefault;
+  for (const level of levels) {
+    const named = level
+      .filter((rule) => isForMode(rule.match?.mode, side))
+      .flatMap((rule) => providerNames(rule.providers));
+    if (named.length > 0) inForce = named;
   }
+  const result = new Map<string, string | undefined>(
+    levels.flat().length === 0 ? byDefault.map((name) => [name, undefined]) : [],
+  );
+  let inherited = byDefault;
+  for (const rule of levels.flat()) {
+    const own = providerNames(rule.providers);
+    const names = own.length > 0 ? own : inherited;
+    inherited = names;
+    if (!isForMode(rule.match?.mode, side)) continue;
+    for (const name of names.filter((candidate) => inForce.includes(candidate))) {
+      if (rule.disabled === true) result.delete(name);
+      else result.set(name, rule.filter?.expression ?? result.get(name));
+    }
+  }
+  return result;
+}
+
+/** A logger that the proxy lacks is left out: logs decide nothing. */
+function accessLogOf(view: View, provider: ExtensionProvider): JsonObject | undefined {
+  if (provider.envoyFileAccessLog !== undefined) {
+    const { path = "/dev/stdout", logFormat, omitEmptyValues } = provider.envoyFileAccessLog;
+    const format = logFormat?.labels === undefined ? textFormat(logFormat?.text ?? "") : jsonFormat(logFormat.labels);
+    return fileAccessLog(
+      path === "" ? "/dev/stdout" : path,
+      omitEmptyValues === true ? { ...format, omitEmptyValues } : format,
+    );
+  }
+  if (provider.envoyHttpAls !== undefined && hasExtension(view, "envoy.access_loggers.http_grpc")) {
+    return grpcAccessLog(view, "http", provider.envoyHttpAls);
+  }
+  if (provider.envoyTcpAls !== undefined && hasExtension(view, "envoy.access_loggers.tcp_grpc")) {
+    return grpcAccessLog(view, "tcp", provider.envoyTcpAls);
+  }
+  if (provider.envoyOtelAls !== undefined && hasExtension(view, "envoy.access_loggers.open_telemetry")) {
+    return otlpAccessLog(view, provider.envoyOtelAls);
+  }
+  return undefined;
+}
+
+function expressionFilter(view: View, expression: string | undefined): JsonObject | undefined {
+  const name = "envoy.access_loggers.extension_filters.cel";
+  if (expression === undefined || !hasExtension(view, name)) return undefined;
+  const typedConfig = any("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter", { expression });
+  return { extensionFilter: { name, typedConfig } };
 }

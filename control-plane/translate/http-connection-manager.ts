@@ -2,6 +2,7 @@
 import { accessLogs } from "./access-log.ts";
 import { any, compact, type JsonObject, typedStruct } from "./json.ts";
 import { type Direction, statsFilter } from "./network-filters.ts";
+import { proxyOptions } from "./proxy-options.ts";
 import { ADS_SOURCE } from "./secrets.ts";
 import { tracing } from "./tracing.ts";
 import { hasExtension, type View } from "./view.ts";
@@ -23,7 +24,9 @@ export interface ConnectionManagerInput {
 
 export function httpConnectionManager(view: View, input: ConnectionManagerInput): JsonObject {
   const { direction, routes } = input;
-  const logs = [...(accessLogs(view) ?? []), ...(input.extraLogs ?? [])];
+  const traces = tracing(view, direction);
+  const { headers, idleTimeout, acceptsHttp10 } = proxyOptions(view);
+  const logs = [...(accessLogs(view, direction) ?? []), ...(input.extraLogs ?? [])];
   return {
     name: "envoy.filters.network.http_connection_manager",
     typedConfig: any(
@@ -35,30 +38,43 @@ export function httpConnectionManager(view: View, input: ConnectionManagerInput)
           : { routeConfig: routes.inline }),
         httpFilters: httpFilters(view, direction, input.isGrpcWeb === true),
         ...pathNormalization(view),
-        ...(direction === "inbound" && SERVER_FIELDS),
+        ...serverFields(view, direction),
+        generateRequestId: headers.hasRequestId ? undefined : false,
+        commonHttpProtocolOptions: idleTimeout === undefined ? undefined : { idleTimeout },
         proxy100Continue: true,
         streamIdleTimeout: "0s",
         useRemoteAddress: false,
         upgradeConfigs: [{ upgradeType: "websocket" }],
-        httpProtocolOptions: input.isHttpProxy === true ? { allowAbsoluteUrl: true } : undefined,
+        httpProtocolOptions: http1Options(input.isHttpProxy === true, acceptsHttp10),
         http2ProtocolOptions: input.isHttp2 === true ? {} : undefined,
         requestIdExtension: {
           typedConfig: any("envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig", {
-            useRequestIdForTraceSampling: true,
+            useRequestIdForTraceSampling: traces.usesRequestId,
           }),
         },
-        tracing: tracing(view),
+        tracing: traces.settings,
         accessLog: logs.length === 0 ? undefined : logs,
       }),
     ),
   };
 }
 
-const SERVER_FIELDS: JsonObject = {
-  serverName: "istio-envoy",
-  forwardClientCertDetails: "APPEND_FORWARD",
-  setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
-};
+function serverFields(view: View, direction: Direction): JsonObject {
+  const { headers } = proxyOptions(view);
+  const server = headers.hasServer ? {} : { serverHeaderTransformation: "PASS_THROUGH" };
+  if (direction === "outbound") return { ...server, ...(headers.serverName && { serverName: headers.serverName }) };
+  return {
+    ...server,
+    ...(headers.hasServer && { serverName: headers.serverName ?? "istio-envoy" }),
+    ...(headers.forwardedClientCert !== "SANITIZE" && { forwardClientCertDetails: headers.forwardedClientCert }),
+    setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
+  };
+}
+
+function http1Options(isProxy: boolean, acceptsHttp10: boolean): JsonObject | undefined {
+  if (!isProxy && !acceptsHttp10) return undefined;
+  return { ...(isProxy && { allowAbsoluteUrl: true }), ...(acceptsHttp10 && { acceptHttp10: true }) };
+}
 
 function pathNormalization(view: View): JsonObject {
   const setting = view.mesh.meshConfig.raw["pathNormalization"] as { readonly normalization?: string } | undefined;
@@ -85,8 +101,16 @@ function httpFilters(view: View, direction: Direction, isGrpcWeb: boolean): read
     { name: "envoy.filters.http.fault", typedConfig: any("envoy.extensions.filters.http.fault.v3.HTTPFault") },
     { name: "envoy.filters.http.cors", typedConfig: any("envoy.extensions.filters.http.cors.v3.Cors") },
     ...statsFilter(view, direction),
-    { name: "envoy.filters.http.router", typedConfig: any("envoy.extensions.filters.http.router.v3.Router") },
+    router(view),
   ];
+}
+
+function router(view: View): JsonObject {
+  const suppressEnvoyHeaders = proxyOptions(view).headers.hasDebugHeaders ? undefined : true;
+  return {
+    name: "envoy.filters.http.router",
+    typedConfig: any("envoy.extensions.filters.http.router.v3.Router", { suppressEnvoyHeaders }),
+  };
 }
 
 const GRPC_WEB = "envoy.filters.http.grpc_web";

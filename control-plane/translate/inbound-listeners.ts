@@ -9,6 +9,7 @@ import { BLACK_HOLE, configMetadata, INBOUND_PASSTHROUGH, inboundCluster, WILDCA
 import { metadataExchange, statsFilter, tcpProxy } from "./network-filters.ts";
 import { type MtlsMode, mtlsModeOfPort, mtlsOf, type WorkloadMtls } from "./peer-authentication.ts";
 import { listenerProtocol } from "./protocols.ts";
+import { balance, proxyOptions } from "./proxy-options.ts";
 import { inboundDenial } from "./security-policies.ts";
 import type { View } from "./view.ts";
 
@@ -32,12 +33,13 @@ export function virtualInbound(view: View): JsonObject | undefined {
       ...extraPorts(mtls, ports).flatMap((port) => passthroughChains(view, mtlsModeOfPort(mtls, port), port)),
       ...ports.flatMap((port) => chainsOfPort(view, port, mtls)),
     ],
+    connectionBalanceConfig: balance(proxyOptions(view).balancesInbound),
     listenerFilters: [originalDestination(), ...inspectors(captureNeeds(mtls, ports), inspectorsOf(mtls.mode, "auto"))],
     listenerFiltersTimeout: durationFromMs(view.mesh.meshConfig.protocolDetectionTimeoutMs),
     continueOnListenerFiltersTimeout: true,
     maxConnectionsToAcceptPerSocketEvent: 1,
     trafficDirection: "INBOUND",
-    accessLog: listenerAccessLogs(view),
+    accessLog: listenerAccessLogs(view, "inbound"),
   });
 }
 
@@ -49,7 +51,12 @@ function blackHole(view: View): JsonObject {
     filters: [
       ...(metadataExchange(view) ?? []),
       ...statsFilter(view, "inbound"),
-      tcpProxy(view, { direction: "inbound", statPrefix: BLACK_HOLE, target: { cluster: BLACK_HOLE } }),
+      tcpProxy(view, {
+        direction: "inbound",
+        statPrefix: BLACK_HOLE,
+        target: { cluster: BLACK_HOLE },
+        isLogged: false,
+      }),
     ],
   };
 }
@@ -109,7 +116,7 @@ export function boundInbound(view: View): readonly JsonObject[] {
         continueOnListenerFiltersTimeout: true,
         maxConnectionsToAcceptPerSocketEvent: 1,
         trafficDirection: "INBOUND",
-        accessLog: listenerAccessLogs(view),
+        accessLog: listenerAccessLogs(view, "inbound"),
       });
     });
 }

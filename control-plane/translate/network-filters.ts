@@ -1,7 +1,8 @@
 /** Network filters that several listeners and clusters share. */
 import { any, compact, type JsonObject, typedStruct } from "./json.ts";
 import { accessLogs } from "./access-log.ts";
-import { BLACK_HOLE } from "./names.ts";
+import { proxyOptions } from "./proxy-options.ts";
+import { statsFilters } from "./metrics.ts";
 import { hasExtension, type View } from "./view.ts";
 
 const METADATA_EXCHANGE: JsonObject = {
@@ -30,8 +31,7 @@ export function statsFilter(view: View, direction: Direction): readonly JsonObje
   if (!hasExtension(view, "istio.stats", "envoy.filters.http.istio_stats", "envoy.filters.network.istio_stats")) {
     return [];
   }
-  const settings = direction === "inbound" ? { disableHostHeaderFallback: true } : {};
-  return [{ name: "istio.stats", typedConfig: any("stats.PluginConfig", settings) }];
+  return statsFilters(view, direction === "inbound" ? "SERVER" : "CLIENT");
 }
 
 export interface TcpProxyInput {
@@ -42,10 +42,12 @@ export interface TcpProxyInput {
   readonly idleTimeout?: string | undefined;
   readonly hashPolicy?: readonly JsonObject[] | undefined;
   readonly tunnelingConfig?: JsonObject | undefined;
+  /** False for the chain that catches loops: it is neither logged nor kept. */
+  readonly isLogged?: boolean;
 }
 
 export function tcpProxy(view: View, input: TcpProxyInput): JsonObject {
-  const logs = input.target["cluster"] === BLACK_HOLE ? undefined : accessLogs(view);
+  const logs = input.isLogged === false ? undefined : accessLogs(view, input.direction);
   return {
     name: "envoy.filters.network.tcp_proxy",
     typedConfig: any(
@@ -54,7 +56,7 @@ export function tcpProxy(view: View, input: TcpProxyInput): JsonObject {
         statPrefix: input.statPrefix,
         ...input.target,
         accessLog: logs,
-        idleTimeout: input.idleTimeout,
+        idleTimeout: input.idleTimeout ?? (input.isLogged === false ? undefined : proxyOptions(view).idleTimeout),
         hashPolicy: input.hashPolicy,
         tunnelingConfig: input.tunnelingConfig,
       }),

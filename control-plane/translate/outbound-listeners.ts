@@ -10,6 +10,7 @@ import { BLACK_HOLE, HTTP_PROXY_ROUTE, PASSTHROUGH, WILDCARD_ADDRESS } from "./n
 import { statsFilter, tcpProxy } from "./network-filters.ts";
 import { listenerProtocol } from "./protocols.ts";
 import { type EgressListener, instancesOfPort, type ScopedPort, type ScopedService } from "./scope.ts";
+import { balance, proxyOptions } from "./proxy-options.ts";
 import { addressesFor } from "./service-addresses.ts";
 import { type TcpChain, tcpChains } from "./tcp-chains.ts";
 import type { View } from "./view.ts";
@@ -235,6 +236,7 @@ export function virtualOutbound(view: View): JsonObject | undefined {
     name: "virtualOutbound",
     address: { socketAddress: { address: WILDCARD_ADDRESS, portValue: CAPTURE_PORT } },
     useOriginalDst: true,
+    connectionBalanceConfig: balance(proxyOptions(view).balancesOutbound),
     maxConnectionsToAcceptPerSocketEvent: 1,
     trafficDirection: "OUTBOUND",
     filterChains: [
@@ -243,12 +245,17 @@ export function virtualOutbound(view: View): JsonObject | undefined {
         filterChainMatch: { destinationPort: CAPTURE_PORT },
         filters: [
           ...statsFilter(view, "outbound"),
-          tcpProxy(view, { direction: "outbound", statPrefix: BLACK_HOLE, target: { cluster: BLACK_HOLE } }),
+          tcpProxy(view, {
+            direction: "outbound",
+            statPrefix: BLACK_HOLE,
+            target: { cluster: BLACK_HOLE },
+            isLogged: false,
+          }),
         ],
       },
       { name: "virtualOutbound-catchall-tcp", filters: unknownTrafficFilters(view) },
     ],
-    accessLog: listenerAccessLogs(view),
+    accessLog: listenerAccessLogs(view, "outbound"),
   });
 }
 

@@ -145,7 +145,7 @@ function frame(view: View, name: string, bind: PlacedAddress, trafficDirection: 
     listenerFiltersTimeout: durationFromMs(view.mesh.meshConfig.protocolDetectionTimeoutMs),
     continueOnListenerFiltersTimeout: true,
     trafficDirection,
-    accessLog: listenerAccessLogs(view),
+    accessLog: listenerAccessLogs(view, trafficDirection === "INBOUND" ? "inbound" : "outbound"),
   });
 }
 

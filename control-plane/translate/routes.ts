@@ -3,7 +3,7 @@ import { byText, type JsonObject } from "./json.ts";
 import { HTTP_PROXY_ROUTE, PASSTHROUGH } from "./names.ts";
 import type { EgressListener } from "./scope.ts";
 import type { View } from "./view.ts";
-import { outboundVirtualHosts } from "./virtual-hosts.ts";
+import { attemptCount, outboundVirtualHosts } from "./virtual-hosts.ts";
 
 const MAX_DIRECT_RESPONSE_BYTES = 1_048_576;
 
@@ -67,6 +67,6 @@ function unknownTraffic(view: View): JsonObject {
     name,
     domains: ["*"],
     routes: [{ name, match: { prefix: "/" }, ...action }],
-    includeRequestAttemptCount: true,
+    ...attemptCount(view),
   };
 }

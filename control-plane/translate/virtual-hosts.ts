@@ -3,6 +3,7 @@ import { hostsMatch, HostTable, isWildcard } from "./hosts.ts";
 import { defaultRoute, httpRoutes } from "./http-routes.ts";
 import type { JsonObject } from "./json.ts";
 import { addressesFor } from "./service-addresses.ts";
+import { proxyOptions } from "./proxy-options.ts";
 import { hasRoutes } from "./protocols.ts";
 import type { RouteContext } from "./route-action.ts";
 import type { EgressListener, ScopedPort, ScopedService } from "./scope.ts";
@@ -130,6 +131,11 @@ function defaultPort(ports: readonly ScopedPort[] | undefined, called: number): 
   return only !== undefined && more === undefined ? only.number : called;
 }
 
+/** `x-envoy-attempt-count` on requests, unless the proxy asks for none. */
+export function attemptCount(view: View): JsonObject {
+  return proxyOptions(view).headers.hasAttemptCount ? { includeRequestAttemptCount: true } : {};
+}
+
 /** Names and domains are given once: what comes later loses them (rule 15). */
 function virtualHostsFrom(view: View, routed: readonly RoutedHosts[], listenPort: number): readonly JsonObject[] {
   const names = new Set<string>();
@@ -143,7 +149,7 @@ function virtualHostsFrom(view: View, routed: readonly RoutedHosts[], listenPort
     const left = wanted.filter((domain) => !domains.has(domain));
     for (const domain of left) domains.add(domain);
     if (left.length === 0) return;
-    result.push({ name, domains: left, routes: item.routes, includeRequestAttemptCount: true });
+    result.push({ name, domains: left, routes: item.routes, ...attemptCount(view) });
   };
   for (const item of routed) {
     for (const host of item.unknownHosts) add(host, item, listenPort === 0 ? [`${host}:${item.port}`, host] : [host]);

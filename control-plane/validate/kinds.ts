@@ -51,7 +51,7 @@ export const istioKinds: Readonly<Record<string, KnownKind>> = {
   WorkloadGroup: { group: "networking.istio.io", versions: networking, model: WorkloadGroup, effect: "none" },
   EnvoyFilter: { group: "networking.istio.io", versions: ["v1alpha3"], model: EnvoyFilter, effect: "none" },
   ProxyConfig: { group: "networking.istio.io", versions: ["v1beta1"], model: ProxyConfig, effect: "none" },
-  Telemetry: { group: "telemetry.istio.io", versions: ["v1", "v1alpha1"], model: Telemetry, effect: "none" },
+  Telemetry: { group: "telemetry.istio.io", versions: ["v1", "v1alpha1"], model: Telemetry, effect: "full" },
   WasmPlugin: { group: "extensions.istio.io", versions: ["v1alpha1"], model: WasmPlugin, effect: "none" },
 };
 

@@ -1,0 +1,135 @@
+/** Envoy's access loggers and their formats, as Istio writes them. */
+import { any, compact, type JsonObject, sortedEntries } from "./json.ts";
+import type { ExtensionProvider, GrpcLogProvider } from "./spec/telemetry.ts";
+import { providerCluster } from "./telemetry.ts";
+import type { View } from "./view.ts";
+
+const TEXT_FORMAT =
+  '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% ' +
+  '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% ' +
+  '%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" ' +
+  '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% ' +
+  "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
+
+const JSON_FIELDS: JsonObject = {
+  authority: "%REQ(:AUTHORITY)%",
+  bytes_received: "%BYTES_RECEIVED%",
+  bytes_sent: "%BYTES_SENT%",
+  connection_termination_details: "%CONNECTION_TERMINATION_DETAILS%",
+  downstream_local_address: "%DOWNSTREAM_LOCAL_ADDRESS%",
+  downstream_remote_address: "%DOWNSTREAM_REMOTE_ADDRESS%",
+  duration: "%DURATION%",
+  method: "%REQ(:METHOD)%",
+  path: "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+  protocol: "%PROTOCOL%",
+  request_id: "%REQ(X-REQUEST-ID)%",
+  requested_server_name: "%REQUESTED_SERVER_NAME%",
+  response_code: "%RESPONSE_CODE%",
+  response_code_details: "%RESPONSE_CODE_DETAILS%",
+  response_flags: "%RESPONSE_FLAGS%",
+  route_name: "%ROUTE_NAME%",
+  start_time: "%START_TIME%",
+  upstream_cluster: "%UPSTREAM_CLUSTER_RAW%",
+  upstream_host: "%UPSTREAM_HOST%",
+  upstream_local_address: "%UPSTREAM_LOCAL_ADDRESS%",
+  upstream_service_time: "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
+  upstream_transport_failure_reason: "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+  user_agent: "%REQ(USER-AGENT)%",
+  x_forwarded_for: "%REQ(X-FORWARDED-FOR)%",
+};
+
+/** Empty: Istio's default line. */
+export function textFormat(written: string): JsonObject {
+  const text = written === "" ? TEXT_FORMAT : written;
+  return { textFormatSource: { inlineString: text.endsWith("\n") ? text : `${text}\n` } };
+}
+
+/** Fields, or their JSON text; text that is no JSON object falls back to the default fields, as istiod does. */
+export function jsonFormat(written: string | JsonObject): JsonObject {
+  const fields = typeof written === "string" ? parsed(written) : written;
+  return { jsonFormat: fields ?? JSON_FIELDS, jsonFormatOptions: {} };
+}
+
+function parsed(text: string): JsonObject | undefined {
+  if (text === "") return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What `glassmesh call` reads of each request. */
+export function callLogFormat(): JsonObject {
+  return jsonFormat({
+    id: "%REQ(X-REQUEST-ID)%",
+    code: "%RESPONSE_CODE%",
+    flags: "%RESPONSE_FLAGS%",
+    details: "%RESPONSE_CODE_DETAILS%",
+    host: "%UPSTREAM_HOST%",
+    cluster: "%UPSTREAM_CLUSTER_RAW%",
+    authority: "%REQ(:AUTHORITY)%",
+    duration: "%DURATION%",
+  });
+}
+
+export function fileAccessLog(path: string, logFormat: JsonObject): JsonObject {
+  return {
+    name: "envoy.access_loggers.file",
+    typedConfig: any("envoy.extensions.access_loggers.file.v3.FileAccessLog", { path, logFormat }),
+  };
+}
+
+const PEERS = ["upstream_peer", "downstream_peer"];
+const WASM_PEERS = ["wasm.upstream_peer", "wasm.upstream_peer_id", "wasm.downstream_peer", "wasm.downstream_peer_id"];
+
+/** Undefined when the service of the provider is not to be seen. */
+export function grpcAccessLog(view: View, kind: "http" | "tcp", provider: GrpcLogProvider): JsonObject | undefined {
+  const target = providerCluster(view, provider);
+  if (target === undefined) return undefined;
+  const type = kind === "http" ? "HttpGrpcAccessLogConfig" : "TcpGrpcAccessLogConfig";
+  return {
+    name: `envoy.access_loggers.${kind}_grpc`,
+    typedConfig: any(`envoy.extensions.access_loggers.grpc.v3.${type}`, {
+      commonConfig: {
+        logName: provider.logName ?? `${kind}_envoy_accesslog`,
+        grpcService: { envoyGrpc: { clusterName: target.cluster, authority: target.host } },
+        transportApiVersion: "V3",
+        filterStateObjectsToLog: provider.filterStateObjectsToLog ?? PEERS,
+      },
+      additionalRequestHeadersToLog: provider.additionalRequestHeadersToLog,
+      additionalResponseHeadersToLog: provider.additionalResponseHeadersToLog,
+      additionalResponseTrailersToLog: provider.additionalResponseTrailersToLog,
+    }),
+  };
+}
+
+export function otlpAccessLog(
+  view: View,
+  provider: NonNullable<ExtensionProvider["envoyOtelAls"]>,
+): JsonObject | undefined {
+  const target = providerCluster(view, provider);
+  if (target === undefined) return undefined;
+  const { text, labels } = provider.logFormat ?? {};
+  return {
+    name: "envoy.access_loggers.open_telemetry",
+    typedConfig: any(
+      "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig",
+      compact({
+        commonConfig: {
+          logName: provider.logName ?? "otel_envoy_accesslog",
+          grpcService: { envoyGrpc: { clusterName: target.cluster, authority: target.host } },
+          transportApiVersion: "V3",
+          filterStateObjectsToLog: [...PEERS, ...WASM_PEERS],
+        },
+        body: { stringValue: text === undefined || text === "" ? TEXT_FORMAT : text },
+        attributes:
+          labels === undefined
+            ? undefined
+            : { values: sortedEntries(labels).map(([key, value]) => ({ key, value: { stringValue: String(value) } })) },
+        disableBuiltinLabels: true,
+      }),
+    ),
+  };
+}

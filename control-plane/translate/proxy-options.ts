@@ -1,0 +1,81 @@
+/** What a proxy asks for itself, in its node's metadata and its ProxyConfig (§4.6). */
+import { durationJson } from "./duration.ts";
+import type { JsonObject } from "./json.ts";
+import { memoized } from "./memo.ts";
+import type { View } from "./view.ts";
+
+export interface ProxyOptions {
+  readonly acceptsHttp10: boolean;
+  /** Of HTTP and TCP connections. */
+  readonly idleTimeout: string | undefined;
+  readonly balancesInbound: boolean;
+  readonly balancesOutbound: boolean;
+  readonly headers: ProxyHeaders;
+}
+
+/** ProxyConfig.proxyHeaders: which headers a proxy adds. */
+export interface ProxyHeaders {
+  readonly hasServer: boolean;
+  readonly serverName: string | undefined;
+  readonly hasRequestId: boolean;
+  readonly hasAttemptCount: boolean;
+  readonly hasDebugHeaders: boolean;
+  readonly forwardedClientCert: string;
+}
+
+interface WrittenHeaders {
+  readonly server?: Switch & { readonly value?: string };
+  readonly requestId?: Switch;
+  readonly attemptCount?: Switch;
+  readonly envoyDebugHeaders?: Switch;
+  readonly forwardedClientCert?: string;
+}
+
+interface Switch {
+  readonly disabled?: boolean;
+}
+
+interface WrittenConfig {
+  readonly proxyHeaders?: WrittenHeaders;
+  readonly tracing?: { readonly sampling?: number };
+}
+
+export const proxyOptions: (view: View) => ProxyOptions = memoized((view: View): ProxyOptions => {
+  const { metadata } = view.proxy;
+  const idle = metadata["IDLE_TIMEOUT"];
+  return {
+    acceptsHttp10: isOn(metadata["HTTP10"]),
+    idleTimeout: typeof idle === "string" ? durationJson(idle) : undefined,
+    balancesInbound: isOn(metadata["INBOUND_LISTENER_EXACT_BALANCE"]),
+    balancesOutbound: isOn(metadata["OUTBOUND_LISTENER_EXACT_BALANCE"]),
+    headers: headersFrom(proxyConfig(view).proxyHeaders ?? {}),
+  };
+});
+
+/** As the proxy was started with; else the mesh's default. */
+export function proxyConfig(view: View): WrittenConfig {
+  const said = view.proxy.metadata["PROXY_CONFIG"] ?? view.mesh.meshConfig.raw["defaultConfig"];
+  return typeof said === "object" && said !== null ? said : {};
+}
+
+/** Connections are spread evenly over the workers of the proxy. */
+export function balance(isExact: boolean): JsonObject | undefined {
+  return isExact ? { exactBalance: {} } : undefined;
+}
+
+function headersFrom(written: WrittenHeaders): ProxyHeaders {
+  const isKept = (item: Switch | undefined): boolean => item?.disabled !== true;
+  const certificate = written.forwardedClientCert ?? "";
+  return {
+    hasServer: isKept(written.server),
+    serverName: written.server?.value,
+    hasRequestId: isKept(written.requestId),
+    hasAttemptCount: isKept(written.attemptCount),
+    hasDebugHeaders: isKept(written.envoyDebugHeaders),
+    forwardedClientCert: certificate === "" || certificate === "UNDEFINED" ? "APPEND_FORWARD" : certificate,
+  };
+}
+
+function isOn(value: unknown): boolean {
+  return value === true || value === "true" || value === "1";
+}

@@ -1,0 +1,74 @@
+/** Which Telemetry rules hold for a proxy: the root namespace's, its own namespace's, its workload's (rule 115). */
+import type { MeshIndex } from "../model/mesh-index.ts";
+import type { MeshObject } from "../model/object.ts";
+import { isEmptySelector, selects } from "./labels.ts";
+import { memoized } from "./memo.ts";
+import { specOf } from "./spec/spec.ts";
+import type { ExtensionProvider, ServiceProvider, TelemetrySpec, WorkloadMode } from "./spec/telemetry.ts";
+import { outboundCluster } from "./names.ts";
+import type { View } from "./view.ts";
+
+/** From the widest to the narrowest; at most one of each level, the oldest. */
+export function telemetrySpecs(view: View): readonly TelemetrySpec[] {
+  return specsOf(view);
+}
+
+const specsOf = memoized((view: View): readonly TelemetrySpec[] => {
+  const all = view.mesh.objects<TelemetrySpec>("Telemetry").filter((object) => isForWorkloads(object));
+  const root = view.mesh.meshConfig.rootNamespace;
+  const { namespace } = view.proxy;
+  const wide = (space: string): MeshObject | undefined =>
+    all.find((object) => object.metadata.namespace === space && isEmptySelector(selectorOf(object)));
+  const own = all.find(
+    (object) =>
+      object.metadata.namespace === namespace &&
+      !isEmptySelector(selectorOf(object)) &&
+      selects(selectorOf(object), view.labels),
+  );
+  return [wide(root), namespace === root ? undefined : wide(namespace), own]
+    .filter((object) => object !== undefined)
+    .map((object) => specOf<TelemetrySpec>(object));
+});
+
+function isForWorkloads(object: MeshObject): boolean {
+  const spec = specOf<TelemetrySpec>(object);
+  return spec.targetRef === undefined && (spec.targetRefs ?? []).length === 0;
+}
+
+function selectorOf(object: MeshObject): Readonly<Record<string, string>> | undefined {
+  return specOf<TelemetrySpec>(object).selector?.matchLabels;
+}
+
+/** A rule without a mode is for both sides. */
+export function isForMode(mode: WorkloadMode | undefined, side: "CLIENT" | "SERVER"): boolean {
+  return mode === undefined || mode === "CLIENT_AND_SERVER" || mode === side;
+}
+
+export function providerNames(providers: readonly { readonly name?: string }[] | undefined): readonly string[] {
+  return (providers ?? []).map(({ name }) => name ?? "");
+}
+
+export function extensionProvider(mesh: MeshIndex, name: string): ExtensionProvider | undefined {
+  const all = (mesh.meshConfig.raw["extensionProviders"] ?? []) as readonly ExtensionProvider[];
+  return all.find((provider) => provider.name === name);
+}
+
+export type DefaultProviderKind = "tracing" | "metrics" | "accessLogging";
+
+export function defaultProviders(mesh: MeshIndex, kind: DefaultProviderKind): readonly string[] {
+  const written = mesh.meshConfig.raw["defaultProviders"] as Readonly<Record<string, readonly string[]>> | undefined;
+  return written?.[kind] ?? [];
+}
+
+export interface ProviderCluster {
+  readonly host: string;
+  readonly cluster: string;
+}
+
+/** The cluster of the service that a provider names; undefined when the proxy sees none. */
+export function providerCluster(view: View, { service = "", port = 0 }: ServiceProvider): ProviderCluster | undefined {
+  const slash = service.indexOf("/");
+  const host = slash < 0 ? service : service.slice(slash + 1);
+  const known = view.scope.servicesByHost.get(host);
+  return known === undefined ? undefined : { host, cluster: outboundCluster(port, "", host) };
+}
