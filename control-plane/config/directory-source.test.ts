@@ -45,14 +45,7 @@ describe("a directory source", () => {
     write("b.yml", service("b"));
     write("a.yaml", service("a"));
     write("sub/c.json", JSON.stringify({ apiVersion: "v1", kind: "Service", metadata: { name: "c" } }));
-    for (const other of [
-      ".hidden/x.yaml",
-      "node_modules/x.yaml",
-      "x.yaml~",
-      "x.txt",
-      "glassmesh.yaml",
-      "kustomization.yaml",
-    ]) {
+    for (const other of [".hidden/x.yaml", "node_modules/x.yaml", "x.yaml~", "x.txt", "kustomization.yaml"]) {
       write(other, service("x"));
     }
     await start();

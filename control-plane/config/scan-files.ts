@@ -15,8 +15,6 @@ const extensions = /\.(?:ya?ml|json)$/i;
 
 /** Files of other tools that stand among manifests and are none. */
 const foreign: ReadonlySet<string> = new Set([
-  "glassmesh.yaml",
-  "glassmesh.yml",
   "kustomization.yaml",
   "kustomization.yml",
   "package.json",

@@ -55,7 +55,7 @@ export const istioKinds: Readonly<Record<string, KnownKind>> = {
   WasmPlugin: { group: "extensions.istio.io", versions: ["v1alpha1"], model: WasmPlugin, effect: "none" },
 };
 
-/** Kubernetes' own kinds that take part in the mesh, with the group they belong to. */
+/** Other kinds that take part in the mesh, with the group they belong to. */
 export const kubernetesKinds: Readonly<Record<string, string>> = {
   Namespace: "",
   Node: "",
@@ -67,4 +67,6 @@ export const kubernetesKinds: Readonly<Record<string, string>> = {
   Deployment: "apps",
   StatefulSet: "apps",
   DaemonSet: "apps",
+  // How workloads run on one machine: for `glassmesh up`, the mesh itself makes nothing of it.
+  LocalMesh: "glassmesh.dev",
 };
