@@ -53,6 +53,16 @@ describe("scalars, as Envoy 1.40 reads them", () => {
     });
   });
 
+  test("in JSON a number is a number, and a problem has its place all the same", () => {
+    const { value } = parseEnvoyYaml('{"a": 1.5,\n "b": {"c": 1}}', "x.json");
+    expect(value?.json).toEqual({ a: 1.5, b: { c: 1 } });
+    expect(value?.locate("b.c")).toEqual({ file: "x.json", line: 2, column: 8 });
+  });
+
+  test("JSON with YAML in it is YAML", () => {
+    expect(read('{"a": on, "b": 1.5}')).toEqual({ a: true, b: "1.5" });
+  });
+
   test("JSON is YAML", () => {
     expect(read('{"a": [1, "2", true, null, {"b": "no"}]}')).toEqual({ a: [1, "2", true, null, { b: "no" }] });
   });

@@ -1,5 +1,7 @@
 /** YAML as Envoy reads it: yaml-cpp's scalars, which are neither YAML 1.1 nor 1.2. */
-import { LineCounter, isAlias, isMap, isScalar, isSeq, parseAllDocuments, type Document, type Node } from "yaml";
+import { createRequire } from "node:module";
+import type * as Yaml from "yaml";
+import type { Document, Node } from "yaml";
 import type { Parsed, Problem, SourceLocation } from "#lib/problem.ts";
 
 /** A value out of a file that remembers where its parts stand. */
@@ -11,11 +13,35 @@ export interface EnvoyYaml {
 }
 
 /**
- * Parses one YAML document (JSON is one too). Plain scalars become null (`~`, `null`, empty), booleans (`yes`, `on`,
- * `true` … as YAML 1.1), or integers of at most 53 bits; all others, floats among them, stay strings, which proto3 JSON reads
- * as numbers where a field wants one. Duplicate keys and more than one document are problems.
+ * Parses one YAML document. Plain scalars become null (`~`, `null`, empty), booleans (`yes`, `on`, `true` … as YAML 1.1),
+ * or integers of at most 53 bits; all others, floats among them, stay strings, which proto3 JSON reads as numbers where a
+ * field wants one. Text that is JSON is read as JSON, where a number is a number. Duplicate keys in
+ * YAML and more than one document are problems.
  */
 export function parseEnvoyYaml(text: string, file: string): Parsed<EnvoyYaml> {
+  const json = parseJson(text);
+  if (json === undefined) return parseYaml(text, file);
+  // Places are asked for only when something is wrong: a good JSON file never loads the YAML library.
+  let parsed: EnvoyYaml | undefined;
+  const locate: EnvoyYaml["locate"] = (path) => {
+    parsed ??= parseYaml(text, file).value;
+    return parsed?.locate(path);
+  };
+  return { value: { json, locate }, problems: [] };
+}
+
+/** An object in JSON; undefined for anything else. */
+function parseJson(text: string): unknown {
+  if (!/^\s*\{/.test(text)) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function parseYaml(text: string, file: string): Parsed<EnvoyYaml> {
+  const { LineCounter, parseAllDocuments } = yamlLibrary();
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { schema: "failsafe", lineCounter: lines, merge: false, uniqueKeys: true });
   const [document, second] = Array.isArray(documents) ? documents : [];
@@ -42,11 +68,19 @@ export function parseEnvoyYaml(text: string, file: string): Parsed<EnvoyYaml> {
   return { value: { json, locate: (path) => locate(document, path, at) }, problems: [] };
 }
 
+const require = createRequire(import.meta.url);
+
+/** Loaded when the first YAML text comes: it costs 10 MB, and the bootstraps of a mesh are JSON. */
+function yamlLibrary(): typeof Yaml {
+  return require("yaml") as typeof Yaml;
+}
+
 function firstLine(message: string): string {
   return message.split("\n", 1)[0] ?? message;
 }
 
 function valueOf(node: unknown, document: Document): unknown {
+  const { isAlias, isMap, isScalar, isSeq } = yamlLibrary();
   if (isAlias(node)) return valueOf(node.resolve(document), document);
   if (isMap(node)) {
     return Object.fromEntries(node.items.map(({ key, value }) => [keyOf(key, document), valueOf(value, document)]));
@@ -60,6 +94,7 @@ function valueOf(node: unknown, document: Document): unknown {
 }
 
 function keyOf(node: unknown, document: Document): string {
+  const { isAlias, isScalar } = yamlLibrary();
   if (isAlias(node)) return keyOf(node.resolve(document), document);
   return isScalar(node) ? textOf(node.value) : JSON.stringify(valueOf(node, document));
 }
@@ -93,6 +128,7 @@ function integerOf(text: string): number | undefined {
 }
 
 function locate(document: Document, path: string, at: (offset: number) => SourceLocation): SourceLocation | undefined {
+  const { isAlias, isMap, isScalar, isSeq } = yamlLibrary();
   let node: unknown = document.contents;
   let found = offsetOf(node);
   for (const segment of segmentsOf(path)) {
