@@ -14,9 +14,9 @@ export interface SimulatedRuntime extends Runtime {
   /** Another host of the same world, with the same clock and chance. */
   at(host: string): Runtime;
   /** Moves time; everything that falls due on the way runs in order. */
-  advance(ms: number): Promise<void>;
+  readonly advance: (ms: number) => Promise<void>;
   /** Runs what is due now: deliveries without latency, microtasks. */
-  settle(): Promise<void>;
+  readonly settle: () => Promise<void>;
   /** What was logged, whole lines. */
   readonly logLines: readonly string[];
 }
