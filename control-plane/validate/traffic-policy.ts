@@ -1,5 +1,5 @@
 /** TrafficPolicy of a DestinationRule, its subsets and its ports, as istiod checks it. */
-import { fieldsOf, listOf, numberOf, stringOf, stringsOf, type Fields } from "../model/read-fields.ts";
+import { fieldsOf, listOf, numberOf, stringOf, type Fields } from "../model/read-fields.ts";
 import { fqdnFault, ipFault, portFault } from "./check-strings.ts";
 import type { Findings } from "./findings.ts";
 import { expectLocalityLb } from "./locality-lb.ts";
@@ -150,9 +150,4 @@ function isPrime(number: number): boolean {
     if (number % divisor === 0) return false;
   }
   return true;
-}
-
-/** Keys that a workload or endpoint may fail over by. */
-export function failoverLabels(setting: Fields): readonly string[] {
-  return stringsOf(setting["failoverPriority"]);
 }
