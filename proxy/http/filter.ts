@@ -134,6 +134,7 @@ export interface StreamTracing {
 
 export interface LocalReply {
   readonly status: number;
+  /** One byte a character. */
   readonly body?: string;
   /** `RESPONSE_CODE_DETAILS`. */
   readonly details: string;

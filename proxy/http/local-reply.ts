@@ -1,5 +1,4 @@
 /** Answers that the proxy makes itself: plain text, or gRPC's way for a gRPC request. */
-import { byteString } from "#lib/xxhash64.ts";
 import { grpcStatusFromHttp, isGrpcContentType } from "../observability/grpc-status.ts";
 import type { FormatContext } from "../observability/access-log/types.ts";
 import type { LocalReply } from "./filter.ts";
@@ -21,7 +20,7 @@ export function localReplyMessage(
 ): LocalReplyMessage {
   const headers = new HeaderMap();
   const body = reply.body ?? "";
-  const draft: LocalReplyDraft = { status: reply.status, body: byteString(body), contentType: "text/plain" };
+  const draft: LocalReplyDraft = { status: reply.status, body, contentType: "text/plain" };
   headers.status = draft.status;
   if (reply.headers !== undefined) for (const [name, value] of reply.headers) headers.set(name, value);
   rewriter?.rewrite(draft, headers, {

@@ -3,6 +3,7 @@ import type { Message } from "@bufbuild/protobuf";
 import { MessageReader } from "#protos/reader.ts";
 import type { FaultDelay } from "#protos/gen/envoy/extensions/filters/common/fault/v3/fault_pb.js";
 import type { FaultAbort, HTTPFault } from "#protos/gen/envoy/extensions/filters/http/fault/v3/fault_pb.js";
+import { byteString } from "#lib/xxhash64.ts";
 import type { Parsed, Problem } from "#lib/problem.ts";
 import type { Timer } from "#lib/runtime.ts";
 import { durationMs, fractionOf, isInFraction, type Fraction } from "../../config-values.ts";
@@ -244,6 +245,6 @@ function parseAbort(reader: MessageReader<FaultAbort> | undefined): AbortConfig 
     by: error.case === "httpStatus" ? "http" : error.case === "grpcStatus" ? "grpc" : "header",
     status: error.case === "headerAbort" ? 0 : error.value,
     fraction: percentage === undefined ? never : fractionOf(percentage),
-    body: body === "" ? undefined : body,
+    body: body === "" ? undefined : byteString(body),
   };
 }

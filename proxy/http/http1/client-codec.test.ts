@@ -17,7 +17,11 @@ interface Exchange {
   next(method?: string): { readonly encoder: StreamEncoder; readonly events: string[] };
 }
 
-function exchange(method = "GET", options: Partial<Http1ClientOptions> = {}, fields: Record<string, string> = {}): Exchange {
+function exchange(
+  method = "GET",
+  options: Partial<Http1ClientOptions> = {},
+  fields: Record<string, string> = {},
+): Exchange {
   const connection = new RecordingConnection();
   const codec = createHttp1ClientCodec(
     connection,
@@ -107,7 +111,11 @@ describe("HTTP/1.1 client codec: responses", () => {
   });
 
   test("101 to an upgrade makes the rest opaque", () => {
-    const { receive, events, codec, encoder, connection } = exchange("GET", {}, { connection: "upgrade", upgrade: "x" });
+    const { receive, events, codec, encoder, connection } = exchange(
+      "GET",
+      {},
+      { connection: "upgrade", upgrade: "x" },
+    );
     receive("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nbytes");
     expect(events).toEqual(['headers [[":status","101"],["connection","upgrade"],["upgrade","x"]]']);
     encoder.sendData(Buffer.from("up"), false);
@@ -181,7 +189,9 @@ describe("HTTP/1.1 client codec: requests", () => {
     const encoder = codec.newStream(new RecordingDecoder());
     encoder.sendHeaders(HeaderMap.of({ ":method": "POST", ":path": "/", ":authority": "a" }), false);
     encoder.sendData(Buffer.from("abc"), true);
-    expect(connection.written).toBe("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+    expect(connection.written).toBe(
+      "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    );
     expect(connection.writes).toBe(1);
   });
 
@@ -196,14 +206,18 @@ describe("HTTP/1.1 client codec: requests", () => {
 
 describe("HTTP/1.1 client codec: properties", () => {
   const responses = fc.oneof(
-    fc.stringMatching(/^[ -~\r\n]{0,30}$/).map((body) => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`),
+    fc
+      .stringMatching(/^[ -~\r\n]{0,30}$/)
+      .map((body) => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`),
     fc
       .array(fc.stringMatching(/^[ -~\r\n]{1,12}$/), { maxLength: 4 })
       .map(
         (pieces) =>
           `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${pieces.map((piece) => `${piece.length.toString(16)}\r\n${piece}\r\n`).join("")}0\r\n\r\n`,
       ),
-    fc.stringMatching(/^[ -~\r\n]{0,30}$/).map((body) => `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX-A: b\r\n\r\n${body}`),
+    fc
+      .stringMatching(/^[ -~\r\n]{0,30}$/)
+      .map((body) => `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX-A: b\r\n\r\n${body}`),
   );
 
   test("any split of the bytes gives the same response", () => {
@@ -229,7 +243,14 @@ describe("HTTP/1.1 client codec: properties", () => {
   test("no bytes crash it, and each stream ends exactly once", () => {
     const noise = fc.array(
       fc.oneof(
-        fc.constantFrom("HTTP/1.1 200 OK\r\n", "HTTP/1.1 204 No Content\r\n\r\n", "Content-Length: 3\r\n", "\r\n", "0\r\n\r\n", "3\r\nabc\r\n"),
+        fc.constantFrom(
+          "HTTP/1.1 200 OK\r\n",
+          "HTTP/1.1 204 No Content\r\n\r\n",
+          "Content-Length: 3\r\n",
+          "\r\n",
+          "0\r\n\r\n",
+          "3\r\nabc\r\n",
+        ),
         fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes).toString("latin1")),
       ),
       { maxLength: 12 },
@@ -240,7 +261,11 @@ describe("HTTP/1.1 client codec: properties", () => {
         for (const piece of pieces) if (!made.connection.isClosed) made.receive(piece);
         made.codec.onClose();
         expect(made.streamEnds).toBe(1);
-        expect(made.events.filter((event) => event.startsWith("reset") || event.endsWith(" end") || event.startsWith("trailers"))).toHaveLength(1);
+        expect(
+          made.events.filter(
+            (event) => event.startsWith("reset") || event.endsWith(" end") || event.startsWith("trailers"),
+          ),
+        ).toHaveLength(1);
       }),
       { numRuns: 1000 },
     );

@@ -34,7 +34,8 @@ export function parseRequestLine(
   if (!knownMethods.has(into.method) && !(allowCustomMethods && token.test(into.method))) return "http1.codec_error";
   if (first === last) return "low_version"; // HTTP/0.9: a method and a path
   into.target = line.slice(first + 1, last);
-  if (!targetSyntax.test(into.target)) return control.test(into.target) ? "http1.invalid_characters" : "http1.codec_error";
+  if (!targetSyntax.test(into.target))
+    return control.test(into.target) ? "http1.invalid_characters" : "http1.codec_error";
   if (line.endsWith(" HTTP/1.1")) into.version = "HTTP/1.1";
   else if (line.endsWith(" HTTP/1.0")) into.version = "HTTP/1.0";
   else return versionSyntax.test(line.slice(last + 1)) ? "low_version" : "http1.codec_error";
@@ -57,7 +58,9 @@ function withoutPort(authority: string, port: string): string {
 }
 
 /** `http://authority/path?query` → its parts; a string is Envoy's details for the refusal. */
-export function parseAbsoluteTarget(target: string): AbsoluteTarget | "http1.codec_error" | "http1.invalid_url" | "http1.invalid_scheme" {
+export function parseAbsoluteTarget(
+  target: string,
+): AbsoluteTarget | "http1.codec_error" | "http1.invalid_url" | "http1.invalid_scheme" {
   if (target === "*") return "http1.invalid_url";
   const schemeEnd = target.indexOf("://");
   if (schemeEnd <= 0) return "http1.codec_error";

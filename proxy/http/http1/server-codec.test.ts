@@ -43,7 +43,8 @@ function server(options: Partial<Http1ServerOptions> = {}, answers = false): See
         const { events: own } = decoder;
         own.push = (...more: string[]) => {
           events.push(...more);
-          if (answers && more.some((event) => event.endsWith(" end") || event.startsWith("trailers"))) reply(encoder, 200);
+          if (answers && more.some((event) => event.endsWith(" end") || event.startsWith("trailers")))
+            reply(encoder, 200);
           return events.length;
         };
         return decoder;
@@ -55,7 +56,12 @@ function server(options: Partial<Http1ServerOptions> = {}, answers = false): See
   return { events, connection, encoders, codec, send: (bytes) => codec.onData(Buffer.from(bytes, "latin1")) };
 }
 
-function reply(encoder: StreamEncoder | undefined, status: number, body = "", fields: Record<string, string> = {}): void {
+function reply(
+  encoder: StreamEncoder | undefined,
+  status: number,
+  body = "",
+  fields: Record<string, string> = {},
+): void {
   const headers = HeaderMap.of({ ...fields });
   headers.status = status;
   encoder?.sendHeaders(headers, body === "");
@@ -69,7 +75,9 @@ const chunked = `${post}Transfer-Encoding: chunked\r\n\r\n`;
 describe("HTTP/1.1 server codec: requests", () => {
   test("a request without a body ends with its head; names are lower case, hop-by-hop fields are gone", () => {
     const { events, send } = server();
-    send("GET /p?q HTTP/1.1\r\nHost: A.example\r\nX-Up:  v \r\nKeep-Alive: 5\r\nConnection: x-gone, keep-alive\r\nX-Gone: 1\r\n\r\n");
+    send(
+      "GET /p?q HTTP/1.1\r\nHost: A.example\r\nX-Up:  v \r\nKeep-Alive: 5\r\nConnection: x-gone, keep-alive\r\nX-Gone: 1\r\n\r\n",
+    );
     expect(events).toEqual([
       'headers [[":method","GET"],[":path","/p?q"],[":authority","A.example"],["x-up","v"]] end',
     ]);
@@ -182,7 +190,11 @@ describe("HTTP/1.1 server codec: what is refused", () => {
     ],
     ["an unknown coding", `${post}Transfer-Encoding: gzip\r\n\r\n`, "501 http1.invalid_transfer_encoding"],
     ["chunked not last", `${post}Transfer-Encoding: chunked, gzip\r\n\r\n`, "501 http1.invalid_transfer_encoding"],
-    ["a coding before chunked", `${post}Transfer-Encoding: gzip, chunked\r\n\r\n`, "501 http1.invalid_transfer_encoding"],
+    [
+      "a coding before chunked",
+      `${post}Transfer-Encoding: gzip, chunked\r\n\r\n`,
+      "501 http1.invalid_transfer_encoding",
+    ],
     [
       "chunked twice",
       `${post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n`,
@@ -199,9 +211,21 @@ describe("HTTP/1.1 server codec: what is refused", () => {
     ["a length among trailers", `${chunked}0\r\nContent-Length: 1\r\n\r\n`, "400 http1.codec_error"],
     ["a coding among trailers", `${chunked}0\r\nTransfer-Encoding: chunked\r\n\r\n`, "400 http1.codec_error"],
     ["a host among trailers", `${chunked}0\r\nHost: b\r\n\r\n`, "400 http1.codec_error"],
-    ["Connection that names a client's address", `${get}Connection: x-forwarded-for\r\n\r\n`, "400 http1.connection_header_rejected"],
-    ["Connection that names a pseudo header", `${get}Connection: :path\r\n\r\n`, "400 http1.connection_header_rejected"],
-    ["an upgrade with a body", `${get}Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 1\r\n\r\na`, "400 http1.body_disallowed"],
+    [
+      "Connection that names a client's address",
+      `${get}Connection: x-forwarded-for\r\n\r\n`,
+      "400 http1.connection_header_rejected",
+    ],
+    [
+      "Connection that names a pseudo header",
+      `${get}Connection: :path\r\n\r\n`,
+      "400 http1.connection_header_rejected",
+    ],
+    [
+      "an upgrade with a body",
+      `${get}Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 1\r\n\r\na`,
+      "400 http1.body_disallowed",
+    ],
     ["101 fields", `${get}${"x: 1\r\n".repeat(100)}\r\n`, "431 http1.too_many_headers"],
     ["a head of 60 KiB", `${get}X: ${"x".repeat(61_440)}\r\n\r\n`, "431 http1.headers_too_large"],
     ["a head without end", `${get}X: ${"x".repeat(61_440)}`, "431 http1.headers_too_large"],
@@ -310,7 +334,9 @@ describe("HTTP/1.1 server codec: properties", () => {
       fc.record({
         path: fc.stringMatching(/^\/[a-z]{0,5}$/),
         body: fc.option(fc.array(fc.stringMatching(/^[ -~\r\n]{1,12}$/), { maxLength: 3 }), { nil: undefined }),
-        fields: fc.array(fc.tuple(fc.stringMatching(/^[A-Za-z-]{1,8}$/), fc.stringMatching(/^[!-~]{0,8}$/)), { maxLength: 3 }),
+        fields: fc.array(fc.tuple(fc.stringMatching(/^[A-Za-z-]{1,8}$/), fc.stringMatching(/^[!-~]{0,8}$/)), {
+          maxLength: 3,
+        }),
         isChunked: fc.boolean(),
       }),
       { minLength: 1, maxLength: 4 },
@@ -358,7 +384,18 @@ describe("HTTP/1.1 server codec: properties", () => {
   test("no bytes crash it, and after an error nothing is heard", () => {
     const noise = fc.array(
       fc.oneof(
-        fc.constantFrom(get, post, chunked, "\r\n", "\r", "\n", "Host: a\r\n", "Content-Length: 3\r\n", "0\r\n\r\n", "3\r\nabc\r\n"),
+        fc.constantFrom(
+          get,
+          post,
+          chunked,
+          "\r\n",
+          "\r",
+          "\n",
+          "Host: a\r\n",
+          "Content-Length: 3\r\n",
+          "0\r\n\r\n",
+          "3\r\nabc\r\n",
+        ),
         fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes).toString("latin1")),
       ),
       { maxLength: 12 },

@@ -1,11 +1,12 @@
 /** The client side of HTTP/2 over Node's own implementation, until there is a codec on bytes behind the same interface. */
-import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
+import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { Connection } from "#lib/connection.ts";
 import type { ClientCodec, ClientCodecHandler, StreamDecoder, StreamEncoder } from "../codec.ts";
 import type { HeaderMap } from "../header-map.ts";
 import { CodecDuplex } from "./codec-duplex.ts";
 import { headerMapOf, outgoingFields } from "./header-fields.ts";
 import { NodeStream } from "./node-stream.ts";
+import { END_STREAM, ErrorCode, http2 } from "./node-http2.ts";
 
 export interface Http2ClientOptions {
   readonly maxConcurrentStreams: number;
@@ -49,7 +50,7 @@ class Http2ClientCodec implements ClientCodec {
     this.maxConcurrentStreams = options.maxConcurrentStreams;
     this.#duplex = new CodecDuplex(connection);
     this.#duplex.on("error", () => {});
-    this.#session = connect("http://upstream", {
+    this.#session = http2().connect("http://upstream", {
       createConnection: () => this.#duplex,
       maxHeaderListPairs: options.maxHeadersCount + 6,
       settings: {
@@ -183,7 +184,7 @@ class InnerStream extends NodeStream {
   readonly #onOver: () => void;
 
   constructor(stream: ClientHttp2Stream, decoder: StreamDecoder, onOver: () => void) {
-    super(stream, constants.NGHTTP2_CANCEL);
+    super(stream, ErrorCode.cancel);
     this.#onOver = onOver;
     this.decoder = decoder;
     stream.on("headers", (_headers: unknown, _flags: number, raw?: string[]) => {
@@ -191,7 +192,7 @@ class InnerStream extends NodeStream {
     });
     stream.on("response", (_headers: unknown, flags: number, raw?: string[]) => {
       if (this.isOver) return;
-      const endStream = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+      const endStream = (flags & END_STREAM) !== 0;
       if (endStream) this.isReceived = true;
       decoder.onHeaders(headerMapOf(raw ?? []), endStream);
       if (endStream && this.isSent) this.over();

@@ -1,15 +1,16 @@
 /** What both sides of a Node HTTP/2 stream have in common: the body, the end, the reset, back-pressure. */
-import { constants, type Http2Stream } from "node:http2";
+import type { Http2Stream } from "node:http2";
 import type { ResetReason, StreamDecoder } from "../codec.ts";
 import type { HeaderMap } from "../header-map.ts";
 import { headerMapOf, outgoingFields } from "./header-fields.ts";
+import { ErrorCode } from "./node-http2.ts";
 
 const noBytes = Buffer.alloc(0);
 
 const codes: Readonly<Partial<Record<ResetReason, number>>> = {
-  "local refused stream reset": constants.NGHTTP2_REFUSED_STREAM,
-  overflow: constants.NGHTTP2_REFUSED_STREAM,
-  "protocol error": constants.NGHTTP2_PROTOCOL_ERROR,
+  "local refused stream reset": ErrorCode.refusedStream,
+  overflow: ErrorCode.refusedStream,
+  "protocol error": ErrorCode.protocolError,
 };
 
 export abstract class NodeStream {
@@ -85,7 +86,7 @@ export abstract class NodeStream {
     if (this.isOver) return;
     this.over();
     if (this.isReceived && this.isSent) return;
-    const refused = this.stream.rstCode === constants.NGHTTP2_REFUSED_STREAM;
+    const refused = this.stream.rstCode === ErrorCode.refusedStream;
     if (reason !== "remote reset") this.decoder?.onReset(reason, "");
     else if (refused) this.decoder?.onReset("remote refused stream reset", "http2.remote_refuse");
     else this.decoder?.onReset("remote reset", "http2.remote_reset");

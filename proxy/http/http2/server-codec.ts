@@ -1,11 +1,12 @@
 /** The server side of HTTP/2 over Node's own implementation, until there is a codec on bytes behind the same interface. */
-import { constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Connection } from "#lib/connection.ts";
 import type { ServerCodec, ServerCodecHandler, StreamEncoder } from "../codec.ts";
 import type { HeaderMap } from "../header-map.ts";
 import { CodecDuplex } from "./codec-duplex.ts";
 import { headerMapOf, outgoingFields } from "./header-fields.ts";
 import { NodeStream } from "./node-stream.ts";
+import { END_STREAM, ErrorCode, http2 } from "./node-http2.ts";
 
 export interface Http2ServerOptions {
   readonly maxConcurrentStreams: number;
@@ -39,7 +40,7 @@ class Http2ServerCodec implements ServerCodec {
     this.#handler = handler;
     this.#duplex = new CodecDuplex(connection);
     this.#duplex.on("error", () => {});
-    this.#session = performServerHandshake(this.#duplex, {
+    this.#session = http2().performServerHandshake(this.#duplex, {
       maxHeaderListPairs: options.maxHeadersCount + 6,
       settings: {
         maxConcurrentStreams: options.maxConcurrentStreams,
@@ -95,7 +96,7 @@ class Http2ServerCodec implements ServerCodec {
 
   #onStream(stream: ServerHttp2Stream, flags: number, raw: readonly string[]): void {
     const headers = headerMapOf(raw);
-    const endStream = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+    const endStream = (flags & END_STREAM) !== 0;
     const own = new ServerStream(stream, headers, () => this.#streams.delete(own));
     this.#streams.add(own);
     own.decoder = this.#handler.onStream(own);
@@ -110,7 +111,7 @@ class ServerStream extends NodeStream implements StreamEncoder {
   readonly #isExtendedConnect: boolean;
 
   constructor(stream: ServerHttp2Stream, headers: HeaderMap, onOver: () => void) {
-    super(stream, constants.NGHTTP2_INTERNAL_ERROR);
+    super(stream, ErrorCode.internalError);
     this.#onOver = onOver;
     this.#isExtendedConnect = headers.protocol !== "";
     if (this.#isExtendedConnect) {
@@ -141,6 +142,6 @@ class ServerStream extends NodeStream implements StreamEncoder {
   protected override sent(): void {
     super.sent();
     // An early answer: the client need not send the rest (RFC 9113 §8.1).
-    if (!this.isReceived) this.stream.once("finish", () => this.stream.close(constants.NGHTTP2_NO_ERROR));
+    if (!this.isReceived) this.stream.once("finish", () => this.stream.close(ErrorCode.noError));
   }
 }

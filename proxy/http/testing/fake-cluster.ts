@@ -35,7 +35,12 @@ export class FakeCluster implements Cluster {
   readonly scope: StatsScope;
   readonly stats: TrafficStats;
   readonly connectTimeoutMs = 5000;
-  readonly httpOptions = { maxResponseHeadersKb: 60, maxResponseHeadersCount: 100, autoSni: false, autoSanValidation: false };
+  readonly httpOptions = {
+    maxResponseHeadersKb: 60,
+    maxResponseHeadersCount: 100,
+    autoSni: false,
+    autoSanValidation: false,
+  };
   isMaintenance = false;
   hosts: readonly FakeHost[];
   readonly #resources: ResourceManager;
@@ -161,8 +166,7 @@ class FakePool implements HttpPool {
         onEnd: () => connection.end(),
         onClose: (error) => {
           if (codec !== undefined) codec.onClose(error !== undefined);
-          else if (!isCancelled)
-            callbacks.onPoolFailure("remote connection failure", error?.message ?? "", this.#host);
+          else if (!isCancelled) callbacks.onPoolFailure("remote connection failure", error?.message ?? "", this.#host);
         },
       },
     );
