@@ -1,5 +1,7 @@
 /** Shell: arguments, files, signals and exit codes around one proxy. */
 import { createWriteStream, readFileSync, writeFileSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { formatAddress } from "#lib/connection.ts";
 import { nodeRuntime } from "#lib/node-runtime.ts";
 import { formatProblem, MeshError, type Parsed, type Problem } from "#lib/problem.ts";
@@ -43,7 +45,7 @@ async function run(options: ProxyOptions, notes: readonly string[]): Promise<num
   if (bootstrap.value === undefined) return refuse(name, bootstrap.problems);
   let server: ProxyServer;
   try {
-    server = await createProxyServer({ runtime, bootstrap: bootstrap.value, options });
+    server = await createProxyServer({ runtime, bootstrap: bootstrap.value, options, beforeListening: compactHeap });
   } catch (error) {
     return refuse(name, error);
   }
@@ -87,6 +89,20 @@ function waitForEnd(server: ProxyServer, log: Logger): Promise<void> {
   process.stdout.on("error", () => undefined);
   process.stderr.on("error", () => undefined);
   return server.stopped;
+}
+
+/**
+ * Gives back what the start has left behind: a fifth of a resting sidecar. V8 would do so some day; here no request waits
+ * for it.
+ */
+function compactHeap(): void {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as (options: {
+    readonly type: "major";
+    readonly flavor: "last-resort";
+  }) => void;
+  setFlagsFromString("--no-expose-gc");
+  collect({ type: "major", flavor: "last-resort" });
 }
 
 function runtimeOf({ logLevel, componentLogLevels, logPath }: ProxyOptions): Runtime {
