@@ -13,8 +13,8 @@ interface Exchange {
   readonly events: string[];
   readonly encoder: StreamEncoder;
   streamEnds: number;
-  receive(bytes: string): void;
-  next(method?: string): { readonly encoder: StreamEncoder; readonly events: string[] };
+  readonly receive: (bytes: string) => void;
+  readonly next: (method?: string) => { readonly encoder: StreamEncoder; readonly events: string[] };
 }
 
 function exchange(

@@ -26,7 +26,7 @@ interface Seen {
   readonly connection: RecordingConnection;
   readonly encoders: StreamEncoder[];
   readonly codec: ReturnType<typeof createHttp1ServerCodec>;
-  send(bytes: string): void;
+  readonly send: (bytes: string) => void;
 }
 
 /** `answers`: each complete request is answered at once with 200 and no body. */

@@ -1,13 +1,13 @@
 /** A connection that remembers what was written to it. */
-import type { Connection, ConnectionHandler } from "#lib/connection.ts";
+import type { Connection, ConnectionHandler, SocketAddress } from "#lib/connection.ts";
 
-const nowhere = { kind: "ip", address: "127.0.0.1", port: 1 } as const;
+const nowhere: SocketAddress = { kind: "ip", address: "127.0.0.1", port: 1 };
 
 export class RecordingConnection implements Connection {
   readonly id = 1;
   handler: ConnectionHandler = { onData() {}, onClose() {} };
-  readonly localAddress = nowhere;
-  readonly remoteAddress = nowhere;
+  readonly localAddress: SocketAddress = nowhere;
+  readonly remoteAddress: SocketAddress = nowhere;
   bufferedBytes = 0;
   isClosed = false;
   isPaused = false;

@@ -47,7 +47,10 @@ describe("envoy.filters.http.router: failures and their names", () => {
 
   test("the upstream closes before it answers: 503 UC", async () => {
     const world = await routeWorld({});
-    await world.serve(80, (_request, connection) => void connection.destroy());
+    await world.serve(80, (_request, connection) => {
+      connection.destroy();
+      return undefined;
+    });
     expect(await world.exchange(get())).toMatch(
       /503 .*\r\n\r\nupstream connect error or disconnect\/reset before headers\. reset reason: connection termination$/s,
     );
