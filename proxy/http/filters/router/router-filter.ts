@@ -170,7 +170,6 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
   }
 
   #startAttempt(cluster: Cluster, host: Host, route: ForwardRoute): void {
-    const { stream } = this;
     const attempt = new UpstreamRequest(this, cluster, host);
     this.#attempt = attempt;
     this.#retry?.onHostAttempted(host);
