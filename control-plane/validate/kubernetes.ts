@@ -11,8 +11,9 @@ export function validateService(findings: Findings, spec: Fields): void {
     const path = `spec.ports[${index}]`;
     expect(findings, `${path}.port`, portFault(port["port"]));
     const name = port["name"];
-    if (name === undefined && ports.length > 1)
-      findings.refuse(`${path}.name`, "with several ports each needs a name.");
+    if (name === undefined && ports.length > 1) {
+      findings.warn(`${path}.name`, "with several ports each needs a name; an API server refuses this Service.");
+    }
     if (name !== undefined && (typeof name !== "string" || !isDnsLabel(name))) {
       findings.refuse(
         `${path}.name`,

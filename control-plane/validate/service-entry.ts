@@ -4,6 +4,7 @@ import { protocolFromName } from "../model/protocol.ts";
 import { fieldsOf, listOf, stringOf, stringsOf, type Fields } from "../model/read-fields.ts";
 import { cidrFault, fqdnFault, ipFault, isDnsLabel, portFault, wildcardDomainFault } from "./check-strings.ts";
 import type { Findings } from "./findings.ts";
+import { expectPortProtocol } from "./port-protocol.ts";
 import { expect, expectExportTo, expectLabels, expectSelector } from "./shared-checks.ts";
 
 const UNIX = "unix://";
@@ -88,14 +89,7 @@ function expectPorts(findings: Findings, spec: Fields): ReadonlySet<string> {
     numbers.add(port["number"]);
     const target = port["targetPort"];
     if (target !== undefined && target !== 0) expect(findings, `${path}.targetPort`, portFault(target));
-    const protocol = stringOf(port["protocol"]) ?? "";
-    if (protocol !== "" && protocolFromName(protocol) === "auto") {
-      const allowed = "HTTP, HTTPS, HTTP2, GRPC, GRPC-Web, HTTP_PROXY, TLS, TCP, UDP, MONGO, MYSQL, REDIS";
-      findings.refuse(
-        `${path}.protocol`,
-        `${JSON.stringify(protocol)} must be one of ${allowed}, or left out to be detected.`,
-      );
-    }
+    expectPortProtocol(findings, `${path}.protocol`, port["protocol"]);
   }
   return names;
 }

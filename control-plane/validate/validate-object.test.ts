@@ -344,10 +344,6 @@ describe("Kubernetes' kinds", () => {
       /port: must be a port from 1 to 65535/,
     ],
     [
-      "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{port: 80}, {port: 81}]}}",
-      /each needs a name/,
-    ],
-    [
       "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{port: 80, protocol: HTTP}]}}",
       /must be TCP, UDP or SCTP, found "HTTP"; the application protocol goes/,
     ],

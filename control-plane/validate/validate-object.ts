@@ -17,6 +17,7 @@ import { nearestNames } from "../model/near-names.ts";
 import { validatePeerAuthentication } from "./peer-authentication.ts";
 import { checkSchema } from "./schema.ts";
 import { validateServiceEntry, validateWorkloadEntry } from "./service-entry.ts";
+import { validateSidecar } from "./sidecar.ts";
 import { validateVirtualService } from "./virtual-service.ts";
 
 /** An object that is loaded and changes nothing. */
@@ -31,6 +32,7 @@ const semantics: Readonly<Record<string, (findings: Findings, spec: Fields) => v
   PeerAuthentication: validatePeerAuthentication,
   ServiceEntry: validateServiceEntry,
   WorkloadEntry: validateWorkloadEntry,
+  Sidecar: validateSidecar,
 };
 
 const kubernetesChecks: Readonly<Record<string, (findings: Findings, spec: Fields) => void>> = {

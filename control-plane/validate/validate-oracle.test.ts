@@ -8,7 +8,14 @@ import { validateObject, validateSemantics } from "./validate-object.ts";
 
 const oracle = join(import.meta.dirname, "../../../shared/oracle");
 const seeds = join(import.meta.dirname, "../../../shared/seed-manifests");
-const ours = new Set(["VirtualService", "DestinationRule", "PeerAuthentication", "ServiceEntry", "WorkloadEntry"]);
+const ours = new Set([
+  "VirtualService",
+  "DestinationRule",
+  "PeerAuthentication",
+  "ServiceEntry",
+  "WorkloadEntry",
+  "Sidecar",
+]);
 
 interface Verdict {
   readonly kind: string;
