@@ -57,6 +57,7 @@ function routeFrom(
     ...(action?.fields ?? { directResponse: { status: 500 } }),
     ...(action !== undefined && mutationFields(action.mutations)),
     decorator: { operation: `${virtualService.hosts[0] ?? ""}:${context.port}${pathOf(match)}` },
+    statPrefix: match?.statPrefix,
     metadata: configMetadata(virtualService.object),
     typedPerFilterConfig: Object.keys(filters).length === 0 ? undefined : filters,
   });

@@ -14,16 +14,21 @@ import { destinationRuleOf, instancesOfPort, type ScopedPort, type ScopedService
 import { ADS_SOURCE } from "./secrets.ts";
 import { serviceAccountsOf } from "./service-accounts.ts";
 import type { Subset } from "./spec/destination-rule.ts";
-import { effectivePolicy } from "./traffic-policy.ts";
+import { effectivePolicy, type EffectivePolicy } from "./traffic-policy.ts";
 import { upgradesToHttp2 } from "./connection-pool.ts";
 import { isHttp2 } from "./protocols.ts";
 import { upstreamProtocol } from "./upstream-protocol.ts";
-import { upstreamTls } from "./upstream-tls.ts";
-import { hasExtension, type View } from "./view.ts";
+import { upstreamTls, withProxyProtocol } from "./upstream-tls.ts";
+import { hasExtension, report, type View } from "./view.ts";
 
 export function outboundClusters(view: View): readonly JsonObject[] {
   const result: JsonObject[] = [];
   for (const service of view.scope.services) {
+    if (service.model.resolution === "dynamic-dns") {
+      const message = `${service.host} has no cluster: resolution DYNAMIC_DNS is not known here. Use DNS, or NONE.`;
+      report(view, "warning", "no-effect", service.model.object, "spec.resolution", message);
+      continue;
+    }
     const rule = destinationRuleOf(view.mesh, view.scope, service.model, view.labels);
     for (const port of service.ports) {
       if (port.protocol === "UDP") continue;
@@ -89,10 +94,15 @@ function outboundClusterOf(view: View, { service, port, rule, subset }: ClusterI
     outlierDetection: outlierDetection(policy.outlierDetection),
     upstreamConnectionOptions: upstreamConnectionOptions(pool, meshConfig),
     typedExtensionProtocolOptions: protocol.options,
-    ...tls.fields,
+    ...withProxyProtocol(view, tls.fields, proxyProtocolVersion(policy), rule?.object),
     filters: metadataExchange(view),
     metadata: { filterMetadata: { istio: istioMetadata(service, rule, subsetName, tls.keepsAlpn) } },
   });
+}
+
+/** A block without a version means the first. */
+function proxyProtocolVersion({ proxyProtocol }: EffectivePolicy): "V1" | "V2" | undefined {
+  return proxyProtocol === undefined ? undefined : (proxyProtocol.version ?? "V1");
 }
 
 function istioMetadata(

@@ -13,7 +13,7 @@ import { type EgressListener, instancesOfPort, type ScopedPort, type ScopedServi
 import { balance, proxyOptions } from "./proxy-options.ts";
 import { addressesFor } from "./service-addresses.ts";
 import { type TcpChain, tcpChains } from "./tcp-chains.ts";
-import type { View } from "./view.ts";
+import { hasExtension, report, type View } from "./view.ts";
 import type { VirtualService } from "./virtual-service.ts";
 
 const CAPTURE_PORT = 15001;
@@ -54,7 +54,7 @@ function addServices(view: View, egress: EgressListener, plans: Map<string, List
       if (listenerProtocol(protocol) === "http") {
         if (egress.port === undefined && locked.has(`${wildcard}_${number}`)) continue;
         const plan = planAt(plans, wildcard, number, captures);
-        plan.isGrpcWeb ||= plan.rds === undefined && protocol === "GRPC-Web";
+        if (plan.rds === undefined && protocol === "GRPC-Web") addGrpcWeb(view, plan, service);
         plan.rds ??= String(number);
         continue;
       }
@@ -73,6 +73,14 @@ function addServices(view: View, egress: EgressListener, plans: Map<string, List
       }
     }
   }
+}
+
+/** Without the filter browsers cannot call the port; other clients can. */
+function addGrpcWeb(view: View, plan: ListenerPlan, { model }: ScopedService): void {
+  plan.isGrpcWeb = true;
+  if (hasExtension(view, "envoy.filters.http.grpc_web")) return;
+  const message = `${view.proxy.name} has no filter for gRPC-Web: port ${plan.port} is plain gRPC for it.`;
+  report(view, "warning", "no-effect", model.object, "spec.ports", message);
 }
 
 function planAt(plans: Map<string, ListenerPlan>, bind: string, port: number, captures: boolean): ListenerPlan {

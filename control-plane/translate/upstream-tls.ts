@@ -9,7 +9,7 @@ import { namespaceMtls } from "./peer-authentication.ts";
 import type { DestinationRule } from "./destination-rule.ts";
 import { fileSecret, TRUST_BUNDLE, WORKLOAD_CERTIFICATE } from "./secrets.ts";
 import type { ClientTls } from "./spec/destination-rule.ts";
-import { report, type View } from "./view.ts";
+import { hasExtension, report, type View } from "./view.ts";
 
 export interface UpstreamTlsInput {
   readonly service: ServiceModel;
@@ -39,6 +39,34 @@ const RAW_BUFFER: JsonObject = {
   typedConfig: any("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"),
 };
 const TLS_PARAMS: JsonObject = { tlsMinimumProtocolVersion: "TLSv1_2", tlsMaximumProtocolVersion: "TLSv1_3" };
+
+/** The sockets with a PROXY protocol header in front of them, where the rule asks for one. */
+export function withProxyProtocol(
+  view: View,
+  fields: JsonObject,
+  version: "V1" | "V2" | undefined,
+  rule: MeshObject | undefined,
+): JsonObject {
+  if (version === undefined || rule === undefined) return fields;
+  const name = "envoy.transport_sockets.upstream_proxy_protocol";
+  if (!hasExtension(view, name)) {
+    const path = "spec.trafficPolicy.proxyProtocol";
+    report(view, "warning", "no-effect", rule, path, `${view.proxy.name} has no ${name}: no PROXY header is sent.`);
+    return fields;
+  }
+  const wrap = (socket: unknown): JsonObject => ({
+    name,
+    typedConfig: any("envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport", {
+      config: { version },
+      transportSocket: socket ?? RAW_BUFFER,
+    }),
+  });
+  const matches = fields["transportSocketMatches"] as readonly JsonObject[] | undefined;
+  if (matches === undefined) return { transportSocket: wrap(fields["transportSocket"]) };
+  return {
+    transportSocketMatches: matches.map((match) => ({ ...match, transportSocket: wrap(match["transportSocket"]) })),
+  };
+}
 
 export function upstreamTls(view: View, input: UpstreamTlsInput): UpstreamTls {
   const { tls } = input;
@@ -93,7 +121,9 @@ function ownTls(view: View, input: UpstreamTlsInput, tls: ClientTls): UpstreamTl
     reportDroppedCredential(view, input.rule?.object);
     return { ...NONE, keepsAlpn: true };
   }
-  const names = tls.subjectAltNames ?? [];
+  const written = tls.subjectAltNames ?? [];
+  // The names of a ServiceEntry stand in where the rule has none.
+  const names = written.length === 0 && input.service.origin === "service-entry" ? input.serviceAccounts : written;
   const sni = tls.sni ?? "";
   const verifies = tls.insecureSkipVerify !== true;
   const certificate = clientCertificate(tls);

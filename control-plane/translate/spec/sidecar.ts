@@ -29,6 +29,6 @@ export interface SidecarSpec {
   readonly workloadSelector?: { readonly labels?: Labels };
   readonly ingress?: readonly SidecarIngress[];
   readonly egress?: readonly SidecarEgress[];
-  readonly outboundTrafficPolicy?: { readonly mode?: "REGISTRY_ONLY" | "ALLOW_ANY" };
+  readonly outboundTrafficPolicy?: { readonly mode?: "REGISTRY_ONLY" | "ALLOW_ANY"; readonly egressProxy?: object };
   readonly inboundConnectionPool?: ConnectionPool;
 }
