@@ -57,10 +57,6 @@ export function durationFromMs(ms: number): string {
   return formatDuration({ seconds, nanos: Math.round((ms - seconds * 1000) * 1_000_000) });
 }
 
-export function isPositive(duration: Duration | undefined): duration is Duration {
-  return duration !== undefined && (duration.seconds > 0 || duration.nanos > 0);
-}
-
 /** Whole seconds, as fields of type uint32 have them; undefined when absent. */
 export function wholeSeconds(text: string | undefined): number | undefined {
   return parseDuration(text)?.seconds;
