@@ -23,6 +23,7 @@ import { createTracingFactory } from "./observability/tracing/tracing.ts";
 import type { StatsStore } from "./observability/stats-store.ts";
 import type { ProxyOptions } from "./options.ts";
 import { createAdmin } from "./server/admin.ts";
+import { withAnnouncedExtensions } from "./server/announced-extensions.ts";
 import { ConfigRecords } from "./server/config-records.ts";
 import { discoveryHandler } from "./server/discovery.ts";
 import { createRouteProvider } from "./server/route-provider.ts";
@@ -77,10 +78,16 @@ export async function createProxyServer(deps: ProxyServerDeps): Promise<ProxySer
   return new Server(deps, settings, sources, identity);
 }
 
+const CONNECTION_MANAGER = { name: "envoy.filters.network.http_connection_manager" };
+
 /** Loads what speaks gRPC: a proxy without a management server does without. */
 async function openSources({ runtime, bootstrap }: ProxyServerDeps, { store }: StatsSettings): Promise<XdsSources> {
   const { createXdsSources } = await import("./xds/sources.ts");
-  const { value, problems } = createXdsSources({ runtime, scope: store.root, bootstrap });
+  const node = withAnnouncedExtensions(bootstrap.node, {
+    http: standardHttpFilters().all,
+    network: [CONNECTION_MANAGER, ...builtInNetworkFilters, istioStatsTcp],
+  });
+  const { value, problems } = createXdsSources({ runtime, scope: store.root, bootstrap: { ...bootstrap, node } });
   if (value === undefined) throw new MeshError("management-server", "the management server can't be used", problems);
   return value;
 }
