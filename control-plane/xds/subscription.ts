@@ -57,6 +57,16 @@ export interface SubscriptionStatus {
   readonly sentNames: readonly string[];
 }
 
+/** How `next` looks. */
+export interface NextOptions {
+  /** Default true. False: nothing is taken away yet. */
+  readonly withRemovals?: boolean;
+  /** Only what was asked for goes out. */
+  readonly isHeld?: boolean;
+  /** An unanswered response holds nothing back any more. */
+  readonly isImpatient?: boolean;
+}
+
 const EVERYTHING = "*";
 
 export class Subscription<R extends Versioned> {
@@ -215,7 +225,11 @@ export class Subscription<R extends Versioned> {
   #answered(nonce: string, errorDetail: string | undefined): Verdict {
     const version = this.#outstanding.get(nonce);
     if (version === undefined) return { kind: "stale", nonce };
-    this.#outstanding.delete(nonce);
+    // Answers come in order: an earlier response that was not answered never will be.
+    for (const earlier of this.#outstanding.keys()) {
+      this.#outstanding.delete(earlier);
+      if (earlier === nonce) break;
+    }
     if (errorDetail === undefined) {
       this.#acked = { nonce, version };
       if (nonce === this.#last.nonce) this.#nack = undefined;
@@ -239,11 +253,12 @@ export class Subscription<R extends Versioned> {
    */
   next(
     available: ReadonlyMap<string, R>,
-    { withRemovals = true, isHeld = false }: { readonly withRemovals?: boolean; readonly isHeld?: boolean } = {},
+    { withRemovals = true, isHeld = false, isImpatient = false }: NextOptions = {},
   ): Update<R> | undefined {
     const changes = this.#changes(available);
     // A first request asks for everything: it is never held.
-    const isBusy = !this.#mustRespond && (isHeld || this.#outstanding.size > 0);
+    const isUnanswered = !isImpatient && this.#outstanding.size > 0;
+    const isBusy = !this.#mustRespond && (isHeld || isUnanswered);
     this.#isHolding = isBusy && (changes.resources.length > 0 || changes.removed.length > 0);
     const update = isBusy ? this.#onlyAskedFor(changes) : changes;
     const removed = withRemovals ? update.removed : update.removed.filter((name) => this.#mustAnswer.has(name));

@@ -187,6 +187,17 @@ describe.each(["delta", "sotw"] as const)("a connection, %s", (mode) => {
     expect(proxy.news()).toEqual(["RDS 80"]);
   });
 
+  test("X-57: a proxy whose clusters never warm, and that never answers, gets later ones all the same", async () => {
+    const proxy = running(mode);
+    proxy.push({ ...start, clusters: ["a", "stuck"] });
+    proxy.push({ ...start, clusters: ["a", "stuck", "late"] });
+    expect(proxy.news()).toEqual([mode === "delta" ? "CDS stuck" : "CDS a stuck"]);
+    await proxy.runtime.advance(2000);
+    expect(proxy.news()).toEqual([mode === "delta" ? "CDS late" : "CDS a stuck late"]);
+    proxy.ack(CDS);
+    expect(proxy.connection.statuses().get(CDS)?.state).toBe("SYNCED");
+  });
+
   test("a proxy that refuses the clusters gets its routes at once", () => {
     const proxy = running(mode);
     proxy.push({ clusters: ["a", "b"], endpoints: { a: "1", b: "1" }, routes: { "80": "two" } });

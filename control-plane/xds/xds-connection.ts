@@ -9,6 +9,7 @@ import { CDS, EDS, LDS, RDS, resourceTypes, type ResourceType } from "./resource
 import { Warming } from "./warming.ts";
 import {
   Subscription,
+  type NextOptions,
   type SubscriptionRequest,
   type SubscriptionStatus,
   type Update,
@@ -71,7 +72,10 @@ export function createXdsConnection(deps: XdsConnectionDeps): XdsConnection {
   let dirty = new Set<ResourceType>();
   const warming = new Warming();
   let warmingLimit: Timer | undefined;
-  /** The last push of clusters took too long to be answered; routes don't wait for it. */
+  /**
+   * The last push of clusters took too long to be answered; nothing waits for it. Envoy answers when the clusters are
+   * warm, which may be never.
+   */
   let hasGivenUp = false;
 
   function available(
@@ -102,7 +106,7 @@ export function createXdsConnection(deps: XdsConnectionDeps): XdsConnection {
   }
 
   /** Sends what there is to send of a type. False while something of it waits. */
-  function look(type: ResourceType, options: { readonly withRemovals?: boolean; readonly isHeld?: boolean }): boolean {
+  function look(type: ResourceType, options: NextOptions): boolean {
     const subscription = subscriptions.get(type);
     if (subscription === undefined || !dirty.has(type)) return true;
     const found = available(type, subscription);
@@ -110,7 +114,7 @@ export function createXdsConnection(deps: XdsConnectionDeps): XdsConnection {
       dirty.delete(type);
       return true;
     }
-    const update = subscription.next(found, options);
+    const update = subscription.next(found, { ...options, isImpatient: type === CDS && hasGivenUp });
     if (update !== undefined) sendUpdate(type, subscription, update);
     return !subscription.isHolding;
   }
