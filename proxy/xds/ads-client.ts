@@ -18,6 +18,8 @@ export interface AdsClientOptions {
   /** Where `control_plane.` begins: the root for ADS, `cluster.<name>.` for a stream of one type. */
   readonly scope: StatsScope;
   readonly node: Node;
+  /** Names the server in log lines: the cluster. */
+  readonly server?: string | undefined;
   readonly transport: AdsTransport;
   /** Default: delta, as istiod's agent. */
   readonly protocol?: "delta" | "sotw" | undefined;
@@ -138,7 +140,11 @@ class AdsClient implements XdsClient {
     this.#connected.set(0);
     for (const type of this.#types.values()) type.countConnectionFailure();
     const delayMs = this.#backOff.nextMs();
-    this.#log.warning("the xDS stream ended; what was accepted stays in force", { reason, reconnectInMs: delayMs });
+    this.#log.warning("the xDS stream ended; what was accepted stays in force", {
+      server: this.#options.server,
+      reason,
+      reconnectInMs: delayMs,
+    });
     this.#retryTimer = this.#options.runtime.clock.setTimer(delayMs, () => {
       this.#retryTimer = undefined;
       this.#connect();

@@ -57,7 +57,7 @@ function clientOf(deps: XdsSourcesDeps, source: GrpcSourceModel, method: string,
   const transport = (deps.transportOf ?? grpcTransportOf(deps))(source, method);
   if (transport.value === undefined) return { problems: transport.problems };
   const { protocol, backOff, rateLimit, setNodeOnFirstMessageOnly } = source;
-  const options = { protocol, backOff, rateLimit, setNodeOnFirstMessageOnly };
+  const options = { protocol, backOff, rateLimit, setNodeOnFirstMessageOnly, server: source.clusterName };
   const client = createXdsClient({ runtime, scope, node: bootstrap.node, transport: transport.value, ...options });
   return { value: client, problems: transport.problems };
 }

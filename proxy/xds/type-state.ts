@@ -93,10 +93,7 @@ export class TypeState implements Interest {
         good.push(resource);
       }
     }
-    if (this.#wildcard !== undefined) {
-      const present = update.isWhole ? presentNames(update) : undefined;
-      rejected.push(...this.#wildcard.update(good, update.removed, present, rejected.length > 0, update.version));
-    }
+    if (this.#wildcard !== undefined) rejected.push(...this.#wildcard.update(update, good, rejected.length > 0));
     for (const resource of good) rejected.push(...this.#updateWatched(resource, update));
     for (const name of update.removed) this.#watched.get(name)?.remove();
     this.#applyErrors(update);
@@ -130,7 +127,7 @@ export class TypeState implements Interest {
       watched.confirm(update.version);
       return [];
     }
-    const problems = watched.update({ name, version, message }, bytes, update.version);
+    const problems = watched.update({ name, version, message }, update.isWhole ? bytes : undefined, update.version);
     return problems.length > 0 ? [{ name, problems }] : [];
   }
 
@@ -192,10 +189,4 @@ function duplicateName({ resources, removed }: ReceivedUpdate): string | undefin
     seen.add(name);
   }
   return undefined;
-}
-
-/** Undefined when a resource can't be read at all: then nobody knows which name is missing. */
-function presentNames({ resources }: ReceivedUpdate): ReadonlySet<string> | undefined {
-  if (resources.some(({ name }) => name === "")) return undefined;
-  return new Set(resources.map(({ name }) => name));
 }

@@ -2,6 +2,7 @@
 import type { Clock, Timer } from "#lib/runtime.ts";
 import type { ReceivedResource } from "./decode-resource.ts";
 import { countRejected, countSuccess } from "./subscription-stats.ts";
+import type { ReceivedUpdate } from "./type-protocol.ts";
 import type { RejectedResource, WildcardHandler, XdsResource } from "./types.ts";
 
 export class Wildcard {
@@ -9,7 +10,7 @@ export class Wildcard {
   readonly #clock: Clock;
   #timer: Timer | undefined;
   #hasHeard = false;
-  /** Name → serialized form of what is in force. */
+  /** Name → serialized form of what is in force, where responses repeat it; it keeps the whole response in memory. */
   readonly #applied = new Map<string, Uint8Array | undefined>();
 
   constructor(clock: Clock, handler: WildcardHandler, timeoutMs: number) {
@@ -25,21 +26,15 @@ export class Wildcard {
   }
 
   /**
-   * Hands over what is new. `present` are all names of a whole response: those that are in force and not among them
-   * are gone; undefined where absence means nothing. Returns what the handler refuses.
+   * Hands over what is new of `good`, and what is gone. Of a whole response that is all that is in force and not in it,
+   * unless a resource could not be read: then nobody knows which. Returns what the handler refuses.
    */
-  update(
-    received: readonly ReceivedResource[],
-    removed: readonly string[],
-    present: ReadonlySet<string> | undefined,
-    hasRejected: boolean,
-    version: string,
-  ): readonly RejectedResource[] {
+  update(update: ReceivedUpdate, good: readonly ReceivedResource[], hasRejected: boolean): readonly RejectedResource[] {
+    const { isWhole, version } = update;
     this.#timer?.cancel();
     this.#timer = undefined;
-    const isWhole = present !== undefined;
-    const added = received.filter(({ name, bytes }) => !isWhole || !this.#holds(name, bytes));
-    const gone = isWhole ? [...this.#applied.keys()].filter((name) => !present.has(name)) : removed;
+    const added = good.filter(({ name, bytes }) => !isWhole || !this.#holds(name, bytes));
+    const gone = isWhole ? this.#absentFrom(update) : update.removed;
     if (this.#hasHeard && added.length === 0 && gone.length === 0) {
       this.#count(hasRejected, version, 0);
       return [];
@@ -48,7 +43,7 @@ export class Wildcard {
     const startedAt = this.#clock.monotonic();
     const rejected = this.handler.onUpdate(added.flatMap(resourceOf), gone);
     const refused = new Set(rejected.map(({ name }) => name));
-    for (const { name, bytes } of added) if (!refused.has(name)) this.#applied.set(name, bytes);
+    for (const { name, bytes } of added) if (!refused.has(name)) this.#applied.set(name, isWhole ? bytes : undefined);
     for (const name of gone) if (!refused.has(name)) this.#applied.delete(name);
     this.#count(hasRejected || rejected.length > 0, version, this.#clock.monotonic() - startedAt);
     return rejected;
@@ -70,6 +65,12 @@ export class Wildcard {
   close(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
+  }
+
+  #absentFrom({ resources }: ReceivedUpdate): string[] {
+    if (resources.some(({ name }) => name === "")) return [];
+    const present = new Set(resources.map(({ name }) => name));
+    return [...this.#applied.keys()].filter((name) => !present.has(name));
   }
 
   #holds(name: string, bytes: Uint8Array | undefined): boolean {
