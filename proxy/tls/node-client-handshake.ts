@@ -6,10 +6,10 @@ import { NodeConnection } from "#lib/node-connection.ts";
 import { NodeNetwork } from "#lib/node-network.ts";
 import type { ConnectOptions, Runtime } from "#lib/runtime.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
-import { isChainError, tlsReason, verifyReason } from "./failure-reason.ts";
+import { isChainError, sanReason, tlsReason, verifyReason } from "./failure-reason.ts";
 import type { TlsMaterial } from "./material.ts";
-import { leafOf, ruleFailure, type CertificateCache } from "./peer-certificates.ts";
-import { dnsSanMatcher, matchesSans } from "./san-matcher.ts";
+import { leafOf, ruleFailure, type CertificateCache, type RuleFailure } from "./peer-certificates.ts";
+import { dnsSanMatcher, matchesSans, type CertificateNames } from "./san-matcher.ts";
 import { secureContextOptions } from "./node-secure-context.ts";
 import type { UpstreamContext } from "./tls-context.ts";
 import type { TlsStats } from "./tls-stats.ts";
@@ -140,6 +140,10 @@ export class ClientHandshakes {
     };
     connection.tls = info;
     if (connection.carrier === undefined) connection.learnLocalAddress();
+    // In TLS 1.3 a server refuses our certificate only after our side of the handshake is done.
+    socket.once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code?.startsWith("ERR_SSL_") === true) this.#stats.connectionError.inc();
+    });
     connecting.ready();
   }
 
@@ -159,20 +163,19 @@ export class ClientHandshakes {
     }
     const failure = ruleFailure(known, rules) ?? this.#nameFailure(serverName, sans, known.names);
     if (failure === undefined) return socket.authorized ? known.verified : known.unverified;
-    if (failure === "verify SAN list") this.#stats.failVerifySan.inc();
+    if (failure.kind === "san") this.#stats.failVerifySan.inc();
     else this.#stats.failVerifyCertHash.inc();
-    connecting.failure = new TransportError(verifyReason(failure));
+    connecting.failure = new TransportError(failure.reason);
     return undefined;
   }
 
-  #nameFailure(
-    serverName: string,
-    sans: readonly string[],
-    names: Parameters<typeof matchesSans>[1],
-  ): "verify SAN list" | undefined {
-    if (!matchesSans(sans.map(dnsSanMatcher), names)) return "verify SAN list";
-    if (!this.#context.autoSniSanValidation || serverName === "") return undefined;
-    return matchesSans([dnsSanMatcher(serverName)], names) ? undefined : "verify SAN list";
+  /** Names that the connection itself asks for, beyond the rules of the context. */
+  #nameFailure(serverName: string, sans: readonly string[], names: CertificateNames): RuleFailure | undefined {
+    const wanted = sans.map(dnsSanMatcher);
+    const own = this.#context.autoSniSanValidation && serverName !== "" ? [dnsSanMatcher(serverName)] : [];
+    return matchesSans(wanted, names) && matchesSans(own, names)
+      ? undefined
+      : { kind: "san", reason: sanReason(names) };
   }
 
   #serverName(target: UpstreamTarget): string {
@@ -215,13 +218,12 @@ class Connecting implements ConnectionHandler {
 
   onClose(error?: NodeJS.ErrnoException): void {
     if (error === undefined || error instanceof TransportError) {
-      if (error !== undefined) this.#stats.connectionError.inc();
       this.#inner.onClose(error);
       return;
     }
     const { code } = error;
     if (isChainError(code)) this.#stats.failVerifyError.inc();
-    if (isChainError(code) || code?.startsWith("ERR_SSL_") === true) this.#stats.connectionError.inc();
+    else if (code?.startsWith("ERR_SSL_") === true) this.#stats.connectionError.inc();
     this.#inner.onClose(new TransportError(tlsReason(error), error));
   }
 }

@@ -66,10 +66,7 @@ export class ServerHandshakes {
         raw.unshift(read);
         this.#shake(raw, onReady, onFailure, result.kind === "hello" ? result.hello : undefined);
       },
-      onClose: () => {
-        this.#stats.connectionError.inc();
-        onFailure("");
-      },
+      onClose: () => onFailure(""),
     };
     raw.resume();
   }
@@ -192,24 +189,28 @@ export class ServerHandshakes {
       this.#stats.noCertificate.inc();
       if (!this.#context.requireClientCertificate) return undefined;
       this.#stats.failVerifyNoCert.inc();
-      return verifyReason("no certificate");
+      return tlsReason(
+        Object.assign(new Error("no certificate"), { code: "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE" }),
+      );
     }
     if (trust.trustedCa !== undefined && !socket.authorized && !trust.rules.acceptUntrusted) {
       this.#stats.failVerifyError.inc();
       return tlsReason(Object.assign(new Error("not authorized"), { code: String(socket.authorizationError) }));
     }
     const known = this.#cache.of(x509);
-    const failure = known === undefined ? "certificate cannot be read" : ruleFailure(known, trust.rules);
-    if (failure === "verify SAN list") this.#stats.failVerifySan.inc();
-    else if (failure === "verify certificate hash") this.#stats.failVerifyCertHash.inc();
-    else if (failure !== undefined) this.#stats.failVerifyError.inc();
-    return failure === undefined ? undefined : verifyReason(failure);
+    if (known === undefined) {
+      this.#stats.failVerifyError.inc();
+      return verifyReason("certificate cannot be read");
+    }
+    const failure = ruleFailure(known, trust.rules);
+    if (failure?.kind === "san") this.#stats.failVerifySan.inc();
+    else if (failure?.kind === "hash") this.#stats.failVerifyCertHash.inc();
+    return failure?.reason;
   }
 
   #onError(error: NodeJS.ErrnoException, socket: tls.TLSSocket, handshake: Handshake): void {
     if (handshake.isDone) return;
     handshake.isDone = true;
-    this.#stats.connectionError.inc();
     const chain = socket.authorizationError as unknown;
     if (typeof chain === "string" && isChainError(chain)) {
       this.#stats.failVerifyError.inc();
@@ -217,7 +218,8 @@ export class ServerHandshakes {
       return;
     }
     if (error.code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE") this.#stats.failVerifyNoCert.inc();
-    this.#fail(handshake, socket, error.code === "ECONNRESET" ? "" : tlsReason(error));
+    else if (error.code?.startsWith("ERR_SSL_") === true) this.#stats.connectionError.inc();
+    this.#fail(handshake, socket, tlsReason(error));
   }
 
   #fail(handshake: Handshake, socket: tls.TLSSocket, reason: string): void {

@@ -2,6 +2,7 @@
 import { createHash, type X509Certificate } from "node:crypto";
 import { certificatesFromPem, parseCertificate, type Certificate } from "#certs/certificate.ts";
 import type { PeerCertificate } from "#lib/connection.ts";
+import { sanReason, verifyReason } from "./failure-reason.ts";
 import { matchesSans, type CertificateNames } from "./san-matcher.ts";
 import type { ValidationRules } from "./types.ts";
 
@@ -44,16 +45,20 @@ export function leafOf(certificateChain: string): PeerCertificate | undefined {
   }
 }
 
-export type VerifyFailure = "verify certificate hash" | "verify SAN list";
+/** Which test a certificate did not pass, with Envoy's words for it. */
+export interface RuleFailure {
+  readonly kind: "san" | "hash";
+  readonly reason: string;
+}
 
 /** What the rules say about a certificate; undefined: it is fine. */
-export function ruleFailure(certificate: KnownCertificate, rules: ValidationRules): VerifyFailure | undefined {
-  if (!matchesSans(rules.sanMatchers, certificate.names)) return "verify SAN list";
+export function ruleFailure(certificate: KnownCertificate, rules: ValidationRules): RuleFailure | undefined {
+  if (!matchesSans(rules.sanMatchers, certificate.names)) return { kind: "san", reason: sanReason(certificate.names) };
   const { certificateHashes, spkiHashes } = rules;
   if (certificateHashes.length + spkiHashes.length === 0) return undefined;
   return certificateHashes.includes(certificate.verified.sha256) || spkiHashes.includes(certificate.spkiSha256)
     ? undefined
-    : "verify certificate hash";
+    : { kind: "hash", reason: verifyReason("cert hash and spki") };
 }
 
 function knownCertificate(certificate: Certificate): KnownCertificate {

@@ -57,7 +57,7 @@ export interface DownstreamContext extends CommonContext {
 }
 
 export function parseUpstreamContext(reader: MessageReader<UpstreamTlsContext>): UpstreamContext {
-  const common = parseCommon(reader.child("commonTlsContext"));
+  const common = parseCommon(reader.child("commonTlsContext"), "client");
   if (common.certificates.length > 1) reader.unsupported("commonTlsContext", "a client shows one certificate");
   if (reader.get("allowRenegotiation"))
     reader.unsupported("allowRenegotiation", "renegotiation is never allowed; remove it");
@@ -75,7 +75,7 @@ export function parseUpstreamContext(reader: MessageReader<UpstreamTlsContext>):
 }
 
 export function parseDownstreamContext(reader: MessageReader<DownstreamTlsContext>): DownstreamContext {
-  const common = parseCommon(reader.child("commonTlsContext"));
+  const common = parseCommon(reader.child("commonTlsContext"), "server");
   const tickets = reader.get("sessionTicketKeysType");
   if (tickets.case === "sessionTicketKeys" || tickets.case === "sessionTicketKeysSdsSecretConfig")
     reader.unsupported("sessionTicketKeysType", "session ticket keys are the process' own; remove them");
@@ -97,14 +97,14 @@ export function parseDownstreamContext(reader: MessageReader<DownstreamTlsContex
   return context;
 }
 
-function parseCommon(reader: MessageReader<CommonTlsContext> | undefined): CommonContext {
+function parseCommon(reader: MessageReader<CommonTlsContext> | undefined, side: "client" | "server"): CommonContext {
   if (reader === undefined)
     return {
       certificates: [],
       validation: undefined,
       validationSecret: undefined,
       alpn: [],
-      parameters: parseTlsParameters(undefined),
+      parameters: parseTlsParameters(undefined, side),
     };
   const certificates: CertificateSource[] = [];
   for (const child of reader.children("tlsCertificates")) {
@@ -117,7 +117,7 @@ function parseCommon(reader: MessageReader<CommonTlsContext> | undefined): Commo
     certificates,
     ...parseValidationType(reader),
     alpn: reader.get("alpnProtocols"),
-    parameters: parseTlsParameters(reader.child("tlsParams")),
+    parameters: parseTlsParameters(reader.child("tlsParams"), side),
   };
   for (const protocol of context.alpn)
     if (protocol.length === 0 || protocol.length > 255) reader.invalid("alpnProtocols", "Invalid ALPN protocol string");

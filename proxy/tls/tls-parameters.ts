@@ -27,7 +27,7 @@ const DEFAULT_CIPHERS = [
 ].join(":");
 const DEFAULT_CURVES = "X25519:P-256";
 
-export const DEFAULT_PARAMETERS: CipherParameters = {
+const DEFAULT_PARAMETERS: CipherParameters = {
   minVersion: "TLSv1.2",
   maxVersion: "TLSv1.3",
   ciphers: `${TLS13}:${DEFAULT_CIPHERS}`,
@@ -50,11 +50,17 @@ const KNOWN_CIPHERS = new Set([
 ]);
 const KNOWN_CURVES = new Set(["X25519", "P-256", "P-384", "P-521", "X25519MLKEM768"]);
 
+/** Envoy's clients speak TLS 1.2 unless told otherwise, its servers 1.3 too. */
+const DEFAULT_MAX = { client: "TLSv1.2", server: "TLSv1.3" } as const;
+
 /** Reads the parameters; absent ones are Envoy's defaults. Problems go to the reader's list. */
-export function parseTlsParameters(reader: MessageReader<TlsParameters> | undefined): CipherParameters {
-  if (reader === undefined) return DEFAULT_PARAMETERS;
+export function parseTlsParameters(
+  reader: MessageReader<TlsParameters> | undefined,
+  side: "client" | "server",
+): CipherParameters {
+  if (reader === undefined) return { ...DEFAULT_PARAMETERS, maxVersion: DEFAULT_MAX[side] };
   const minVersion = VERSIONS[reader.get("tlsMinimumProtocolVersion")] ?? DEFAULT_PARAMETERS.minVersion;
-  const maxVersion = VERSIONS[reader.get("tlsMaximumProtocolVersion")] ?? DEFAULT_PARAMETERS.maxVersion;
+  const maxVersion = VERSIONS[reader.get("tlsMaximumProtocolVersion")] ?? DEFAULT_MAX[side];
   if (VERSIONS.indexOf(minVersion) > VERSIONS.indexOf(maxVersion))
     reader.invalid("tlsMinimumProtocolVersion", `${minVersion} is above the maximum, ${maxVersion}`);
   const suites = reader.get("cipherSuites").flatMap((entry) => cipherNames(entry));
