@@ -135,9 +135,9 @@ export class ForwardRouteEntry implements ForwardRoute {
   finalizeRequest(headers: HeaderMap, context: HeaderFormatContext, suppressEnvoyHeaders: boolean): void {
     const { requestMutations, hostRewrite, pathRewrite, appendXForwardedHost } = this.#parts;
     requestMutations?.apply(headers, context);
-    const host = hostRewrite?.(headers);
+    const host = hostRewrite?.(headers, context);
     if (host !== undefined && host !== "") rewriteHost(headers, host, !suppressEnvoyHeaders, appendXForwardedHost);
-    const path = headers.path === "" ? undefined : pathRewrite?.(headers.path);
+    const path = headers.path === "" ? undefined : pathRewrite?.(headers.path, context);
     if (path === undefined) return;
     if (!suppressEnvoyHeaders) headers.set("x-envoy-original-path", headers.path);
     headers.path = path;

@@ -1,4 +1,5 @@
 /** The rewriting fields of `RouteAction` → functions (R-38, R-40, R-41). */
+import type { Problem } from "#lib/problem.ts";
 import { MessageReader } from "#protos/reader.ts";
 import { unpackAny } from "#protos/any.ts";
 import { typeNameOf } from "#protos/type-url.ts";
@@ -6,11 +7,19 @@ import { byteString } from "#lib/xxhash64.ts";
 import type { TypedExtensionConfig } from "#protos/gen/envoy/config/core/v3/extension_pb.js";
 import type { RouteAction } from "#protos/gen/envoy/config/route/v3/route_components_pb.js";
 import type { UriTemplateRewriteConfig } from "#protos/gen/envoy/extensions/path/rewrite/uri_template/v3/uri_template_rewrite_pb.js";
+import { compileHeaderFormat } from "../observability/access-log/format.ts";
 import { headerKey } from "./header-matcher.ts";
 import { parseRegexRewrite } from "./parse-regex-rewrite.ts";
 import { withoutQuery } from "./path-matcher.ts";
 import type { RegexCache } from "./regex.ts";
-import { prefixRewrite, regexRewrite, templateRewrite, type HostRewrite, type PathRewrite } from "./rewrite.ts";
+import {
+  formatRewrite,
+  prefixRewrite,
+  regexRewrite,
+  templateRewrite,
+  type HostRewrite,
+  type PathRewrite,
+} from "./rewrite.ts";
 import type { RouteMatcher } from "./route-match.ts";
 import { compileTemplateRewrite } from "./uri-template.ts";
 
@@ -39,9 +48,19 @@ export function parseHostRewrite(
         isAuto: false,
       };
     }
+    case "hostRewrite":
+      return { rewrite: compiledFormat(specifier.value, at, reader.problems), isAuto: false };
     default:
       return { rewrite: undefined, isAuto: false };
   }
+}
+
+/** A host from a format with command operators. */
+function compiledFormat(text: string, path: string, problems: Problem[]): HostRewrite | undefined {
+  const compiled = compileHeaderFormat(text, { path, omitEmptyValues: true });
+  problems.push(...compiled.problems);
+  const format = compiled.value;
+  return format === undefined ? undefined : (_headers, context) => format(context);
 }
 
 /** At most one of the path rewrites. */
@@ -53,8 +72,12 @@ export function parsePathRewrite(
   const prefix = reader.get("prefixRewrite");
   const regex = reader.child("regexRewrite");
   const policy = reader.child("pathRewritePolicy");
-  if ([prefix !== "", regex !== undefined, policy !== undefined].filter(Boolean).length > 1) {
-    reader.invalid("prefixRewrite", "only one of prefix_rewrite, regex_rewrite and path_rewrite_policy may be set");
+  const format = reader.get("pathRewrite");
+  if ([prefix !== "", regex !== undefined, policy !== undefined, format !== ""].filter(Boolean).length > 1) {
+    reader.invalid(
+      "prefixRewrite",
+      "only one of prefix_rewrite, regex_rewrite, path_rewrite and path_rewrite_policy may be set",
+    );
     return undefined;
   }
   if (prefix !== "") {
@@ -67,6 +90,11 @@ export function parsePathRewrite(
   if (regex !== undefined) {
     const replace = parseRegexRewrite(regex, regexes);
     return replace === undefined ? undefined : regexRewrite(replace);
+  }
+  if (format !== "") {
+    const compiled = compileHeaderFormat(format, { path: reader.at("pathRewrite"), omitEmptyValues: true });
+    reader.problems.push(...compiled.problems);
+    return compiled.value === undefined ? undefined : formatRewrite(compiled.value);
   }
   return policy === undefined ? undefined : parseTemplateRewrite(policy, matcher);
 }

@@ -12,7 +12,7 @@ import type {
 import { durationMs, metadataOf } from "../config-values.ts";
 import type { HeaderMap } from "../http/header-map.ts";
 import { ForwardRouteEntry, type ForwardRouteParts } from "./forward-route.ts";
-import { parseHashPolicies } from "./hash-policy.ts";
+import { parseHashPolicies, type HashPolicy } from "./hash-policy.ts";
 import { parseMirrorPolicy } from "./mirror-policy.ts";
 import type { VirtualHostContext } from "./parse-context.ts";
 import { parseHostRewrite, parsePathRewrite } from "./parse-rewrites.ts";
@@ -21,7 +21,7 @@ import { composeLevels, parseLevel, type RouteLevel } from "./route-level.ts";
 import type { RouteMatcher } from "./route-match.ts";
 import { timeouts } from "./timeouts.ts";
 import type { ForwardRoute, HedgePolicy, InternalRedirectPolicy, MaxStreamDuration } from "./types.ts";
-import { weightedSelector, type RouteSelector, type WeightedChoice } from "./weighted-clusters.ts";
+import { numberIn, weightedSelector, type RouteSelector, type WeightedChoice } from "./weighted-clusters.ts";
 
 const defaultTimeoutMs = 15_000;
 const notFoundStatuses = [503, 404, 500] as const;
@@ -71,7 +71,7 @@ export function parseRouteAction(
       return headerSelector(one(""), specifier.value);
     case "weightedClusters": {
       const weighted = new MessageReader(specifier.value, at, reader.problems);
-      return parseWeighted(weighted, (cluster) => {
+      return parseWeighted(weighted, parts.hashPolicy, (cluster) => {
         const level = weightLevel(cluster, context);
         const own = lbMetadata(cluster.child("metadataMatch"));
         const rewrite = cluster.get("hostRewriteSpecifier");
@@ -164,6 +164,7 @@ function sharedParts(
 
 function parseWeighted(
   reader: MessageReader<WeightedCluster>,
+  hashPolicy: HashPolicy | undefined,
   parse: (cluster: MessageReader<WeightedCluster_ClusterWeight>) => RouteSelector,
 ): RouteSelector | undefined {
   const choices: WeightedChoice[] = [];
@@ -185,7 +186,14 @@ function parseWeighted(
     reader.invalid("clusters", `The sum of weights of all weighted clusters of route exceeds 4294967295`);
     return undefined;
   }
-  return weightedSelector(choices, random.case === "headerName" ? random.value.toLowerCase() : "");
+  if (random.case === "headerName") {
+    const name = random.value.toLowerCase();
+    return weightedSelector(choices, (headers) => numberIn(headers, name));
+  }
+  if (random.case === "useHashPolicy" && random.value.value && hashPolicy !== undefined)
+    // A cookie that the policy makes is set when the request is forwarded, by the same policy.
+    return weightedSelector(choices, (headers, { info }) => hashPolicy(headers, info, []));
+  return weightedSelector(choices, () => undefined);
 }
 
 function weightLevel(cluster: MessageReader<WeightedCluster_ClusterWeight>, context: VirtualHostContext): RouteLevel {

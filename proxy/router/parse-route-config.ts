@@ -72,6 +72,7 @@ export function parseRouteConfiguration(message: Message, options: RouteParseOpt
   const table = new CompiledRouteTable({
     name: reader.get("name"),
     index,
+    hostHeader: reader.get("vhostHeader").toLowerCase(),
     ignorePort: reader.get("ignorePortInHostMatching"),
     ignorePathParameters: reader.get("ignorePathParametersInPathMatching"),
     internalOnlyHeaders: reader.get("internalOnlyHeaders").map((name) => name.toLowerCase()),
@@ -91,6 +92,8 @@ function checkClusters(context: RouteParseContext, clusters: ClusterManager, pro
 }
 
 interface RouteTableParts {
+  /** Named by `vhost_header`; "": the host itself (R-05). */
+  readonly hostHeader: string;
   readonly name: string;
   readonly index: VirtualHostIndex<CompiledVirtualHost>;
   readonly ignorePort: boolean;
@@ -106,6 +109,7 @@ class CompiledRouteTable implements RouteTable {
   readonly clusterNames: readonly string[];
   readonly internalOnlyHeaders: readonly string[];
   readonly #index: VirtualHostIndex<CompiledVirtualHost>;
+  readonly #hostHeader: string;
   readonly #ignorePort: boolean;
   readonly #ignorePathParameters: boolean;
 
@@ -115,12 +119,13 @@ class CompiledRouteTable implements RouteTable {
     this.clusterNames = parts.clusterNames;
     this.internalOnlyHeaders = parts.internalOnlyHeaders;
     this.#index = parts.index;
+    this.#hostHeader = parts.hostHeader;
     this.#ignorePort = parts.ignorePort;
     this.#ignorePathParameters = parts.ignorePathParameters;
   }
 
   match(headers: HeaderMap, context: MatchContext): ResolvedRoute | undefined {
-    const authority = headers.authority;
+    const authority = this.#hostHeader === "" ? headers.authority : (headers.get(this.#hostHeader) ?? "");
     if (authority === "") return undefined;
     const host = this.#index.find(this.#ignorePort ? withoutPort(authority) : authority);
     if (host === undefined) return undefined;

@@ -5,6 +5,7 @@ import type {
   DirectResponseAction,
   RedirectAction,
   Route,
+  VirtualHost,
 } from "#protos/gen/envoy/config/route/v3/route_components_pb.js";
 import { metadataOf } from "../config-values.ts";
 import type { VirtualHostContext } from "./parse-context.ts";
@@ -46,7 +47,7 @@ export function parseRoute(reader: MessageReader<Route>, context: VirtualHostCon
     level,
     decoratorOperation: decorator?.get("operation"),
     decoratorPropagate: decorator?.get("propagate") ?? true,
-    perRequestBufferLimitBytes: reader.get("perRequestBufferLimitBytes"),
+    perRequestBufferLimitBytes: bufferLimit(reader),
   };
   decorator?.finish();
   const action = reader.get("action");
@@ -55,6 +56,14 @@ export function parseRoute(reader: MessageReader<Route>, context: VirtualHostCon
   if (matcher === undefined) return undefined;
   const select = parseAction(reader, action, at, { ...around, matcher }, context);
   return select === undefined ? undefined : { matcher, select };
+}
+
+/** `request_body_buffer_limit` has taken the place of the older field. */
+export function bufferLimit(reader: MessageReader<Route> | MessageReader<VirtualHost>): number | undefined {
+  const either = reader as MessageReader<Route>;
+  const old = either.get("perRequestBufferLimitBytes");
+  const limit = either.get("requestBodyBufferLimit");
+  return limit === undefined ? old : Number(limit);
 }
 
 function parseAction(
@@ -130,6 +139,7 @@ function redirectRewrite(
   context: VirtualHostContext,
 ): PathRewrite | undefined {
   if (path.case === "prefixRewrite") return prefixRewrite(byteString(path.value), around.matcher.path);
+  if (path.case === "pathRewrite") reader.unsupported("pathRewriteSpecifier");
   if (path.case !== "regexRewrite") return undefined;
   const replace = parseRegexRewrite(new MessageReader(path.value, at, reader.problems), context.regexes);
   return replace === undefined ? undefined : regexRewrite(replace);

@@ -5,7 +5,7 @@ import type { HeaderMap } from "../http/header-map.ts";
 import { parseHeaderMatchers } from "./header-matcher.ts";
 import { parseMirrorPolicy } from "./mirror-policy.ts";
 import type { RouteParseContext, VirtualHostContext } from "./parse-context.ts";
-import { parseRoute, type CompiledRoute } from "./parse-route.ts";
+import { bufferLimit, parseRoute, type CompiledRoute } from "./parse-route.ts";
 import { parseHedgePolicy } from "./parse-route-action.ts";
 import { sslLocation } from "./redirect.ts";
 import { parseRetryPolicy } from "./retry-policy.ts";
@@ -50,7 +50,7 @@ export function parseVirtualHost(reader: MessageReader<VirtualHost>, shared: Rou
     virtualHostMirrors: mirrors.length > 0 ? mirrors : shared.mirrors,
     includeAttemptCountInRequest: reader.get("includeRequestAttemptCount"),
     includeAttemptCountInResponse: reader.get("includeAttemptCountInResponse"),
-    perRequestBufferLimitBytes: reader.get("perRequestBufferLimitBytes"),
+    perRequestBufferLimitBytes: bufferLimit(reader),
     virtualCluster: parseVirtualClusters(reader, shared),
   };
   reader.ignore("metadata", "nothing but access-log operators of other proxies reads it");

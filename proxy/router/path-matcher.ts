@@ -6,9 +6,9 @@ import type { Regex } from "./regex.ts";
 export interface PathMatcher {
   readonly kind: "prefix" | "path" | "regex" | "path-separated-prefix" | "connect" | "uri-template";
   /** `path` is the target as the request has it, with its query. */
-  matches(path: string): boolean;
+  readonly matches: (path: string) => boolean;
   /** How much of the path (without query) a prefix rewrite replaces; -1: it can't be applied. */
-  matchedLength(path: string): number;
+  readonly matchedLength: (path: string) => number;
 }
 
 /** Where the path ends and a query or fragment begins. */

@@ -5,9 +5,9 @@ import { RE2JS } from "re2js";
 export interface Regex {
   readonly pattern: string;
   /** True when the whole of `text` matches. */
-  fullMatch(text: string): boolean;
+  readonly fullMatch: (text: string) => boolean;
   /** `text` with every match replaced; `substitution` may hold `\0` … `\9` and `\\`. */
-  replaceAll(text: string, substitution: string): string;
+  readonly replaceAll: (text: string, substitution: string) => string;
 }
 
 /** Compiles patterns once each: one cache a configuration resource. */

@@ -2,10 +2,11 @@
 import type { HeaderMap } from "../http/header-map.ts";
 import type { PathMatcher } from "./path-matcher.ts";
 import { withoutQuery } from "./path-matcher.ts";
+import type { HeaderFormatContext } from "./types.ts";
 import type { TemplateRewriter, UriTemplate } from "./uri-template.ts";
 
 /** Rewrites a request target, query included; undefined leaves it alone. */
-export type PathRewrite = (path: string) => string | undefined;
+export type PathRewrite = (path: string, context?: HeaderFormatContext) => string | undefined;
 
 /** Replaces what the route's prefix (or exact path, or pattern) matched. */
 export function prefixRewrite(replacement: string, matcher: PathMatcher): PathRewrite {
@@ -20,6 +21,14 @@ export function regexRewrite(replace: (text: string) => string): PathRewrite {
   };
 }
 
+/** Puts a formatted text in the place of the path without its query; an empty one leaves it alone. */
+export function formatRewrite(format: (context: HeaderFormatContext) => string): PathRewrite {
+  return (path, context) => {
+    const text = context === undefined ? "" : format(context);
+    return text === "" ? undefined : text + path.slice(withoutQuery(path).length);
+  };
+}
+
 /** Writes the path anew from the variables of the route's template. */
 export function templateRewrite(rewriter: TemplateRewriter, template: UriTemplate): PathRewrite {
   return (path) => {
@@ -29,7 +38,7 @@ export function templateRewrite(rewriter: TemplateRewriter, template: UriTemplat
 }
 
 /** The new host of a request; undefined or empty leaves it alone. */
-export type HostRewrite = (headers: HeaderMap) => string | undefined;
+export type HostRewrite = (headers: HeaderMap, context: HeaderFormatContext) => string | undefined;
 
 /** Puts a new host, keeping the old one where asked. */
 export function rewriteHost(

@@ -51,7 +51,7 @@ export function parseLevel(
 export interface ComposedLevels {
   readonly requestMutations: HeaderMutations | undefined;
   readonly responseMutations: HeaderMutations | undefined;
-  perFilter(name: string): unknown;
+  readonly perFilter: (name: string) => unknown;
 }
 
 /** `levels`: most specific first. Mutations run in that order, or against it with `most_specific_header_mutations_wins` (R-31). */

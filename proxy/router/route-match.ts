@@ -3,6 +3,8 @@ import { MessageReader } from "#protos/reader.ts";
 import { unpackAny } from "#protos/any.ts";
 import { typeNameOf } from "#protos/type-url.ts";
 import { byteString } from "#lib/xxhash64.ts";
+import type { CookieMatcher } from "#protos/gen/envoy/additions/route_pb.js";
+import type { FilterStateMatcher } from "#protos/gen/envoy/type/matcher/v3/filter_state_pb.js";
 import type { TypedExtensionConfig } from "#protos/gen/envoy/config/core/v3/extension_pb.js";
 import type {
   RouteMatch,
@@ -11,6 +13,7 @@ import type {
 import type { UriTemplateMatchConfig } from "#protos/gen/envoy/extensions/path/match/uri_template/v3/uri_template_match_pb.js";
 import { isInFraction, runtimeFractionOf } from "../config-values.ts";
 import type { HeaderMap } from "../http/header-map.ts";
+import { cookieValue } from "./hash-policy.ts";
 import { parseHeaderMatchers } from "./header-matcher.ts";
 import { parseMetadataMatcher } from "./metadata-matcher.ts";
 import {
@@ -23,7 +26,7 @@ import {
 } from "./path-matcher.ts";
 import { parseQueryMatcher } from "./query-matcher.ts";
 import type { RegexCache } from "./regex.ts";
-import { parseRegexMatcher } from "./string-matcher.ts";
+import { parseRegexMatcher, parseStringMatcher } from "./string-matcher.ts";
 import type { MatchContext } from "./types.ts";
 import { compileUriTemplate, type UriTemplate } from "./uri-template.ts";
 
@@ -41,7 +44,7 @@ export function matchesRoute(matcher: RouteMatcher, path: string, headers: Heade
   const pathMatcher = matcher.path;
   if (pathMatcher.kind === "connect") {
     if (headers.method !== "CONNECT") return false;
-  } else if (path === "" || !pathMatcher.matches(path)) return false;
+  } else if (!pathMatcher.matches(path) || (path === "" && headers.method === "CONNECT")) return false;
   const conditions = matcher.conditions;
   for (let i = 0; i < conditions.length; i++) {
     if (!(conditions[i] as Condition)(headers, context)) return false;
@@ -71,6 +74,14 @@ export function parseRouteMatch(reader: MessageReader<RouteMatch>, regexes: Rege
     if (test !== undefined)
       conditions.push((_headers, { info }) => test((namespace) => info.dynamicMetadata?.get(namespace)));
   }
+  for (const state of reader.children("filterState")) {
+    const test = parseFilterState(state, regexes);
+    if (test !== undefined) conditions.push((_headers, { info }) => test(info.filterState));
+  }
+  for (const cookie of reader.children("cookies")) {
+    const test = parseCookieMatcher(cookie, regexes);
+    if (test !== undefined) conditions.push(test);
+  }
   reader.finish();
   if (path === undefined) return undefined;
   return { path, template: path.kind === "uri-template" ? (path as UriTemplate) : undefined, conditions };
@@ -80,6 +91,41 @@ export function parseRouteMatch(reader: MessageReader<RouteMatch>, regexes: Rege
 export function isGrpcRequest(headers: HeaderMap): boolean {
   const type = headers.get("content-type");
   return type !== undefined && type.startsWith("application/grpc") && (type.length === 16 || type[16] === "+");
+}
+
+/** An object of the filter state as text; one that is not there never matches. */
+function parseFilterState(
+  reader: MessageReader<FilterStateMatcher>,
+  regexes: RegexCache,
+): ((state: ReadonlyMap<string, unknown> | undefined) => boolean) | undefined {
+  const key = reader.get("key");
+  const matcher = reader.get("matcher");
+  const at = reader.at("matcher");
+  reader.finish();
+  if (matcher.case !== "stringMatch") {
+    reader.unsupported("matcher");
+    return undefined;
+  }
+  const test = parseStringMatcher(new MessageReader(matcher.value, at, reader.problems), regexes);
+  if (test === undefined) return undefined;
+  return (state) => {
+    const value = state?.get(key);
+    return typeof value === "string" && test(byteString(value));
+  };
+}
+
+/** The first cookie of the name; a missing one matches only an inverted matcher. */
+function parseCookieMatcher(reader: MessageReader<CookieMatcher>, regexes: RegexCache): Condition | undefined {
+  const name = reader.get("name");
+  const matcher = reader.child("stringMatch");
+  const invert = reader.get("invertMatch");
+  reader.finish();
+  const test = matcher === undefined ? undefined : parseStringMatcher(matcher, regexes);
+  if (test === undefined) return undefined;
+  return (headers) => {
+    const value = cookieValue(headers, name);
+    return (value !== undefined && test(value)) !== invert;
+  };
 }
 
 function tlsCondition(reader: MessageReader<RouteMatch_TlsContextMatchOptions>): Condition {

@@ -66,8 +66,7 @@ export function setTimeoutHeaders(
   if (expected <= 0) return;
   expected = Math.ceil(expected);
   if (writeExpected) headers.set("x-envoy-expected-rq-timeout-ms", String(expected));
-  if (isGrpc && route.maxStreamDuration === undefined && route.maxGrpcTimeoutMs !== undefined)
-    headers.set("grpc-timeout", grpcTimeoutText(expected));
+  if (isGrpc && route.maxGrpcTimeoutMs !== undefined) headers.set("grpc-timeout", grpcTimeoutText(expected));
 }
 
 /** ms of a `grpc-timeout` header; undefined when there is none or it is malformed. */

@@ -11,10 +11,13 @@ export interface WeightedChoice {
 }
 
 /**
- * The first whose cumulated weight exceeds `value % total`, where the value is the named header (when there is exactly
- * one and it is an unsigned number), else the stream's random bits, which stay the same for its retries.
+ * The first whose cumulated weight exceeds `value % total`, where the value is what `valueOf` gives, else the stream's
+ * random bits, which stay the same for its retries.
  */
-export function weightedSelector(choices: readonly WeightedChoice[], headerName: string): RouteSelector {
+export function weightedSelector(
+  choices: readonly WeightedChoice[],
+  valueOf: (headers: HeaderMap, context: MatchContext) => bigint | undefined,
+): RouteSelector {
   const selectors = choices.map((choice) => choice.select);
   const ends: number[] = [];
   let total = 0;
@@ -22,15 +25,15 @@ export function weightedSelector(choices: readonly WeightedChoice[], headerName:
   const modulus = BigInt(total);
   const last = selectors.length - 1;
   return (headers, context) => {
-    const given = headerName === "" ? undefined : numberIn(headers, headerName);
-    const value = Number((given ?? context.streamRandom) % modulus);
+    const value = Number((valueOf(headers, context) ?? context.streamRandom) % modulus);
     let index = 0;
     while (index < last && value >= (ends[index] as number)) index++;
     return (selectors[index] as RouteSelector)(headers, context);
   };
 }
 
-function numberIn(headers: HeaderMap, name: string): bigint | undefined {
+/** The number in a header that appears exactly once. */
+export function numberIn(headers: HeaderMap, name: string): bigint | undefined {
   const values = headers.getAll(name);
   const [text] = values;
   if (values.length !== 1 || text === undefined || !/^\d{1,20}$/.test(text)) return undefined;

@@ -14,7 +14,7 @@ export interface UpstreamTransportFactory {
 
 interface TransportMatch {
   readonly name: string;
-  readonly criteria: readonly (readonly [string, string])[];
+  readonly criteria: readonly (readonly [string, unknown])[];
   readonly transport: UpstreamTransport;
 }
 
@@ -35,7 +35,7 @@ export class TransportSelector {
   transportOf(host: UpstreamHost): UpstreamTransport {
     const labels = host.metadata["envoy.transport_socket_match"];
     for (const { name, criteria, transport } of this.#matches) {
-      if (!criteria.every(([key, value]) => labels?.[key] === value)) continue;
+      if (!criteria.every(([key, value]) => isSameValue(labels?.[key], value))) continue;
       this.#count(name);
       return transport;
     }
@@ -61,6 +61,11 @@ export class TransportSelector {
   }
 }
 
+/** Equality of JSON values. */
+function isSameValue(a: unknown, b: unknown): boolean {
+  return a === b || (typeof a === "object" && typeof b === "object" && JSON.stringify(a) === JSON.stringify(b));
+}
+
 /** Reads both fields; undefined when a transport has problems, which are on the reader's list. */
 export function parseTransports(
   reader: MessageReader<Cluster>,
@@ -79,7 +84,7 @@ export function parseTransports(
   let isGood = otherwise !== undefined;
   for (const match of reader.children("transportSocketMatches")) {
     const name = match.get("name");
-    const criteria = Object.entries(match.get("match") ?? {}).map(([key, value]) => [key, String(value)] as const);
+    const criteria = Object.entries(match.get("match") ?? {});
     const transport = open(match.get("transportSocket"), match.at("transportSocket"));
     match.finish();
     if (transport === undefined) isGood = false;

@@ -63,3 +63,8 @@ export function ringSettings(settings: RingSettings): RingHashConfig {
     hashBalanceFactor: settings.hashBalanceFactor,
   };
 }
+
+/** Envoy's words for a ring whose bounds are the wrong way round. */
+export function ringSizeText({ minimumRingSize: min, maximumRingSize: max }: RingHashConfig): string {
+  return `ring hash: minimum_ring_size (${min}) > maximum_ring_size (${max})`;
+}

@@ -13,8 +13,7 @@ import type { RingHash } from "#protos/gen/envoy/extensions/load_balancing_polic
 import type { RoundRobin } from "#protos/gen/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.js";
 import { isPrime } from "../load-balancing/maglev.ts";
 import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
-import { leastRequestSettings, parseSlowStart, ringSettings } from "./lb-settings.ts";
-import { ringSizeText } from "./parse-lb-policy.ts";
+import { leastRequestSettings, parseSlowStart, ringSettings, ringSizeText } from "./lb-settings.ts";
 
 export interface ParsedExtension {
   readonly policy: LbPolicyConfig;

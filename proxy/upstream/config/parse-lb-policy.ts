@@ -6,7 +6,7 @@ import { isPrime } from "../load-balancing/maglev.ts";
 import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
 import type { BalancingConfig } from "./cluster-config.ts";
 import { parseLbExtension } from "./parse-lb-extension.ts";
-import { leastRequestSettings, ringSettings, parseSlowStart } from "./lb-settings.ts";
+import { leastRequestSettings, parseSlowStart, ringSettings, ringSizeText } from "./lb-settings.ts";
 
 export interface ParsedLbPolicy {
   readonly policy: LbPolicyConfig;
@@ -127,14 +127,6 @@ function parseClassic(reader: MessageReader<Cluster>, common: CommonSettings): L
       reader.unsupported("lbPolicy");
       return roundRobin;
   }
-}
-
-/** Envoy's words for a ring whose bounds are the wrong way round. */
-export function ringSizeText({
-  minimumRingSize: min,
-  maximumRingSize: max,
-}: Extract<LbPolicyConfig, { kind: "ring-hash" }>): string {
-  return `ring hash: minimum_ring_size (${min}) > maximum_ring_size (${max})`;
 }
 
 function parseCommon(reader: MessageReader<Cluster_CommonLbConfig> | undefined): CommonSettings {

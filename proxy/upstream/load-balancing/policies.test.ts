@@ -24,7 +24,7 @@ describe("ROUND_ROBIN", () => {
     const weights: Record<string, number> = { a: 1, b: 2, c: 3 };
     for (const name of ["a", "b", "c"]) scheduler.add(name, weights[name] ?? 1);
     const picks = Array.from({ length: 6 }, () => scheduler.pick((name) => weights[name] ?? 1));
-    expect(picks.toSorted()).toEqual(["a", "b", "b", "c", "c", "c"]);
+    expect(picks.toSorted((a, b) => String(a).localeCompare(String(b)))).toEqual(["a", "b", "b", "c", "c", "c"]);
     expect(picks[0]).toBe("c");
   });
 

@@ -15,8 +15,8 @@ interface Setup {
   readonly store: StatsStore;
   readonly detector: OutlierDetector;
   readonly hosts: readonly UpstreamHost[];
-  stat(name: string): number;
-  ejected(): string[];
+  readonly stat: (name: string) => number;
+  readonly ejected: () => string[];
 }
 
 function setUp(count: number, config: Partial<OutlierConfig> = {}): Setup {
