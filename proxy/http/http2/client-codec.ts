@@ -196,6 +196,7 @@ class InnerStream extends NodeStream {
       if (endStream) this.isReceived = true;
       decoder.onHeaders(headerMapOf(raw ?? []), endStream);
       if (endStream && this.isSent) this.over();
+      else this.startReading();
     });
   }
 

@@ -26,10 +26,6 @@ export abstract class NodeStream {
   constructor(stream: Http2Stream, resetCode: number) {
     this.stream = stream;
     this.#resetCode = resetCode;
-    stream.on("data", (chunk: Buffer) => {
-      if (!this.isOver) this.decoder?.onData(chunk, false);
-    });
-    stream.on("end", () => this.#onEnd());
     stream.on("trailers", (_headers: unknown, _flags: number, raw?: string[]) => {
       if (raw !== undefined) this.#received = headerMapOf(raw);
     });
@@ -44,6 +40,14 @@ export abstract class NodeStream {
   }
 
   #received: HeaderMap | undefined = undefined;
+
+  /** To be called after the head: Node tells of a response's head later than of data that came with it. */
+  startReading(): void {
+    this.stream.on("data", (chunk: Buffer) => {
+      if (!this.isOver) this.decoder?.onData(chunk, false);
+    });
+    this.stream.on("end", () => this.#onEnd());
+  }
 
   /** Tells the owner once that the stream is over. */
   protected abstract onOver(): void;

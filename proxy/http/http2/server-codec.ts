@@ -102,6 +102,7 @@ class Http2ServerCodec implements ServerCodec {
     own.decoder = this.#handler.onStream(own);
     if (endStream) own.isReceived = true;
     own.decoder.onHeaders(headers, endStream);
+    own.startReading();
   }
 }
 
