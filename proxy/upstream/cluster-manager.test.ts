@@ -1,7 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { TypeUrl } from "../xds/types.ts";
-import { createCdsHandler } from "./cds.ts";
-import { createWorld, endpointsOf, messageOf, request, staticCluster, TestServer } from "./testing/world.ts";
+import { createWorld, endpointsOf, request, staticCluster, TestServer } from "./testing/world.ts";
 
 const eds = (name: string, extra: object = {}): object => ({
   name,
@@ -113,36 +111,6 @@ describe("cluster manager", () => {
     const world = createWorld();
     const json = { name: "c", type: "EDS", edsClusterConfig: { edsConfig: { path: "/tmp/eds.json" } } };
     expect(world.add(json)).toMatchObject([{ code: "unsupported-field" }]);
-  });
-
-  test("X-55: while CDS is applied EDS requests are held back; bad clusters do not stop good ones", () => {
-    const world = createWorld();
-    const handler = createCdsHandler(world.manager, world.xds);
-    const resource = (name: string, json: object): { name: string; version: string; message: never } => ({
-      name,
-      version: "7",
-      message: messageOf("envoy.config.cluster.v3.Cluster", json) as never,
-    });
-    const rejected = handler.onUpdate(
-      [
-        resource("good", staticCluster("good", ["10.0.0.1:80"])),
-        resource(
-          "bad",
-          staticCluster("bad", ["10.0.0.1:80"], {
-            healthChecks: [
-              { timeout: "1s", interval: "1s", unhealthyThreshold: 1, healthyThreshold: 1, tcpHealthCheck: {} },
-            ],
-          }),
-        ),
-      ],
-      [],
-    );
-    expect(rejected).toMatchObject([{ name: "bad", problems: [{ path: "health_checks" }] }]);
-    expect(world.manager.get("good")).toBeDefined();
-    expect(world.xds.pauses).toEqual([`pause ${TypeUrl.endpoint}`, `resume ${TypeUrl.endpoint}`]);
-    expect(world.manager.all()[0]?.version).toBe("7");
-    handler.onUpdate([], ["good"]);
-    expect(world.manager.get("good")).toBeUndefined();
   });
 });
 
