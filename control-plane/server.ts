@@ -185,7 +185,6 @@ export function createControlPlane({
       mesh,
     );
     ads = server;
-    closing.push(() => server.close());
     const ca = createCaService({
       authority: () => authority,
       authenticators,
@@ -212,6 +211,8 @@ export function createControlPlane({
         openMonitoringPort(metrics, view, address, ports.monitoring, "--monitoring-port"),
       );
     }
+    // Streams end before the ports that carry them.
+    closing.push(() => server.close());
     isReady = true;
     return bound;
 

@@ -5,6 +5,10 @@ import { join } from "node:path";
 import { ChannelCredentials, Client, Metadata, type ClientDuplexStream, type MethodDefinition } from "@grpc/grpc-js";
 import { fromBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { openSelfSignedRoot } from "#certs/ca-files.ts";
+import { createCertificateAuthority } from "#certs/certificate-authority.ts";
+import { createKeyPair, privateKeyToPem } from "#certs/keys.ts";
+import { istioSpiffeId } from "#certs/spiffe-id.ts";
 import { nodeRuntime } from "#lib/node-runtime.ts";
 import type { Cluster } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
 import type {
@@ -92,11 +96,9 @@ describe("the ADS server over gRPC", () => {
     rmSync(directory, { recursive: true });
   });
 
-  const clientOf = (isSecure: boolean): Client => {
-    const credentials = isSecure
-      ? ChannelCredentials.createSsl(Buffer.from(controlPlane.rootsPem))
-      : ChannelCredentials.createInsecure();
-    const client = new Client(`127.0.0.1:${isSecure ? ports.secureGrpc : ports.grpc}`, credentials, {
+  const clientOf = (secure: ChannelCredentials | undefined): Client => {
+    const port = secure === undefined ? ports.grpc : ports.secureGrpc;
+    const client = new Client(`127.0.0.1:${port}`, secure ?? ChannelCredentials.createInsecure(), {
       "grpc.ssl_target_name_override": "localhost",
     });
     clients.push(client);
@@ -105,10 +107,10 @@ describe("the ADS server over gRPC", () => {
 
   const streamOf = <Request, Response>(
     method: MethodDefinition<Request, Response>,
-    isSecure = false,
+    secure?: ChannelCredentials,
     metadata = new Metadata(),
   ) => {
-    const call: ClientDuplexStream<Request, Response> = clientOf(isSecure).makeBidiStreamRequest(
+    const call: ClientDuplexStream<Request, Response> = clientOf(secure).makeBidiStreamRequest(
       method.path,
       method.requestSerialize,
       method.responseDeserialize,
@@ -136,8 +138,9 @@ describe("the ADS server over gRPC", () => {
     createMessage<DeltaDiscoveryRequest>("envoy.service.discovery.v3.DeltaDiscoveryRequest", init);
   const sotw = (init: object) => createMessage<DiscoveryRequest>("envoy.service.discovery.v3.DiscoveryRequest", init);
   const { deltaAggregatedResources, streamAggregatedResources } = discoveryServiceDefinition();
-  const deltaStream = (isSecure = false, metadata?: Metadata) =>
-    streamOf<DeltaDiscoveryRequest, DeltaDiscoveryResponse>(deltaAggregatedResources, isSecure, metadata);
+  const deltaStream = (secure?: ChannelCredentials, metadata?: Metadata) =>
+    streamOf<DeltaDiscoveryRequest, DeltaDiscoveryResponse>(deltaAggregatedResources, secure, metadata);
+  const tls = (): ChannelCredentials => ChannelCredentials.createSsl(Buffer.from(controlPlane.rootsPem));
   const bearer = (token: string): Metadata => {
     const metadata = new Metadata();
     metadata.set("authorization", `Bearer ${token}`);
@@ -237,18 +240,38 @@ describe("the ADS server over gRPC", () => {
 
   test("over TLS a token proves who calls", async () => {
     const token = await issuer.mintToken({ namespace: "default", serviceAccount: "web" });
-    const { call, next } = deltaStream(true, bearer(token));
+    const { call, next } = deltaStream(tls(), bearer(token));
     call.write(delta({ node: node("web-0", "web"), typeUrl: CDS.typeUrl }));
     expect((await next(1)).resources.length).toBeGreaterThan(0);
     expect(controlPlane.connections()[0]?.identity?.uri).toBe("spiffe://cluster.local/ns/default/sa/web");
   });
 
+  test("over TLS a client certificate of the mesh proves who calls, too", async () => {
+    const { material } = await openSelfSignedRoot(directory, "cluster.local", runtime.clock.now());
+    const { publicKey, privateKey } = await createKeyPair("ECDSA_P256");
+    const publicKeyDer = publicKey.export({ type: "spki", format: "der" });
+    const id = istioSpiffeId({ trustDomain: "cluster.local", namespace: "default", serviceAccount: "web" });
+    const { chain } = createCertificateAuthority({ material, clock: runtime.clock }).signWorkload(
+      { publicKey, publicKeyDer },
+      id,
+    );
+    const credentials = ChannelCredentials.createSsl(
+      Buffer.from(controlPlane.rootsPem),
+      Buffer.from(privateKeyToPem(privateKey)),
+      Buffer.from(chain.slice(0, -1).join("")),
+    );
+    const { call, next } = deltaStream(credentials);
+    call.write(delta({ node: node("web-0", "web"), typeUrl: CDS.typeUrl }));
+    expect((await next(1)).resources.length).toBeGreaterThan(0);
+    expect(controlPlane.connections()[0]?.identity?.uri).toBe(id.uri);
+  });
+
   test("over TLS without a token, or with a bad one, the stream is refused with the reason", async () => {
-    const without = deltaStream(true);
+    const without = deltaStream(tls());
     without.call.write(delta({ node: node("web-0", "web"), typeUrl: CDS.typeUrl }));
     expect((await without.failure()).message).toMatch(/UNAUTHENTICATED.*no proof of identity/);
     const expired = await issuer.mintToken({ namespace: "default", serviceAccount: "web", ttlMs: -60_000 });
-    const late = deltaStream(true, bearer(expired));
+    const late = deltaStream(tls(), bearer(expired));
     late.call.write(delta({ node: node("web-0", "web"), typeUrl: CDS.typeUrl }));
     expect((await late.failure()).message).toMatch(/UNAUTHENTICATED.*expired/);
     expect(controlPlane.connections()).toEqual([]);
@@ -256,10 +279,10 @@ describe("the ADS server over gRPC", () => {
 
   test("4.6: a node that says another service account or namespace than it proved is refused", async () => {
     const token = await issuer.mintToken({ namespace: "default", serviceAccount: "web" });
-    const account = deltaStream(true, bearer(token));
+    const account = deltaStream(tls(), bearer(token));
     account.call.write(delta({ node: node("admin-0", "admin"), typeUrl: CDS.typeUrl }));
     expect((await account.failure()).message).toMatch(/PERMISSION_DENIED.*service account admin.*sa\/web/);
-    const namespace = deltaStream(true, bearer(token));
+    const namespace = deltaStream(tls(), bearer(token));
     const elsewhere = { ...node("web-0", "web"), metadata: { NAMESPACE: "other", SERVICE_ACCOUNT: "web" } };
     namespace.call.write(delta({ node: elsewhere, typeUrl: CDS.typeUrl }));
     expect((await namespace.failure()).message).toMatch(/PERMISSION_DENIED.*namespace other/);

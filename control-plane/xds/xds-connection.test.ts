@@ -98,16 +98,21 @@ function connected(mode: "delta" | "sotw", first: Content) {
   const wants = new Map<ResourceType, readonly string[]>();
   const request = (
     type: ResourceType,
-    extra: { subscribe?: readonly string[]; nonce?: string; errorDetail?: string },
+    extra: {
+      subscribe?: readonly string[];
+      nonce?: string;
+      errorDetail?: string;
+      initialVersions?: Readonly<Record<string, string>>;
+    },
   ): void => {
-    const { subscribe = [], nonce = "", errorDetail } = extra;
+    const { subscribe = [], nonce = "", errorDetail, initialVersions = {} } = extra;
     const names = [...(wants.get(type) ?? []), ...subscribe];
     wants.set(type, names);
     const delta: SubscriptionRequest = {
       mode: "delta",
       subscribe,
       unsubscribe: [],
-      initialVersions: {},
+      initialVersions,
       nonce,
       errorDetail,
     };
@@ -246,6 +251,25 @@ describe.each(["delta", "sotw"] as const)("a connection, %s", (mode) => {
     expect(proxy.news()).toEqual([]);
     const [assignment] = proxy.connection.inForce(EDS);
     expect(JSON.stringify(assignment?.json)).toContain('"4"');
+  });
+});
+
+describe("a proxy that comes back, delta", () => {
+  test("X-35, X-58: a cluster that changed meanwhile gets its endpoints again though the proxy has them", () => {
+    const before = running("delta");
+    const versions = (type: ResourceType): Readonly<Record<string, string>> =>
+      Object.fromEntries(before.connection.inForce(type).map(({ name, version }) => [name, version]));
+    const proxy = connected("delta", { ...start, timeout: "2s" });
+    proxy.request(CDS, { initialVersions: versions(CDS) });
+    proxy.request(EDS, { subscribe: ["a"], initialVersions: versions(EDS) });
+    proxy.request(LDS, { initialVersions: versions(LDS) });
+    proxy.request(RDS, { subscribe: ["80"], initialVersions: versions(RDS) });
+    expect(proxy.news()).toEqual(["CDS a", "EDS a"]);
+    proxy.ack(CDS);
+    proxy.ack(EDS);
+    expect(proxy.news()).toEqual([]);
+    expect([...proxy.connection.statuses().values()].map(({ state }) => state)).toEqual(Array(4).fill("SYNCED"));
+    expect(proxy.connection.inForce(RDS).map(({ name }) => name)).toEqual(["80"]);
   });
 });
 

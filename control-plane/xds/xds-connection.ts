@@ -194,6 +194,8 @@ export function createXdsConnection(deps: XdsConnectionDeps): XdsConnection {
       subscriptions.set(type, subscription);
       const verdict = subscription.accept(request);
       answered(type, verdict);
+      // A proxy that came back asks for endpoints it has, while their clusters have changed meanwhile.
+      if (type === EDS) subscription.resend(warming.unsent);
       dirty.add(type);
       flush();
       return verdict;
