@@ -63,13 +63,13 @@ export const call: Command = {
       headers: Object.fromEntries(listOption(read, "header").map(parseHeader)),
       body,
     };
-    const mesh = findMesh(io.env, io.cwd);
-    const workload = findWorkload(mesh, from);
-    const sent = await sendAll(mesh, workload, outgoing, {
+    const options = {
       requests: countOption(read, "call", "count", 1, 1),
       concurrency: countOption(read, "call", "concurrency", 1, 1),
       timeoutMs: countOption(read, "call", "timeout", 30, 1) * 1000,
-    });
+    };
+    const mesh = findMesh(io.env, io.cwd);
+    const sent = await sendAll(mesh, findWorkload(mesh, from), outgoing, options);
     const report = reportOf(sent.results, sent.log, mesh);
     if (read.values["json"] === true) io.out(`${JSON.stringify(report)}\n`);
     else printReport(report, sent.results, io);

@@ -18,17 +18,37 @@ export interface InstanceAddresses {
   readonly placement: Placement;
 }
 
-/** First block: 127.40.0.0/24. Below lie the addresses that people use by hand. */
-const FIRST_BLOCK = 40;
+/** A mesh has a second octet of its own, the first from here that is free: below lie the addresses that people use by hand. */
+const FIRST_OCTET = 40;
+const LAST_OCTET = 250;
 const FIRST_VIP = 10;
+const RESERVATION_PORT = 15_999;
 
 export class AddressBook {
   readonly shape: AddressShape;
+  readonly #octet: number;
+  /** Holds the octet against other meshes for as long as this process lives. */
+  readonly #reservation: net.Server | undefined;
   readonly #taken = new Set<string>();
   #instances = 0;
 
-  constructor(shape: AddressShape) {
+  private constructor(shape: AddressShape, octet: number, reservation: net.Server | undefined) {
     this.shape = shape;
+    this.#octet = octet;
+    this.#reservation = reservation;
+  }
+
+  static async open(shape: AddressShape): Promise<AddressBook> {
+    if (shape === "ports") return new AddressBook(shape, 0, undefined);
+    for (let octet = FIRST_OCTET; octet <= LAST_OCTET; octet++) {
+      const reservation = await listen(`127.${octet}.255.254`, RESERVATION_PORT);
+      if (reservation !== undefined) return new AddressBook(shape, octet, reservation);
+    }
+    return new AddressBook("ports", 0, undefined);
+  }
+
+  close(): void {
+    this.#reservation?.close();
   }
 
   /** A free port of 127.0.0.1. */
@@ -86,8 +106,7 @@ export class AddressBook {
   }
 
   #nextBlock(): string {
-    const n = this.#instances++;
-    return `127.${FIRST_BLOCK + Math.floor(n / 256)}.${n % 256}`;
+    return `127.${this.#octet}.${this.#instances++}`;
   }
 
   /** The wished port if it can be bound now, else a free one. */
@@ -116,14 +135,20 @@ export function blockOf(ip: string): string {
   return ip.slice(0, ip.lastIndexOf("."));
 }
 
-function canBind(address: string, port: number): Promise<number | undefined> {
+/** The port that was bound, and is free again. */
+async function canBind(address: string, port: number): Promise<number | undefined> {
+  const server = await listen(address, port);
+  const bound = server?.address();
+  if (server === undefined || typeof bound !== "object" || bound === null) return undefined;
+  await new Promise((resolve) => server.close(resolve));
+  return bound.port;
+}
+
+function listen(address: string, port: number): Promise<net.Server | undefined> {
   return new Promise((resolve) => {
     const server = net.createServer();
     server.once("error", () => resolve(undefined));
-    server.listen({ host: address, port, exclusive: true }, () => {
-      const bound = server.address();
-      server.close(() => resolve(typeof bound === "object" && bound !== null ? bound.port : undefined));
-    });
+    server.listen({ host: address, port, exclusive: true }, () => resolve(server));
   });
 }
 

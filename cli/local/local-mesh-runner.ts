@@ -68,7 +68,7 @@ export interface MeshRunner {
 
 export async function startMesh(options: MeshRunnerOptions, plan: Plan): Promise<MeshRunner> {
   const { directory } = options;
-  const book = new AddressBook(options.shape === "auto" ? await detectShape() : options.shape);
+  const book = await AddressBook.open(options.shape === "auto" ? await detectShape() : options.shape);
   const ports = { debug: await book.claim(), monitoring: await book.claim(), xds: await book.claim() };
   const running = new Map<string, Running>();
   const startedAtMs = Date.now();
@@ -135,6 +135,7 @@ export async function startMesh(options: MeshRunnerOptions, plan: Plan): Promise
       clearInterval(renewal);
       await Promise.all([...running.values()].map(stopInstance));
       await controlPlane.stop(2000);
+      book.close();
     },
   };
   writeMeshFile(options.meshFile, runner.file);

@@ -49,7 +49,12 @@ export async function startSession(options: SessionOptions): Promise<MeshSession
   const callbacks: ((plan: Plan) => void)[] = [];
   const manifests = await watchManifests(paths);
   const { plan, local, problems } = read(manifests);
-  requireWorkloads(plan, options.paths, local, manifests.problems());
+  try {
+    requireWorkloads(plan, options.paths, local, manifests.problems());
+  } catch (error) {
+    manifests.close();
+    throw error;
+  }
   options.onProblems(problems);
 
   const meshFile = meshFilePath(options.env, process.pid);

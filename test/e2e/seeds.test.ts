@@ -2,6 +2,8 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { parseManifests } from "#control-plane/config/parse-manifests.ts";
+import type { MeshObject } from "#control-plane/model/object.ts";
+import { istioKinds } from "#control-plane/validate/kinds.ts";
 import type { CallReport } from "#cli/commands/call.ts";
 import { sharedFolder } from "../needs.ts";
 import { deployment, service, testMesh, type TestMesh } from "./mesh.ts";
@@ -15,17 +17,12 @@ if (seeds.missing !== undefined) console.warn(`seed manifests are not tested: ${
 
 const WAIT = { timeout: 20_000, interval: 100 };
 
-/** Kinds that take effect now; an object of any other kind must be named by a finding. */
-const IN_EFFECT = new Set([
-  "VirtualService",
-  "DestinationRule",
-  "PeerAuthentication",
-  "ServiceEntry",
-  "WorkloadEntry",
-  "Namespace",
-  "Service",
-  "IstioOperator",
-]);
+/** True for an object that must be named by a finding, because nothing is made of it (or because it closes something). */
+function mustBeNamed({ kind, group }: MeshObject): boolean {
+  const known = istioKinds[kind];
+  if (known !== undefined) return known.effect !== "full";
+  return group !== "" && group !== "install.istio.io";
+}
 
 const all = (status: number) => (report: CallReport) => report.statuses[String(status)] === report.requests;
 const onlyFrom = (workload: string) => (report: CallReport) => report.workloads[workload] === report.requests;
@@ -120,9 +117,7 @@ describe.skipIf(seeds.missing !== undefined)("seed manifests", () => {
     const { objects, problems } = parseManifests(text, file);
     expect(problems).toEqual([]);
     mesh.write("seed.yaml", text);
-    const silent = objects.filter(
-      (object) => !IN_EFFECT.has(object.kind) && !(object.group === "" && object.kind === "ConfigMap"),
-    );
+    const silent = objects.filter(mustBeNamed);
     await vi.waitFor(async () => {
       const said = await findings();
       for (const object of silent)
