@@ -7,6 +7,7 @@ import type { View } from "./view.ts";
 
 /** Sorted by name. */
 export function clusters(view: View): readonly JsonObject[] {
-  const all = [...passthroughClusters(view), ...inboundClusters(view), ...outboundClusters(view)];
+  const isSidecar = view.proxy.type === "sidecar";
+  const all = [...passthroughClusters(view), ...(isSidecar ? inboundClusters(view) : []), ...outboundClusters(view)];
   return all.toSorted((a, b) => byText(String(a["name"]), String(b["name"])));
 }

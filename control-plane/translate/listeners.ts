@@ -8,8 +8,9 @@ import { specOf } from "./spec/spec.ts";
 import type { SidecarSpec } from "./spec/sidecar.ts";
 import { report, type View } from "./view.ts";
 
-/** Sorted by name. */
+/** Sorted by name. A gateway has those of its Gateway objects, which are not translated yet: none. */
 export function listeners(view: View): readonly JsonObject[] {
+  if (view.proxy.type !== "sidecar") return [];
   reportDenials(view);
   reportEgressProxy(view);
   const all =

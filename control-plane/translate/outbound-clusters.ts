@@ -77,6 +77,7 @@ function outboundClusterOf(view: View, { service, port, rule, subset }: ClusterI
     pool,
     meshConfig,
     isInbound: false,
+    isGateway: view.proxy.type !== "sidecar",
     upstreamHttpOptions: tls.httpOptions,
   });
   return compact({

@@ -1,4 +1,4 @@
-/** The clusters that every sidecar has: BlackHoleCluster, PassthroughCluster, InboundPassthroughCluster. */
+/** The clusters that every sidecar has: BlackHoleCluster, PassthroughCluster, InboundPassthroughCluster; a gateway the first. */
 import { circuitBreakers, connectTimeout, upstreamConnectionOptions } from "./connection-pool.ts";
 import { compact, type JsonObject } from "./json.ts";
 import { BLACK_HOLE, INBOUND_PASSTHROUGH, PASSTHROUGH } from "./names.ts";
@@ -11,14 +11,15 @@ import type { View } from "./view.ts";
 export const INBOUND_SOURCE: JsonObject = { sourceAddress: { address: "127.0.0.6", portValue: 0 } };
 
 export function passthroughClusters(view: View): readonly JsonObject[] {
-  const { meshConfig } = view.mesh;
+  const blackHole = {
+    name: BLACK_HOLE,
+    altStatName: `${BLACK_HOLE};`,
+    type: "STATIC",
+    connectTimeout: connectTimeout(undefined, view.mesh.meshConfig),
+  };
+  if (view.proxy.type !== "sidecar") return [blackHole];
   return [
-    {
-      name: BLACK_HOLE,
-      altStatName: `${BLACK_HOLE};`,
-      type: "STATIC",
-      connectTimeout: connectTimeout(undefined, meshConfig),
-    },
+    blackHole,
     compact({ ...passthrough(view, PASSTHROUGH), filters: metadataExchange(view) }),
     { ...passthrough(view, INBOUND_PASSTHROUGH), upstreamBindConfig: INBOUND_SOURCE },
   ];

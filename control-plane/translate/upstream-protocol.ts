@@ -21,13 +21,15 @@ export interface UpstreamProtocolInput {
   readonly meshConfig: MeshConfig;
   /** `useClientProtocol` and upgrades do not concern the server's own side. */
   readonly isInbound: boolean;
+  /** A gateway speaks HTTP/1.1 to a port of unknown protocol (rule 52). */
+  readonly isGateway?: boolean;
   readonly upstreamHttpOptions?: JsonObject | undefined;
 }
 
 export function upstreamProtocol(input: UpstreamProtocolInput): UpstreamProtocol {
   const { protocol, pool, meshConfig, isInbound } = input;
   const http2 = isHttp2(protocol) || (!isInbound && upgradesToHttp2(pool, protocol, meshConfig));
-  const followsClient = protocol === "auto" || pool?.http?.useClientProtocol === true;
+  const followsClient = (protocol === "auto" && input.isGateway !== true) || pool?.http?.useClientProtocol === true;
   const common = commonHttpOptions(pool);
   if (!http2 && !followsClient && common === undefined && input.upstreamHttpOptions === undefined) {
     return { isHttp2: false, options: undefined };

@@ -80,11 +80,11 @@ function automaticTls(view: View, input: UpstreamTlsInput): UpstreamTls {
   const { service, instances } = input;
   if (!view.mesh.meshConfig.enableAutoMtls || service.isExternal) return NONE;
   if (namespaceMtls(view.mesh, service.namespace) === "DISABLE") return NONE;
+  const isPassthrough = input.isOriginalDst || (service.isHeadless && view.proxy.placement === undefined);
+  const allHave = instances.length > 0 && instances.every(({ workload }) => workload.hasSidecar);
+  if (isPassthrough && !allHave) return NONE;
   const socket = meshSocket(input, {});
-  if (input.isOriginalDst) {
-    const all = instances.length > 0 && instances.every(({ workload }) => workload.hasSidecar);
-    return all ? { ...NONE, fields: { transportSocket: socket } } : NONE;
-  }
+  if (input.isOriginalDst) return { ...NONE, fields: { transportSocket: socket } };
   return {
     ...NONE,
     fields: {
