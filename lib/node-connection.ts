@@ -31,6 +31,8 @@ export class NodeConnection implements Connection {
   carrier: { reset(): void } | undefined = undefined;
   #unread: Buffer[] | undefined = undefined;
   #isPaused = false;
+  /** The stream itself holds bytes: what comes after them takes the same way. */
+  #isHeldBack = false;
   #error: Error | undefined = undefined;
   #isDetached = false;
 
@@ -56,7 +58,10 @@ export class NodeConnection implements Connection {
   /** Listens to the socket. `data` is left out where the socket hands its bytes over by `onread`. */
   attach(withData: boolean): void {
     const socket = this.socket;
-    if (withData) socket.on("data", this.#onData);
+    if (withData) {
+      socket.on("data", this.#onData);
+      this.#takeShortcut();
+    }
     socket.on("end", this.#onEnd);
     socket.on("drain", this.#onDrain);
     socket.on("error", this.#onError);
@@ -72,6 +77,8 @@ export class NodeConnection implements Connection {
     socket.pause();
     this.#isDetached = true;
     socket.off("data", this.#onData);
+    // The prototype's own again.
+    if (Object.hasOwn(socket, "push")) delete (socket as Partial<net.Socket>).push;
     socket.off("end", this.#onEnd);
     socket.off("drain", this.#onDrain);
     socket.off("error", this.#onError);
@@ -80,6 +87,24 @@ export class NodeConnection implements Connection {
     this.#unread = undefined;
     if (unread !== undefined) socket.unshift(Buffer.concat(unread));
     return socket;
+  }
+
+  /**
+   * A socket gives what it has read to its `push`, which passes it on as a `data` event at the price of a tenth of a
+   * small request. While nothing is held back the bytes go to the handler from there. Should a Node ever not call
+   * `push`, the event still comes.
+   */
+  #takeShortcut(): void {
+    const { socket } = this;
+    const push = socket.push.bind(socket);
+    socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+      if (chunk === null || this.#isPaused || this.#isHeldBack || this.isClosed) {
+        if (chunk !== null) this.#isHeldBack = true;
+        return push(chunk, encoding);
+      }
+      this.deliver(chunk as Buffer);
+      return true;
+    };
   }
 
   get bufferedBytes(): number {
@@ -152,7 +177,10 @@ export class NodeConnection implements Connection {
 
   #sawEnd = false;
 
-  readonly #onData = (chunk: Buffer): void => this.deliver(chunk);
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#isHeldBack && this.socket.readableLength === 0) this.#isHeldBack = false;
+    this.deliver(chunk);
+  };
 
   readonly #onEnd = (): void => {
     // The peer's end must not overtake bytes that were put back.
