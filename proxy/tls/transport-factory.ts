@@ -117,7 +117,7 @@ function whenGood<T, M extends UpstreamTlsContext | DownstreamTlsContext>(
       code: "invalid-value",
       level: "error",
       path: `${reader.path}.common_tls_context`,
-      message: `Failed to load certificates: ${message}`,
+      message: message.startsWith("Failed to load") ? message : `Failed to load certificates: ${message}`,
     });
     return "problems";
   }
