@@ -25,6 +25,9 @@ export class VirtualHostIndex<T> {
 
   /** The virtual host of a host name in whatever case. */
   find(host: string): T | undefined {
+    // Keys are in lower case: a host that is one is, too.
+    const exact = this.#exact.get(host);
+    if (exact !== undefined) return exact;
     const lower = host.toLowerCase();
     return this.#exact.get(lower) ?? this.#suffixes.find(lower) ?? this.#prefixes.find(lower) ?? this.#any;
   }
