@@ -155,6 +155,22 @@ describe("a directory source", () => {
     expect(problems()).toBe("");
   });
 
+  test("a directory that is removed and made again at once is followed on", async () => {
+    mkdirSync(join(root, "mesh", "sub"), { recursive: true });
+    write("mesh/sub/a.yaml", service("a"));
+    await start();
+    for (const name of ["b", "c"]) {
+      rmSync(join(root, "mesh"), { recursive: true });
+      mkdirSync(join(root, "mesh", "sub"), { recursive: true });
+      write("mesh/sub/a.yaml", service(name));
+      // oxlint-disable-next-line no-await-in-loop
+      await vi.waitFor(() => expect(names()).toEqual([name]), WAIT);
+      write("mesh/sub/a.yaml", service(`${name}2`));
+      // oxlint-disable-next-line no-await-in-loop
+      await vi.waitFor(() => expect(names()).toEqual([`${name}2`]), WAIT);
+    }
+  });
+
   test("links are followed, also in a circle", async () => {
     mkdirSync(join(root, "real"));
     write("real/a.yaml", service("a"));

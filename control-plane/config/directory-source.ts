@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { watch, type FSWatcher } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { MeshError, type Problem } from "#lib/problem.ts";
 import type { Runtime, Timer } from "#lib/runtime.ts";
 import { parseManifests, type ParsedManifests } from "./parse-manifests.ts";
@@ -21,6 +21,12 @@ export interface DirectorySourceOptions {
   readonly pollMs?: number;
 }
 
+/** Files that editors and programs write beside manifests. */
+const passing = /\.(?:log|swp|swx|swo|tmp|pid)$|~$/;
+
+/** A tree in which directories come and go all the time is looked at this often, then taken as it is. */
+const MAX_ROUNDS = 5;
+
 /** Changes without a quiet moment are read after this many settle times. */
 const MAX_SETTLES = 10;
 
@@ -37,6 +43,7 @@ interface ReadFile {
 export function createDirectorySource(options: DirectorySourceOptions): ConfigSource {
   const { runtime, paths, settleMs = 50, pollMs = 2000, parse = parseManifests } = options;
   const log = runtime.log.child("config");
+  const named = new Set(paths.map((path) => join(path)));
   const watchers = new Map<string, FSWatcher>();
   let read = new Map<string, ReadFile>();
   let tell: ((files: readonly SourceFile[]) => void) | undefined;
@@ -63,9 +70,7 @@ export function createDirectorySource(options: DirectorySourceOptions): ConfigSo
     isScanning = true;
     isDirty = false;
     try {
-      const tree = await scanFiles(paths);
-      watchAll(tree);
-      const changed = await readAll(tree);
+      const changed = await readAll(await watchedTree());
       if (changed) tell?.([...read.values()].map(({ file }) => file));
     } catch (error) {
       log.error("reading manifests failed", { error: String(error) });
@@ -114,30 +119,49 @@ export function createDirectorySource(options: DirectorySourceOptions): ConfigSo
     }
   }
 
-  function watchAll(tree: ScannedTree): void {
-    const wanted = new Set([
-      ...tree.directories,
-      ...paths.map((path) => dirname(path)),
-      ...tree.files.map((file) => dirname(file)),
-    ]);
-    for (const [directory, watcher] of watchers) {
-      if (wanted.has(directory)) continue;
-      watcher.close();
-      watchers.delete(directory);
+  /** What there is, looked at after everything in it is watched, so that no change falls between. */
+  async function watchedTree(): Promise<ScannedTree> {
+    let tree = await scanFiles(paths);
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      watchAll(tree);
+      // oxlint-disable-next-line no-await-in-loop
+      const again = await scanFiles(paths);
+      const isStable = again.directories.join("\n") === tree.directories.join("\n");
+      tree = again;
+      if (isStable) break;
     }
-    for (const directory of wanted) {
-      if (watchers.has(directory)) continue;
-      try {
-        const watcher = watch(directory, () => touched());
-        watcher.on("error", () => {
-          watcher.close();
-          watchers.delete(directory);
-          touched();
-        });
-        watchers.set(directory, watcher);
-      } catch (error) {
-        startPolling(directory, codeOf(error));
-      }
+    return tree;
+  }
+
+  function watchAll(tree: ScannedTree): void {
+    const whole = new Set(tree.directories);
+    // Of what stands around a path that was named, only the path itself matters.
+    const around = [...paths, ...tree.files].map((path) => dirname(path));
+    const wanted = new Set([...whole, ...around]);
+    // All anew: a directory that was removed and made again is another one, which its old watcher does not hear.
+    const before = [...watchers.values()];
+    watchers.clear();
+    for (const directory of wanted) watchDirectory(directory, whole.has(directory));
+    for (const watcher of before) watcher.close();
+  }
+
+  function watchDirectory(directory: string, isWhole: boolean): void {
+    const isOurs = (name: string | null): boolean => {
+      if (name === null) return true;
+      // `..data` is how Kubernetes swaps the files of a volume.
+      return isWhole ? !passing.test(name) : named.has(join(directory, name)) || name.startsWith("..");
+    };
+    try {
+      const watcher = watch(directory, (_, name) => {
+        if (isOurs(name)) touched();
+      });
+      watcher.on("error", () => {
+        watcher.close();
+        touched();
+      });
+      watchers.set(directory, watcher);
+    } catch (error) {
+      startPolling(directory, codeOf(error));
     }
   }
 
@@ -159,8 +183,7 @@ export function createDirectorySource(options: DirectorySourceOptions): ConfigSo
       const [failure] = tree.failures;
       if (failure !== undefined) throw unreadablePath(failure.path, failure.code);
       tell = onChange;
-      watchAll(tree);
-      await readAll(tree);
+      await readAll(await watchedTree());
       return [...read.values()].map(({ file }) => file);
     },
     close() {
