@@ -77,7 +77,8 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   const oneOf = <T extends string>(name: string, allowed: readonly T[], fallback: T): T => {
     const given = text(name);
     const found = allowed.find((value) => value === given);
-    if (given !== "" && found === undefined) problems.push(`--${name} ${given}: one of ${allowed.join(", ")} is needed`);
+    if (given !== "" && found === undefined)
+      problems.push(`--${name} ${given}: one of ${allowed.join(", ")} is needed`);
     return found ?? fallback;
   };
   const level = (given: string): LogLevel => {
@@ -112,7 +113,9 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       `--concurrency ${options.concurrency}: this proxy serves with one thread: leave the flag out, or start several processes on one port (reuse_port)`,
     );
   if (options.configPath === "" && options.configYaml === "")
-    problems.push("At least one of --config-path or --config-yaml must be non-empty: name a bootstrap, as in -c bootstrap.yaml");
+    problems.push(
+      "At least one of --config-path or --config-yaml must be non-empty: name a bootstrap, as in -c bootstrap.yaml",
+    );
   const [first] = problems;
   return first === undefined ? { kind: "run", options, notes: notesOf(values) } : wrong(problems.join("\n"));
 }

@@ -15,6 +15,9 @@ import { VERSION } from "./version.ts";
 /** Exit codes as Envoy's: 0 for an orderly end, 1 for everything that keeps it from serving. */
 const FAILED = 1;
 
+/** The components that log, by Envoy's names; `identity` is ours. */
+const LOGGERS = ["admin", "config", "http", "identity", "secret", "tracing", "upstream"];
+
 /** Runs until the proxy has ended, then sets the exit code. */
 export async function runProxy(args: readonly string[]): Promise<void> {
   const command = parseCommandLine(args);
@@ -59,6 +62,11 @@ async function run(options: ProxyOptions, notes: readonly string[]): Promise<num
 
 async function serve(server: ProxyServer, options: ProxyOptions, log: Logger, name: string): Promise<number> {
   const ended = waitForEnd(server, log);
+  let failure: unknown;
+  server.live.catch((error: unknown) => {
+    failure = error;
+    return server.stop();
+  });
   try {
     await server.start();
     if (options.adminAddressPath !== "" && server.adminAddress !== undefined)
@@ -68,6 +76,7 @@ async function serve(server: ProxyServer, options: ProxyOptions, log: Logger, na
     return refuse(name, error);
   }
   await ended;
+  if (failure !== undefined) return refuse(name, failure);
   log.info("exiting");
   return 0;
 }
@@ -112,6 +121,8 @@ function runtimeOf({ logLevel, componentLogLevels, logPath }: ProxyOptions): Run
     logLevel,
     ...(file === undefined ? {} : { writeLog: (line) => void file.write(line) }),
   });
+  // All of them from the start: `/logging` lists them, and refuses to set what it does not know.
+  for (const component of LOGGERS) runtime.log.child(component);
   for (const [component, level] of componentLogLevels) runtime.log.child(component).level = level;
   return runtime;
 }
