@@ -15,6 +15,11 @@ export interface Trust {
   readonly rules: ValidationRules;
 }
 
+/** Whether anything stands behind a peer's certificate: a CA, or pinned hashes. */
+export function verifiesPeers({ trustedCa, rules }: Trust): boolean {
+  return trustedCa !== undefined || rules.certificateHashes.length + rules.spkiHashes.length > 0;
+}
+
 /** Immutable: a rotation makes a new one. */
 export interface TlsMaterial {
   readonly certificates: readonly TlsCertificateSecret[];

@@ -7,7 +7,7 @@ import { NodeNetwork } from "#lib/node-network.ts";
 import type { ConnectOptions, Runtime } from "#lib/runtime.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
 import { isChainError, sanReason, tlsReason, verifyReason } from "./failure-reason.ts";
-import type { TlsMaterial } from "./material.ts";
+import { verifiesPeers, type TlsMaterial } from "./material.ts";
 import { leafOf, ruleFailure, type CertificateCache, type RuleFailure } from "./peer-certificates.ts";
 import { dnsSanMatcher, matchesSans, type CertificateNames } from "./san-matcher.ts";
 import { secureContextOptions } from "./node-secure-context.ts";
@@ -34,7 +34,7 @@ export class ClientHandshakes {
   /** By host and server name; the oldest goes first. */
   readonly #sessions = new Map<string, ResumableSession>();
 
-  /** Throws when OpenSSL does not take the certificates. */
+  /** Throws when OpenSSL does not take the certificates, or when nothing would verify the peer's. */
   constructor(
     runtime: Runtime,
     context: UpstreamContext,
@@ -47,6 +47,8 @@ export class ClientHandshakes {
     this.#material = material;
     this.#stats = stats;
     this.#cache = cache;
+    if (material.trust === undefined || !verifiesPeers(material.trust))
+      throw new Error("the validation context has neither a trusted_ca nor pinned hashes");
     this.#secureContext = tls.createSecureContext(
       secureContextOptions(context.parameters, material.certificates[0], material.trust),
     );
@@ -62,7 +64,7 @@ export class ClientHandshakes {
     const trust = this.#material.trust;
     const options: tls.ConnectionOptions = {
       secureContext: this.#secureContext,
-      // Without a CA the certificate is held against pinned hashes; the parser sees to it that there are some.
+      // Without a CA the certificate is held against pinned hashes; the constructor has seen to it that there are some.
       rejectUnauthorized: trust?.trustedCa !== undefined,
       // Names are checked by the SAN list, on resumed sessions too.
       checkServerIdentity: () => undefined,

@@ -7,7 +7,7 @@ import { NodeConnection } from "#lib/node-connection.ts";
 import { parseClientHello } from "./client-hello.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
 import { isChainError, tlsReason, verifyReason } from "./failure-reason.ts";
-import type { TlsMaterial } from "./material.ts";
+import { verifiesPeers, type TlsMaterial } from "./material.ts";
 import { leafOf, ruleFailure, type CertificateCache } from "./peer-certificates.ts";
 import type { DownstreamContext } from "./tls-context.ts";
 import type { TlsStats } from "./tls-stats.ts";
@@ -33,12 +33,16 @@ export class ServerHandshakes {
   /** For clients that offer only protocols that we do not speak: those are answered without any, as Envoy does. */
   readonly #withoutAlpn: tls.Server | undefined;
 
-  /** Throws when OpenSSL does not take the certificates. */
+  /** Throws when OpenSSL does not take the certificates, or when nothing would verify those that are required. */
   constructor(context: DownstreamContext, material: TlsMaterial, stats: TlsStats, cache: CertificateCache) {
     this.#context = context;
     this.#material = material;
     this.#stats = stats;
     this.#cache = cache;
+    const { trust } = material;
+    const isAsked = context.requireClientCertificate || (trust?.rules.sanMatchers.length ?? 0) > 0;
+    if (trust !== undefined && isAsked && !verifiesPeers(trust) && !trust.rules.acceptUntrusted)
+      throw new Error("the validation context has neither a trusted_ca nor pinned hashes");
     this.#local = leafOf(material.certificates[0]?.certificateChain ?? "");
     this.#server = this.#makeServer(context.alpn);
     this.#withoutAlpn = context.alpn.length === 0 ? undefined : this.#makeServer([]);

@@ -218,6 +218,12 @@ describe("DownstreamTlsContext", () => {
       /private key/,
     ],
     [
+      "a required certificate that nobody verifies",
+      downstreamWith({ requireClientCertificate: true }),
+      "require_client_certificate",
+      /verifies/,
+    ],
+    [
       "session ticket keys",
       downstreamWith({ sessionTicketKeys: { keys: [{ inlineString: "x" }] } }),
       "session_ticket_keys",

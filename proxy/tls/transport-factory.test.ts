@@ -370,6 +370,30 @@ describe.each(worlds)("TLS over $name", ({ make }) => {
     expect(waiting.isReady && downstream.isReady).toBe(true);
   });
 
+  test("a validation secret without a CA verifies nobody: neither side becomes ready", async () => {
+    const { up, down, meet } = bench();
+    const empty: Secret = { kind: "validation", trustedCa: "" };
+    const upstream = up(meshUpstream(), new Secrets({ default: client, ROOTCA: empty }));
+    const downstream = down(meshDownstream, new Secrets({ default: server, ROOTCA: empty }));
+    expect([upstream.isReady, downstream.isReady]).toEqual([false, false]);
+    const failed = await meet(upstream, down(meshDownstream));
+    expect(failed.clientError?.message).toBe("TLS error: Secret is not supplied by SDS");
+    const closed = await meet(up(meshUpstream()), downstream);
+    expect(closed.server).toBeUndefined();
+  });
+
+  test("a rotation that takes the CA away leaves the old one in force", async () => {
+    const { up, down, meet, clientSecrets } = bench();
+    const upstream = up(meshUpstream());
+    clientSecrets.set("ROOTCA", { kind: "validation", trustedCa: "" });
+    const impostor = new Secrets({ default: stranger.workload(SERVER_ID), ROOTCA: stranger.trust });
+    const refused = await meet(upstream, down(meshDownstream, impostor));
+    expect(refused.clientConnected).toBe(false);
+    const accepted = await meet(upstream, down(meshDownstream));
+    expect(accepted.client.tls?.peer?.verified).toBe(true);
+    accepted.client.destroy();
+  });
+
   test("ALPN: the server's order decides; a client that offers nothing known is answered without", async () => {
     const { up, down, meet } = bench();
     const both = await meet(up(meshUpstream()), down(meshDownstream), { alpnOverride: ["http/1.1", "h2"] });

@@ -151,6 +151,11 @@ function refuseNamesWithoutCa(
   reader: MessageReader<DownstreamTlsContext>,
 ): void {
   const { validation, validationSecret } = context;
+  if (validation === undefined && validationSecret === undefined && context.requireClientCertificate)
+    reader.unsupported(
+      "requireClientCertificate",
+      "nothing verifies the client's certificate: give a validation context with a trusted_ca, or pinned hashes",
+    );
   if (validation === undefined || validationSecret !== undefined || validation.trustedCa !== undefined) return;
   if (validation.rules.sanMatchers.length > 0)
     reader.invalid(
