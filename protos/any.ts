@@ -7,7 +7,7 @@ import { typeNameOf } from "./type-url.ts";
 import { messageFromJson } from "./json.ts";
 import type { TypedStruct } from "./gen/xds/type/v3/typed_struct_pb.js";
 
-export { typeNameOf, typeUrlOf } from "./type-url.ts";
+export { typeUrlOf } from "./type-url.ts";
 
 const typedStructs: ReadonlySet<string> = new Set(["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"]);
 

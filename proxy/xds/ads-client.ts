@@ -122,7 +122,7 @@ class AdsClient implements XdsClient {
   #connect(): void {
     if (this.#isClosed || this.#stream !== undefined || this.#retryTimer !== undefined) return;
     this.#hasSentNode = false;
-    for (const { protocol } of this.#types.values()) protocol.restart();
+    for (const type of this.#types.values()) type.restart();
     const stream = this.#options.transport.open({
       onConnect: () => this.#connected.set(1),
       onMessage: (response) => {
@@ -172,7 +172,7 @@ class AdsClient implements XdsClient {
 
   #apply(type: TypeState, response: XdsResponse): void {
     const update = type.protocol.read(response);
-    const rejected = type.isEmpty ? [] : type.apply(update);
+    const rejected = type.apply(update);
     const error = rejected.length === 0 ? undefined : nackMessage(type.typeUrl, rejected);
     type.protocol.settle(update, error, type);
     if (error === undefined) {
@@ -202,7 +202,7 @@ class AdsClient implements XdsClient {
         this.#holdBack(waitMs);
         return false;
       }
-      const request = type.protocol.takeRequest(type);
+      const request = type.takeRequest();
       if (!this.#hasSentNode || this.#options.setNodeOnFirstMessageOnly === false) {
         request.node = clone(schema<Node>("envoy.config.core.v3.Node"), this.#options.node);
         this.#hasSentNode = true;

@@ -159,16 +159,16 @@ describe("responses", () => {
     expect(transport.stream.takeDelta()[0]?.errorDetail?.message).toContain("duplicate name a found");
   });
 
-  test("X-43 after a NACK the client still tells its old versions", async () => {
+  test("X-43 after a NACK the client tells what it has: of what it refused the old version", async () => {
     const { client, transport, reconnect } = testClient();
     const clusters = recordingWildcard();
     client.wildcard(CDS, clusters, 0);
     transport.stream.respond(deltaResponse(CDS, { nonce: "1", resources: [[cluster("a"), "v1"]] }));
-    clusters.refuse = new Set(["b"]);
-    const resources = [[cluster("a"), "v2"] as const, [cluster("b"), "v2"] as const];
+    clusters.refuse = new Set(["a", "b"]);
+    const resources = [[cluster("a"), "v2"] as const, [cluster("b"), "v2"] as const, [cluster("c"), "v2"] as const];
     transport.stream.respond(deltaResponse(CDS, { nonce: "2", resources }));
     await reconnect();
-    expect(transport.stream.takeDelta()).toMatchObject([{ initialResourceVersions: { a: "v1" } }]);
+    expect(transport.stream.takeDelta()).toMatchObject([{ initialResourceVersions: { a: "v1", c: "v2" } }]);
   });
 
   test("X-16 of one response the good is applied, the bad is named", () => {

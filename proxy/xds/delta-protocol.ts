@@ -22,6 +22,7 @@ interface Ack {
 }
 
 export class DeltaProtocol implements TypeProtocol {
+  readonly asksAnew = true;
   readonly #typeUrl: string;
   #isStarted = false;
   readonly #subscribe = new Set<string>();

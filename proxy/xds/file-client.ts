@@ -111,6 +111,7 @@ class FileClient implements XdsClient {
 
 /** Only reads: a file is the state of the world. */
 class FileProtocol implements TypeProtocol {
+  readonly asksAnew = true;
   readonly #typeUrl: string;
 
   constructor(typeUrl: string) {

@@ -24,8 +24,9 @@ export function grpcTls(context: UpstreamContext, host: string): GrpcTls {
   const cache = new CertificateCache();
   const checkServerIdentity = (_host: string, { raw }: { readonly raw: Uint8Array }): Error | undefined => {
     const known = cache.of(new X509Certificate(raw));
-    const failure = known === undefined ? "the certificate can't be read" : ruleFailure(known, rules);
-    return failure === undefined ? undefined : new Error(`TLS_error: CERTIFICATE_VERIFY_FAILED: ${failure}`);
+    if (known === undefined) return new Error("the management server's certificate can't be read");
+    const failure = ruleFailure(known, rules);
+    return failure === undefined ? undefined : new Error(failure.reason);
   };
   const credentials = ChannelCredentials.createSsl(
     Buffer.from(trustedCa === "system" ? rootCertificates() : readText(trustedCa)),

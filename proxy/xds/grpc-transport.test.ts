@@ -198,7 +198,7 @@ describe("TLS to the management server", () => {
   test("a server with another name is not spoken to", async () => {
     const { ads, rootFile } = await secureServer();
     const bootstrap = bootstrapFor("DELTA_GRPC", endpointOf(ads), tlsContext(rootFile, "somebody.else"));
-    expect(await endOf(bootstrap)).toContain("verify SAN list");
+    expect(await endOf(bootstrap)).toMatch(/SAN/);
     expect(ads.requests).toEqual([]);
   });
 

@@ -5,7 +5,7 @@ import type { Resource } from "#protos/gen/envoy/service/discovery/v3/discovery_
 import { testClient, type TestClient } from "./testing/client.ts";
 import { anyOf, sotwResponse } from "./testing/fake-transport.ts";
 import { recordingWatcher, recordingWildcard } from "./testing/recorder.ts";
-import { assignment, cluster } from "./testing/resources.ts";
+import { assignment, cluster, route } from "./testing/resources.ts";
 import { TypeUrl } from "./types.ts";
 
 const CDS = TypeUrl.cluster;
@@ -98,6 +98,21 @@ describe("names", () => {
     const named = client.resource(CDS, "a", recordingWatcher(), 0);
     named.close();
     expect(transport.stream.takeSotw().map(({ resourceNames }) => resourceNames)).toEqual([[], ["*", "a"], ["*"]]);
+  });
+
+  test("X-46 a name that goes and comes back before the server hears of it keeps what came", () => {
+    const { client, transport } = sotwClient();
+    const first = client.resource(TypeUrl.route, "a", recordingWatcher(), 0);
+    transport.stream.respond(sotwResponse(TypeUrl.route, { nonce: "1", version: "1", resources: [route("a")] }));
+    client.pause(TypeUrl.route);
+    first.close();
+    transport.stream.respond(sotwResponse(TypeUrl.route, { nonce: "2", version: "2", resources: [route("a", "x")] }));
+    const again = recordingWatcher();
+    client.resource(TypeUrl.route, "a", again, 0);
+    // The server does not know that it was gone, and would not send it again.
+    expect(again.heard).toEqual(["+2"]);
+    client.resume(TypeUrl.route);
+    expect(transport.stream.takeSotw().at(-1)).toMatchObject({ resourceNames: ["a"], responseNonce: "2" });
   });
 
   test("X-29 when the last watcher goes the list is empty", () => {

@@ -14,6 +14,7 @@ import {
 } from "./type-protocol.ts";
 
 export class SotwProtocol implements TypeProtocol {
+  readonly asksAnew = false;
   readonly #typeUrl: string;
   /** `version_info` that was accepted last. */
   #version = "";

@@ -23,6 +23,11 @@ export interface ReceivedUpdate {
 }
 
 export interface TypeProtocol {
+  /**
+   * Whether a name that goes and comes back between two requests is asked for anew (X-46). Otherwise the server never
+   * learns that it was gone, and does not send it again.
+   */
+  readonly asksAnew: boolean;
   /** The stream is a new one: nonces are void, the next request is a first one. */
   restart(): void;
   subscribed(name: string): void;

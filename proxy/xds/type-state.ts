@@ -1,6 +1,7 @@
 /** Everything about one resource type: who wants what, what is there, what a response changes. */
 import type { Clock, Timer } from "#lib/runtime.ts";
 import type { Problem } from "#lib/problem.ts";
+import type { XdsRequest } from "./ads-transport.ts";
 import type { ReceivedResource } from "./decode-resource.ts";
 import { countFailure, countRejected } from "./subscription-stats.ts";
 import { WILDCARD, type Interest, type ReceivedUpdate, type TypeProtocol } from "./type-protocol.ts";
@@ -16,6 +17,8 @@ export class TypeState implements Interest {
   readonly #clock: Clock;
   #wildcard: Wildcard | undefined;
   readonly #watched = new Map<string, WatchedResource>();
+  /** Names without watchers of which the server has not been told yet. */
+  readonly #leaving = new Map<string, WatchedResource>();
   readonly #versions = new Map<string, string>();
   readonly #ttls = new Map<string, Timer>();
 
@@ -56,21 +59,35 @@ export class TypeState implements Interest {
   }
 
   watch(name: string, watcher: ResourceWatcher, timeoutMs: number): () => void {
-    let watched = this.#watched.get(name);
-    if (watched === undefined) {
-      watched = new WatchedResource(this.#clock);
-      this.#watched.set(name, watched);
+    let entry = this.#watched.get(name);
+    if (entry === undefined) {
+      entry = this.#leaving.get(name) ?? new WatchedResource(this.#clock);
+      this.#leaving.delete(name);
+      this.#watched.set(name, entry);
       this.protocol.subscribed(name);
     }
-    const entry = watched;
-    const stop = entry.watch(watcher, timeoutMs);
+    const watched = entry;
+    const stop = watched.watch(watcher, timeoutMs);
     return () => {
       stop();
-      if (!entry.isUnwatched || this.#watched.get(name) !== entry) return;
+      if (!watched.isUnwatched || this.#watched.get(name) !== watched) return;
       this.#watched.delete(name);
+      if (!this.protocol.asksAnew) this.#leaving.set(name, watched);
       if (this.#wildcard === undefined) this.#forget(name);
       this.protocol.unsubscribed(name);
     };
+  }
+
+  /** A new stream: its server knows nothing yet. */
+  restart(): void {
+    this.#leaving.clear();
+    this.protocol.restart();
+  }
+
+  /** The next request; call while the protocol has one. */
+  takeRequest(): XdsRequest {
+    this.#leaving.clear();
+    return this.protocol.takeRequest(this);
   }
 
   /** Applies what is good of a response; returns what is not. */
@@ -97,8 +114,7 @@ export class TypeState implements Interest {
     for (const resource of good) rejected.push(...this.#updateWatched(resource, update));
     for (const name of update.removed) this.#watched.get(name)?.remove();
     this.#applyErrors(update);
-    // Of a refused response nothing counts as had: after a reconnect the server sends it again.
-    if (rejected.length === 0) this.#rememberVersions(good, update.removed);
+    this.#rememberVersions(good, update.removed, rejected);
     return rejected;
   }
 
@@ -119,7 +135,7 @@ export class TypeState implements Interest {
   }
 
   #updateWatched({ name, version, message, bytes }: ReceivedResource, update: ReceivedUpdate): RejectedResource[] {
-    const watched = this.#watched.get(name);
+    const watched = this.#watched.get(name) ?? this.#leaving.get(name);
     // What nobody asked for is ignored.
     if (watched === undefined || message === undefined) return [];
     // A state-of-the-world response repeats what has not changed.
@@ -139,8 +155,19 @@ export class TypeState implements Interest {
     }
   }
 
-  #rememberVersions(good: readonly ReceivedResource[], removed: readonly string[]): void {
+  /**
+   * What is there is told after a reconnect: of what was refused the old version, so that the server sends it again (X-43).
+   * Differs from Envoy, which keeps the old versions of a whole refused response although it has applied the good ones; a
+   * cluster that came with such a response and goes while the stream is down would then stay for ever.
+   */
+  #rememberVersions(
+    good: readonly ReceivedResource[],
+    removed: readonly string[],
+    rejected: readonly RejectedResource[],
+  ): void {
+    const refused = new Set(rejected.map(({ name }) => name));
     for (const { name, version } of good) {
+      if (refused.has(name)) continue;
       if (this.#wildcard !== undefined || this.#watched.has(name)) this.#versions.set(name, version);
     }
     for (const name of removed) this.#forget(name);

@@ -59,11 +59,11 @@ export class WatchedResource {
     });
   }
 
-  /** Hands a new version to all; it stays if one of them takes it. Returns the reasons of those that do not. */
+  /** Hands a new version to all; it stays unless all of them refuse it. Returns the reasons of those that do. */
   update(resource: XdsResource, bytes: Uint8Array | undefined, version: string): readonly Problem[] {
     this.#version = version;
     const refused: Problem[] = [];
-    let isTaken = false;
+    let isTaken = this.isUnwatched;
     for (const entry of this.#entries) {
       const errors = this.#deliver(entry, resource);
       if (errors.length === 0) isTaken = true;

@@ -1,7 +1,7 @@
 /** A transport without a network, for tests of the client: the test is the server. */
 import { toBinary, type Message } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { typeUrlOf } from "#protos/any.ts";
+import { typeUrlOf } from "#protos/type-url.ts";
 import { createMessage, descOf } from "#protos/registry.ts";
 import type { DeltaDiscoveryResponse } from "#protos/gen/envoy/service/discovery/v3/discovery_pb.js";
 import type { DeltaDiscoveryRequest, DiscoveryRequest } from "#protos/gen/envoy/service/discovery/v3/discovery_pb.js";
