@@ -167,6 +167,10 @@ describe("DownstreamTlsContext", () => {
         requireClientCertificate: true,
         commonTlsContext: {
           alpnProtocols: ["h2", "http/1.1"],
+          combinedValidationContext: {
+            defaultValidationContext: { matchSubjectAltNames: [{ prefix: "spiffe://cluster.local/" }] },
+            validationContextSdsSecretConfig: { name: "ROOTCA", sdsConfig: { ads: {}, resourceApiVersion: "V3" } },
+          },
           tlsParams: {
             tlsMinimumProtocolVersion: "TLSv1_2",
             tlsMaximumProtocolVersion: "TLSv1_3",
