@@ -63,7 +63,11 @@ function replaced(compiled: RE2JS, text: string, substitution: string): string {
   const matcher = compiled.matcher(text);
   let result = "";
   let from = 0;
+  let lastEnd = -1;
   while (matcher.find()) {
+    // As RE2: nothing right behind a match is no match of its own.
+    if (matcher.end() === lastEnd && matcher.start() === lastEnd) continue;
+    lastEnd = matcher.end();
     result += text.slice(from, matcher.start());
     result += expand(substitution, (group) => matcher.group(group) ?? "");
     from = matcher.end();
