@@ -76,8 +76,9 @@ function runBuf(args) {
 async function buildDescriptors() {
   // Imported late: most runs find everything up to date.
   const { compactDescriptors } = await import("./compact-descriptors.mjs");
-  const tree = join(gen, "tree");
-  const raw = join(gen, "raw.binpb");
+  // Two builds may run at once.
+  const tree = join(gen, `tree.${process.pid}`);
+  const raw = join(gen, `raw.${process.pid}.binpb`);
   rmSync(tree, { recursive: true, force: true });
   for (const root of roots) {
     for (const path of protoFiles(root)) {
@@ -132,8 +133,9 @@ if (!isUpToDate(stamp, print)) {
 }
 if (process.argv.includes("--types")) {
   const typesStamp = join(gen, ".types");
-  if (!isUpToDate(typesStamp, print)) {
+  const plugin = JSON.parse(readFileSync(join(packageOf("@bufbuild/protoc-gen-es"), "package.json"), "utf8")).version;
+  if (!isUpToDate(typesStamp, `${print} ${plugin}`)) {
     buildTypes();
-    writeFileSync(typesStamp, print);
+    writeFileSync(typesStamp, `${print} ${plugin}`);
   }
 }

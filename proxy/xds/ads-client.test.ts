@@ -159,6 +159,24 @@ describe("the stream", () => {
     expect(transport.stream.takeDelta()).toMatchObject([{ resourceNamesSubscribe: ["a", "b"] }]);
   });
 
+  test("a handler that throws costs its response, not the proxy", () => {
+    const { client, transport, runtime } = testClient();
+    const clusters = recordingWildcard();
+    clusters.during = () => {
+      throw new Error("a bug");
+    };
+    client.wildcard(CDS, clusters, 0);
+    transport.stream.takeDelta();
+    transport.stream.respond(deltaResponse(CDS, { nonce: "1", resources: [[cluster("a"), "v1"]] }));
+    expect(transport.stream.takeDelta()).toMatchObject([
+      { responseNonce: "1", errorDetail: { message: "Error adding/updating cluster(s) internal error: a bug" } },
+    ]);
+    expect(runtime.logLines.join("\n")).toContain("applying a response failed");
+    clusters.during = undefined;
+    transport.stream.respond(deltaResponse(CDS, { nonce: "2", resources: [[cluster("a"), "v2"]] }));
+    expect(clusters.heard.at(-1)).toEqual(["+a@v2"]);
+  });
+
   test("close ends the stream, and nothing reconnects", async () => {
     const { client, transport, runtime } = testClient();
     client.wildcard(CDS, recordingWildcard(), 5000);

@@ -10,8 +10,9 @@ import { DeltaProtocol } from "./delta-protocol.ts";
 import { nackMessage } from "./nack-message.ts";
 import { SotwProtocol } from "./sotw-protocol.ts";
 import { TokenBucket } from "./token-bucket.ts";
+import type { ReceivedUpdate } from "./type-protocol.ts";
 import { TypeState } from "./type-state.ts";
-import type { ResourceWatcher, WildcardHandler, XdsClient, XdsSubscription } from "./types.ts";
+import type { RejectedResource, ResourceWatcher, WildcardHandler, XdsClient, XdsSubscription } from "./types.ts";
 
 export interface AdsClientOptions {
   readonly runtime: Runtime;
@@ -172,7 +173,7 @@ class AdsClient implements XdsClient {
 
   #apply(type: TypeState, response: XdsResponse): void {
     const update = type.protocol.read(response);
-    const rejected = type.apply(update);
+    const rejected = this.#applyTo(type, update);
     const error = rejected.length === 0 ? undefined : nackMessage(type.typeUrl, rejected);
     type.protocol.settle(update, error, type);
     if (error === undefined) {
@@ -184,6 +185,18 @@ class AdsClient implements XdsClient {
       });
     } else {
       this.#log.warning("refused", { typeUrl: type.typeUrl, version: update.version, error });
+    }
+  }
+
+  /** What throws is a bug of ours: the proxy goes on with what it has, and the server hears of it. */
+  #applyTo(type: TypeState, update: ReceivedUpdate): readonly RejectedResource[] {
+    try {
+      return type.apply(update);
+    } catch (error) {
+      const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#log.error("applying a response failed", { typeUrl: type.typeUrl, version: update.version, error: detail });
+      const message = `internal error: ${error instanceof Error ? error.message : String(error)}`;
+      return [{ name: "", problems: [{ code: "internal-error", level: "error", path: "", message }] }];
     }
   }
 
