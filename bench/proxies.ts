@@ -1,0 +1,60 @@
+/** How each proxy is started with a bootstrap file, on one worker thread. */
+import { execFileSync } from "node:child_process";
+import { accessSync, constants, readdirSync, realpathSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export interface ProxyCommand {
+  readonly name: "glassmesh" | "envoy";
+  readonly command: (bootstrap: string) => readonly string[];
+}
+
+export function glassmeshCommand(): ProxyCommand {
+  const main = join(dirname(fileURLToPath(import.meta.url)), "..", "proxy", "main.ts");
+  return { name: "glassmesh", command: (file) => [process.execPath, main, "-c", file, "-l", "error"] };
+}
+
+/** The Envoy of `$ENVOY` or of the PATH; undefined when there is none. */
+export function envoyCommand(): ProxyCommand | undefined {
+  const binary = process.env["ENVOY"] ?? find("envoy");
+  if (binary === undefined) return undefined;
+  return {
+    name: "envoy",
+    command: (file) => [binary, "-c", file, "--concurrency", "1", "-l", "error", "--disable-hot-restart"],
+  };
+}
+
+export function envoyVersion(envoy: ProxyCommand): string {
+  const [binary = ""] = envoy.command("");
+  return /version: \w+\/([\d.]+)\//.exec(execFileSync(binary, ["--version"], { encoding: "utf8" }))?.[1] ?? "unknown";
+}
+
+function find(name: string): string | undefined {
+  for (const folder of (process.env["PATH"] ?? "").split(":")) {
+    const path = join(folder, name);
+    if (!isExecutable(path)) continue;
+    // A version manager's shim would be measured in Envoy's place while it starts.
+    return path.includes("/shims/") ? unshimmed(path) : realpathSync(path);
+  }
+  return undefined;
+}
+
+function unshimmed(shim: string): string | undefined {
+  const versions = join(dirname(dirname(shim)), "versions");
+  try {
+    return readdirSync(versions)
+      .map((version) => join(versions, version, "bin", "envoy"))
+      .find(isExecutable);
+  } catch {
+    return undefined;
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
