@@ -42,6 +42,8 @@ export interface Connection {
   readonly tls?: TlsInfo | undefined;
   /** Bytes written and not yet handed to the system. */
   readonly bufferedBytes: number;
+  /** Bytes that `write` has taken so far; undefined where nobody counts them. */
+  readonly bytesWritten?: number;
   readonly isClosed: boolean;
   /**
    * Queues bytes. A string is latin1 (one byte a character). A Buffer belongs to the connection from here on: the

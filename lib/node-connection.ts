@@ -25,6 +25,7 @@ export class NodeConnection implements Connection {
   remoteAddress: SocketAddress;
   tls: TlsInfo | undefined = undefined;
   isClosed = false;
+  bytesWritten = 0;
   /** The Node socket, for those that wrap it in another transport (TLS) or ask the system about it. */
   readonly socket: net.Socket;
   /** What a TLS socket runs over: a reset happens there. */
@@ -121,6 +122,7 @@ export class NodeConnection implements Connection {
   }
 
   write(data: string | Buffer): boolean {
+    this.bytesWritten += data.length;
     return typeof data === "string" ? this.socket.write(data, "latin1") : this.socket.write(data);
   }
 

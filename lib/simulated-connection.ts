@@ -37,6 +37,7 @@ export class SimulatedConnection implements Connection {
   remoteAddress: SocketAddress;
   tls: TlsInfo | undefined = undefined;
   isClosed = false;
+  bytesWritten = 0;
   peer: SimulatedConnection | undefined;
 
   readonly #clock: SimulatedClock;
@@ -81,6 +82,7 @@ export class SimulatedConnection implements Connection {
       return false;
     }
     const bytes = typeof data === "string" ? Buffer.from(data, "latin1") : data;
+    this.bytesWritten += bytes.length;
     if (bytes.length > 0) {
       this.#unconsumed += bytes.length;
       this.#send({ kind: "data", bytes, sentMs: 0 });

@@ -187,6 +187,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
       this.#encoder.sendInformational(answer);
     }
     this.#isForceTraced = traits.isForceTraced;
+    const internalOnly = manager.routes?.internalOnlyHeaders;
+    if (!traits.isInternal && internalOnly !== undefined) for (const name of internalOnly) headers.remove(name);
   }
 
   #isForceTraced = false;

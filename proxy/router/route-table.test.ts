@@ -3,7 +3,7 @@ import type { Cluster } from "../upstream/types.ts";
 import type { HttpFilterFactory } from "../http/filter.ts";
 import { StreamInfo } from "../stream-info.ts";
 import { clusterFor, finalized, match, problemsOf, requestOf, tableOf, tableOfRoutes } from "./testing/routes.ts";
-import { disabledFilter, type ForwardRoute } from "./types.ts";
+import type { ForwardRoute } from "./types.ts";
 
 const to = (cluster: string, extra: object = {}): object => ({ route: { cluster, ...extra } });
 const all = { prefix: "/" };
@@ -643,11 +643,6 @@ describe("what a route carries", () => {
     const config = (maxRequestBytes: number): object => ({
       typedPerFilterConfig: { buffer: { "@type": type, buffer: { maxRequestBytes } } },
     });
-    const disabled = {
-      typedPerFilterConfig: {
-        buffer: { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", disabled: true },
-      },
-    };
     const table = tableOf(
       {
         virtualHosts: [
@@ -657,7 +652,6 @@ describe("what a route carries", () => {
             ...config(2),
             routes: [
               { match: { prefix: "/route" }, ...to("c"), ...config(3) },
-              { match: { prefix: "/off" }, ...to("c"), ...disabled },
               {
                 match: { prefix: "/weighted" },
                 route: { weightedClusters: { clusters: [{ name: "a", weight: 1, ...config(4) }] } },
@@ -672,12 +666,18 @@ describe("what a route carries", () => {
       },
       [filter],
     );
-    const found = ["/route", "/off", "/weighted", "/"].map((path) =>
-      match(table, { ":path": path })?.perFilter("buffer"),
-    );
-    expect(found).toEqual([3, disabledFilter, 4, 2]);
+    const found = ["/route", "/weighted", "/"].map((path) => match(table, { ":path": path })?.perFilter("buffer"));
+    expect(found).toEqual([3, 4, 2]);
     expect(match(table, { ":authority": "w" })?.perFilter("buffer")).toBe(1);
     expect(match(table, { ":authority": "w" })?.perFilter("other")).toBeUndefined();
+    const off = {
+      typedPerFilterConfig: {
+        b: { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", disabled: true },
+      },
+    };
+    expect(problemsOf({ virtualHosts: [{ name: "v", domains: ["*"], ...off }] })).toEqual([
+      expect.stringContaining(`virtual_hosts[0].typed_per_filter_config["b"].disabled: `),
+    ]);
     const refused = { virtualHosts: [{ name: "v", domains: ["*"], ...config(1) }] };
     expect(problemsOf(refused)).toEqual([
       expect.stringContaining(`virtual_hosts[0].typed_per_filter_config["buffer"]: no HTTP filter`),

@@ -110,7 +110,7 @@ describe.skipIf(!isThere)("RouteConfiguration vectors", () => {
         const message = messageFromJson("envoy.config.route.v3.RouteConfiguration", fields);
         expect(message.problems).toEqual([]);
         const { value, problems } = parseRouteConfiguration(message.value as never, { filters: [] });
-        expect(problems).toEqual([]);
+        expect(problems.filter(({ level }) => level === "error")).toEqual([]);
         return value as RouteTable;
       };
       const table = tableFor(0);

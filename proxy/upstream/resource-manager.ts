@@ -8,7 +8,6 @@ export interface Thresholds {
   readonly maxPendingRequests: number;
   readonly maxRequests: number;
   readonly maxRetries: number;
-  readonly maxConnectionPools: number;
   readonly retryBudget: RetryBudget | undefined;
   readonly trackRemaining: boolean;
 }
@@ -24,7 +23,6 @@ export const defaultThresholds: Thresholds = {
   maxPendingRequests: 1024,
   maxRequests: 1024,
   maxRetries: 3,
-  maxConnectionPools: Infinity,
   retryBudget: undefined,
   trackRemaining: false,
 };

@@ -9,7 +9,7 @@ import type {
 } from "#protos/gen/envoy/config/endpoint/v3/endpoint_components_pb.js";
 import type { Address } from "#protos/gen/envoy/config/core/v3/address_pb.js";
 import { isIpAddress } from "./ip-address.ts";
-import { fractionOf, metadataOf, type Fraction } from "../../config-values.ts";
+import { metadataOf } from "../../config-values.ts";
 import type { EdsHealth } from "../host.ts";
 import type { Locality, Metadata } from "../types.ts";
 
@@ -19,12 +19,6 @@ export interface Assignment {
   /** Percent; 140 when absent. */
   readonly overprovisioningFactor: number;
   readonly weightedPriorityHealth: boolean;
-  readonly dropOverloads: readonly DropOverload[];
-}
-
-export interface DropOverload {
-  readonly category: string;
-  readonly fraction: Fraction;
 }
 
 export interface LocalityEndpoints {
@@ -49,7 +43,6 @@ const noAssignment: Assignment = {
   localities: [],
   overprovisioningFactor: 140,
   weightedPriorityHealth: false,
-  dropOverloads: [],
 };
 
 /** Nothing at all: a cluster without endpoints. */
@@ -60,15 +53,7 @@ export function emptyAssignment(clusterName: string): Assignment {
 /** Reads an assignment; `allowsNames`: addresses may be host names. Problems are on the reader's list. */
 export function parseAssignment(reader: MessageReader<ClusterLoadAssignment>, allowsNames: boolean): Assignment {
   const policy = reader.child("policy");
-  const dropOverloads = (policy?.children("dropOverloads") ?? []).map((drop) => {
-    const category = drop.get("category");
-    const percentage = drop.get("dropPercentage");
-    drop.finish();
-    return {
-      category,
-      fraction: percentage === undefined ? { numerator: 0, denominator: 100 as const } : fractionOf(percentage),
-    };
-  });
+  if ((policy?.get("dropOverloads").length ?? 0) > 0) policy?.unsupported("dropOverloads");
   const overprovisioningFactor = policy?.get("overprovisioningFactor") ?? 140;
   const weightedPriorityHealth = policy?.get("weightedPriorityHealth") ?? false;
   policy?.finish();
@@ -78,7 +63,6 @@ export function parseAssignment(reader: MessageReader<ClusterLoadAssignment>, al
     localities: reader.children("endpoints").map((locality) => parseLocality(locality, named, allowsNames)),
     overprovisioningFactor,
     weightedPriorityHealth,
-    dropOverloads,
   };
   reader.finish();
   const priorities = new Set(assignment.localities.map((locality) => locality.priority));

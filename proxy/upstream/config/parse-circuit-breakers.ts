@@ -44,7 +44,6 @@ function parseThresholds(reader: MessageReader<CircuitBreakers_Thresholds>): Thr
     maxPendingRequests: reader.get("maxPendingRequests") ?? defaultThresholds.maxPendingRequests,
     maxRequests: reader.get("maxRequests") ?? defaultThresholds.maxRequests,
     maxRetries: reader.get("maxRetries") ?? defaultThresholds.maxRetries,
-    maxConnectionPools: reader.get("maxConnectionPools") ?? defaultThresholds.maxConnectionPools,
     retryBudget: budget === undefined ? undefined : { percent, minRetryConcurrency },
     trackRemaining: reader.get("trackRemaining"),
   };

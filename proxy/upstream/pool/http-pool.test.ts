@@ -25,6 +25,8 @@ describe("HTTP/1.1 pool", () => {
     expect(server.connections).toHaveLength(1);
     expect(world.counter("cluster.c.upstream_cx_total")).toBe(1);
     expect(world.counter("cluster.c.upstream_cx_http1_total")).toBe(1);
+    expect(world.counter("cluster.c.upstream_cx_tx_bytes_total")).toBe(server.requests.join("").length);
+    expect(world.counter("cluster.c.upstream_cx_rx_bytes_total")).toBe(2 * server.response.length);
     expect(world.counter("cluster.c.upstream_rq_total")).toBe(2);
     expect(world.gauge("cluster.c.upstream_rq_active")).toBe(0);
     expect(world.gauge("cluster.c.upstream_rq_pending_active")).toBe(0);

@@ -21,6 +21,7 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
   #hasTimedOut = false;
   readonly #startedAt: number;
   #idleSince = 0;
+  #bytesCounted = 0;
   #connectTimer: Timer | undefined = undefined;
   #idleTimer: Timer | undefined = undefined;
   #durationTimer: Timer | undefined = undefined;
@@ -152,6 +153,7 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
       pool.failPending(reason, this.#hasTimedOut ? "" : (error?.message ?? ""));
       return;
     }
+    this.#countSent();
     stats.cxLengthMs.record(pool.environment.clock.monotonic() - this.#startedAt);
     stats.countDestroyed(this.#isClosedLocally, active > 0);
     codec.onClose(error !== undefined);
@@ -195,8 +197,16 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
     this.#destroy();
   }
 
+  /** What has been written since the last time: counted by requests, not by writes. */
+  #countSent(): void {
+    const written = this.#connection?.bytesWritten ?? 0;
+    this.#pool.stats.cxTxBytes.add(written - this.#bytesCounted);
+    this.#bytesCounted = written;
+  }
+
   #release(): void {
     const { stats, host, resources } = this.#pool;
+    this.#countSent();
     this.#active--;
     stats.rqActive.dec();
     host.stats.rqActive--;

@@ -336,10 +336,8 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
       return stream.resetStream(resetDetails("after", reason, failure));
     }
     this.#attempt = undefined;
-    if (reason !== "overflow") {
-      host.outlier.putHttpStatus(503);
-      host.stats.rqError++;
-    }
+    // The attempt has told the host's outlier detection already.
+    if (reason !== "overflow") host.stats.rqError++;
     if (this.#retry !== undefined && !this.body.isIncomplete) {
       const decision = this.#retry.shouldRetryReset(reason, attempt.isRequestStarted);
       if (decision === "yes") {
@@ -447,7 +445,6 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
         attempt.host.stats.rqTimeout++;
         attempt.host.stats.rqError++;
         attempt.host.outlier.putLocalOrigin("timeout");
-        attempt.host.outlier.putHttpStatus(504);
       }
       attempt.cancel();
     }
@@ -474,7 +471,6 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
     }
     const hedges = !isIdle && this.#route?.hedgePolicy?.hedgeOnPerTryTimeout === true;
     if (hedges) return this.#hedge(attempt);
-    attempt.host.outlier.putHttpStatus(504);
     attempt.host.stats.rqError++;
     this.#dropAttempt(attempt, false);
     const decision =
