@@ -389,6 +389,7 @@ describe.each(["DELTA_GRPC", "GRPC"] as const)("proxy/main.ts over ADS (%s)", (p
       { endpoint_config: { cluster_name: "b" } },
     ]);
 
+    expect(await proxy.text("/stats?filter=rds.*update_success")).toBe("http.in.rds.main.update_success: 2\n");
     set(TypeUrl.listener);
     await poll(proxy, () => refuses(address));
     expect(await proxy.text("/listeners")).toBe("");

@@ -25,7 +25,7 @@ import type { ProxyOptions } from "./options.ts";
 import { createAdmin } from "./server/admin.ts";
 import { withAnnouncedExtensions } from "./server/announced-extensions.ts";
 import { ConfigRecords } from "./server/config-records.ts";
-import { discoveryHandler } from "./server/discovery.ts";
+import { applied, discoveryHandler } from "./server/discovery.ts";
 import { createRouteProvider } from "./server/route-provider.ts";
 import { recordSecrets, type SecretRecords } from "./server/secret-records.ts";
 import { createServerSecrets } from "./server/secrets.ts";
@@ -321,10 +321,10 @@ class Server implements ProxyServer {
       records: ConfigRecords,
     ): void => {
       for (const [index, message] of messages.entries()) {
-        const parsed = target.addOrUpdate(message, "", { dynamic: false });
+        const found = applied(() => target.addOrUpdate(message, "", { dynamic: false }), this.#log);
         const prefix = `static_resources.${kind}[${index}]`;
         problems.push(
-          ...parsed.problems.map((problem) => ({
+          ...found.map((problem) => ({
             ...problem,
             path: problem.path === "" ? prefix : `${prefix}.${problem.path}`,
             object: problem.object ?? `${kind.slice(0, -1)} ${message.name}`,

@@ -90,7 +90,7 @@ export class ConnectionManager {
     this.tracing = config.tracing;
     this.http1 = this.#http1Options(context);
     if (config.routes.kind === "inline") this.routes = config.routes.table;
-    else context.routes.subscribe(config.routes.name, (table) => void (this.routes = table));
+    else context.routes.subscribe(config.routes.name, (table) => void (this.routes = table), scope);
   }
 
   get isWaitingForRoutes(): boolean {

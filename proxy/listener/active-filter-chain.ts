@@ -126,16 +126,17 @@ class TrackedRoutes implements RouteConfigProvider {
     else this.#waiting.push(callback);
   }
 
-  subscribe(...[name, onUpdate]: Parameters<RouteConfigProvider["subscribe"]>): { close(): void } {
+  subscribe(...[name, onUpdate, scope]: Parameters<RouteConfigProvider["subscribe"]>): { close(): void } {
     let isThere = false;
     this.#missing++;
-    const subscription = this.#provider.subscribe(name, (table) => {
+    const onTable: typeof onUpdate = (table) => {
       onUpdate(table);
       if (isThere) return;
       isThere = true;
       this.#missing--;
       if (this.isReady) for (const callback of this.#waiting.splice(0)) callback();
-    });
+    };
+    const subscription = this.#provider.subscribe(name, onTable, scope);
     this.#subscriptions.push(subscription);
     return subscription;
   }

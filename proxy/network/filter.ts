@@ -27,7 +27,12 @@ export interface NetworkFilterContext extends FilterFactoryContext {
 
 /** Where a connection manager gets a named RouteConfiguration from. */
 export interface RouteConfigProvider {
-  subscribe(name: string, onUpdate: (table: import("../router/types.ts").RouteTable) => void): { close(): void };
+  /** `scope` is the connection manager's (`http.<stat_prefix>.`): below it the subscription counts as `rds.<name>.` */
+  subscribe(
+    name: string,
+    onUpdate: (table: import("../router/types.ts").RouteTable) => void,
+    scope?: FilterFactoryContext["scope"],
+  ): { close(): void };
 }
 
 export type ConnectionFilterFactory = (downstream: DownstreamConnection) => ConnectionFilter | undefined;

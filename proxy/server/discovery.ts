@@ -1,6 +1,6 @@
 /** What CDS and LDS do with a response: each good resource is applied, each bad one is refused by name. */
 import type { Message } from "@bufbuild/protobuf";
-import type { Parsed } from "#lib/problem.ts";
+import { MeshError, type Parsed, type Problem } from "#lib/problem.ts";
 import type { Logger } from "#lib/runtime.ts";
 import type { SubscriptionStats } from "../xds/subscription-stats.ts";
 import type { RejectedResource, WildcardHandler, XdsResource } from "../xds/types.ts";
@@ -61,7 +61,7 @@ export function discoveryHandler(options: DiscoveryOptions): WildcardHandler {
       log.warning(`${kind} ${name} is one of the bootstrap and stays as it is`);
       return;
     }
-    const { problems } = target.addOrUpdate(message, version, { dynamic: true });
+    const problems = applied(() => target.addOrUpdate(message, version, { dynamic: true }), log);
     const errors = problems.filter(({ level }) => level === "error");
     if (errors.length === 0) {
       records.versionInfo = version;
@@ -76,5 +76,19 @@ export function discoveryHandler(options: DiscoveryOptions): WildcardHandler {
     if (records.fixed.has(name)) return;
     target.remove(name);
     records.remove(name);
+  }
+}
+
+/** A resource that can't be set up (a log file that can't be opened) is refused as one that can't be read. */
+export function applied(apply: () => Parsed<unknown>, log: Logger): readonly Problem[] {
+  try {
+    return apply().problems;
+  } catch (error) {
+    if (error instanceof MeshError) {
+      if (error.problems.length > 0) return error.problems;
+      return [{ code: error.code, level: "error", path: "", message: error.message }];
+    }
+    log.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    return [{ code: "internal-error", level: "error", path: "", message: `internal error: ${String(error)}` }];
   }
 }

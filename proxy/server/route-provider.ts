@@ -19,6 +19,7 @@ export interface RouteProviderDeps {
   readonly clusters: ClusterManager;
   readonly filters: readonly HttpFilterFactory[];
   readonly records: ConfigRecords;
+  /** For subscribers that name no scope of their own. */
   readonly scope: StatsScope;
 }
 
@@ -29,10 +30,10 @@ const FETCH_TIMEOUT_MS = 0;
 export function createRouteProvider(deps: RouteProviderDeps): RouteConfigProvider {
   const routes = new Map<string, SharedRoute>();
   return {
-    subscribe(name, onUpdate) {
+    subscribe(name, onUpdate, scope = deps.scope) {
       let route = routes.get(name);
       if (route === undefined) {
-        route = new SharedRoute(name, deps, () => routes.delete(name));
+        route = new SharedRoute(name, { ...deps, scope }, () => routes.delete(name));
         routes.set(name, route);
       }
       return route.subscribe(onUpdate);
@@ -45,6 +46,7 @@ class SharedRoute {
   readonly #deps: RouteProviderDeps;
   readonly #subscribers = new Set<(table: RouteTable) => void>();
   readonly #onUnused: () => void;
+  readonly #scope: StatsScope;
   #subscription: XdsSubscription | undefined = undefined;
   #table: RouteTable | undefined = undefined;
 
@@ -52,6 +54,7 @@ class SharedRoute {
     this.#name = name;
     this.#deps = deps;
     this.#onUnused = onUnused;
+    this.#scope = deps.scope.scope("rds").scope(name);
     this.#subscription = deps.xds?.resource(TypeUrl.route, name, this.#watcher(), FETCH_TIMEOUT_MS);
     if (deps.xds === undefined)
       deps.runtime.log
@@ -66,6 +69,7 @@ class SharedRoute {
       close: () => {
         if (!this.#subscribers.delete(onUpdate) || this.#subscribers.size > 0) return;
         this.#subscription?.close();
+        this.#scope.dispose();
         this.#deps.records.remove(this.#name);
         this.#onUnused();
       },
@@ -73,9 +77,9 @@ class SharedRoute {
   }
 
   #watcher(): Parameters<XdsClient["resource"]>[2] {
-    const { records, clusters, filters, scope } = this.#deps;
+    const { records, clusters, filters } = this.#deps;
     return {
-      stats: createSubscriptionStats(scope.scope("rds").scope(this.#name)),
+      stats: createSubscriptionStats(this.#scope),
       onResource: ({ message, version }) => {
         const { value, problems } = parseRouteConfiguration(message, { clusters, filters, validateClusters: false });
         if (value === undefined) {
