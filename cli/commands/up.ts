@@ -63,6 +63,7 @@ export const up: Command = {
       }
     } finally {
       io.out("\nending …\n");
+      ending.end();
       await console.close();
       await session.stop();
       ending.close();

@@ -103,7 +103,10 @@ const server = net.createServer({ allowHalfOpen: true }, (socket) => {
   });
 });
 
-const ports = (process.env["PORTS"] ?? process.env["PORT"] ?? "8080").split(",").map(Number);
+const ports = (process.env["PORTS"] ?? process.env["PORT"] ?? "8080")
+  .split(",")
+  .filter((port) => port !== "")
+  .map(Number);
 const servers = ports.map((port, index) => {
   const listening =
     index === 0 ? server : net.createServer({ allowHalfOpen: true }, (socket) => server.emit("connection", socket));

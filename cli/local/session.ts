@@ -1,6 +1,7 @@
 /** What `up` and `run` share: read the manifests, start the mesh, follow changes, end everything. */
-import { existsSync, mkdtempSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdtempSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { MeshError, type Problem } from "#lib/problem.ts";
 import { lastLines } from "./child.ts";
 import { createIdentities } from "./identities.ts";
@@ -134,7 +135,20 @@ function childEnvironment(
   return {
     ...own,
     GLASSMESH_MESH: meshFile,
-    NODE_COMPILE_CACHE: own["NODE_COMPILE_CACHE"] ?? join(parent, "compile-cache"),
+    NODE_COMPILE_CACHE: own["NODE_COMPILE_CACHE"] ?? compileCache(parent),
+    // glibc keeps an arena a thread otherwise: some megabytes for each of many small processes.
+    MALLOC_ARENA_MAX: own["MALLOC_ARENA_MAX"] ?? "2",
     PATH: `${dirname(process.execPath)}:${own["PATH"] ?? ""}`,
   };
+}
+
+/** The one that the install has filled, where it can be written to. */
+function compileCache(fallback: string): string {
+  const installed = fileURLToPath(new URL("../../node_modules/.cache/glassmesh", import.meta.url));
+  try {
+    accessSync(installed, constants.W_OK);
+    return installed;
+  } catch {
+    return join(fallback, "compile-cache");
+  }
 }

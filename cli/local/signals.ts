@@ -3,6 +3,8 @@ export interface EndingSignals {
   readonly signal: AbortSignal;
   /** Resolves at the first signal. */
   readonly ended: Promise<void>;
+  /** As if the first signal had come. */
+  end(): void;
   close(): void;
 }
 
@@ -19,6 +21,7 @@ export function endingSignals(): EndingSignals {
   return {
     signal: controller.signal,
     ended: new Promise((resolve) => controller.signal.addEventListener("abort", () => resolve(), { once: true })),
+    end: () => controller.abort(),
     close() {
       for (const name of SIGNALS) process.off(name, onSignal);
     },
