@@ -100,13 +100,13 @@ await new Promise((resolve) => setTimeout(resolve, 50));
 /** Every downstream sends one request; every upstream that was written to answers. */
 async function round(): Promise<void> {
   for (const downstream of downstreams) downstream.handler.onData(requestBytes);
-  await undefined;
+  await Promise.resolve();
   for (const upstream of upstreams) {
     if (!upstream.hasWritten) continue;
     upstream.hasWritten = false;
     upstream.handler.onData(responseBytes);
   }
-  await undefined;
+  await Promise.resolve();
 }
 
 function nextTurn(): Promise<void> {

@@ -16,6 +16,8 @@ export class HeaderMap {
   status = 0;
   readonly names: string[] = [];
   readonly values: string[] = [];
+  /** Names of fields that no compression table may ever have (RFC 7541 §7.1.3), as their sender asked. */
+  sensitive: Set<string> | undefined = undefined;
 
   /** First value of `name`, pseudo headers included; undefined when absent. */
   get(name: string): string | undefined {
@@ -88,6 +90,7 @@ export class HeaderMap {
     copy.scheme = this.scheme;
     copy.protocol = this.protocol;
     copy.status = this.status;
+    if (this.sensitive !== undefined) copy.sensitive = new Set(this.sensitive);
     for (let i = 0; i < this.names.length; i++) {
       copy.names.push(this.names[i] as string);
       copy.values.push(this.values[i] as string);

@@ -30,13 +30,15 @@ export function createRetryState(
   context: RetryContext,
 ): RetryState | undefined {
   if (!hasEnvoyHeaders) {
-    return policy === undefined || policy.retryOn === 0 ? undefined : new RetryState(policy, requestHeaders, context);
+    return policy === undefined || policy.retryOn === 0
+      ? undefined
+      : new RetryState(policy, requestHeaders, false, context);
   }
   const wanted =
     (policy !== undefined && policy.retryOn !== 0) ||
     requestHeaders.has("x-envoy-retry-on") ||
     requestHeaders.has("x-envoy-retry-grpc-on");
-  const state = wanted ? new RetryState(policy ?? emptyPolicy, requestHeaders, context) : undefined;
+  const state = wanted ? new RetryState(policy ?? emptyPolicy, requestHeaders, true, context) : undefined;
   for (const name of retryHeaders) requestHeaders.remove(name);
   return state;
 }
@@ -106,18 +108,24 @@ export class RetryState {
   #triedHosts: Host[] | undefined = undefined;
   #triedPriorities: number[] | undefined = undefined;
 
-  constructor(policy: RetryPolicy, headers: HeaderMap, context: RetryContext) {
+  /** `hasEnvoyHeaders` false: no header overrides anything, so none is looked for. */
+  constructor(policy: RetryPolicy, headers: HeaderMap, hasEnvoyHeaders: boolean, context: RetryContext) {
     this.#policy = policy;
     this.#context = context;
     let retryOn = policy.retryOn;
-    retryOn |= parseRetryOn(headers.get("x-envoy-retry-on") ?? "");
-    retryOn |= parseRetryGrpcOn(headers.get("x-envoy-retry-grpc-on") ?? "");
+    if (hasEnvoyHeaders) {
+      retryOn |= parseRetryOn(headers.get("x-envoy-retry-on") ?? "");
+      retryOn |= parseRetryGrpcOn(headers.get("x-envoy-retry-grpc-on") ?? "");
+    }
     const conditions = policy.retriableRequestHeaders;
     if (conditions.length > 0 && !conditions.some((matches) => matches(headers))) retryOn = 0;
     this.#retryOn = retryOn;
-    const maxRetries = headers.get("x-envoy-max-retries");
+    const maxRetries = hasEnvoyHeaders ? headers.get("x-envoy-max-retries") : undefined;
     this.#remaining =
       retryOn !== 0 && maxRetries !== undefined && /^\d+$/.test(maxRetries) ? Number(maxRetries) : policy.numRetries;
+    this.#statusCodes = policy.retriableStatusCodes;
+    this.#responseHeaders = policy.retriableHeaders;
+    if (!hasEnvoyHeaders) return;
     this.#statusCodes = withStatusCodes(policy.retriableStatusCodes, headers.get("x-envoy-retriable-status-codes"));
     this.#responseHeaders = withHeaderNames(policy.retriableHeaders, headers.get("x-envoy-retriable-header-names"));
   }

@@ -1,6 +1,6 @@
 /** Takes a message body out of the byte stream: by length, in chunks (RFC 9112 §7.1, strictly), until close, or opaque. */
 import { HeaderMap } from "../header-map.ts";
-import { Framing, parseFields, type HeadLimits } from "./head.ts";
+import { Framing, LineMemo, parseFields, type HeadLimits } from "./head.ts";
 import { latin1 } from "./latin1.ts";
 
 export interface BodySink {
@@ -143,7 +143,7 @@ export class BodyReader {
     }
     const trailers = new HeaderMap();
     const framing = new Framing();
-    if (parseFields(block, 0, trailers, framing, this.#limits) !== undefined) return false;
+    if (parseFields(block, 0, trailers, framing, this.#limits, new LineMemo()) !== undefined) return false;
     // A trailer that frames or routes would be a second, hidden head.
     if (framing.contentLength >= 0 || framing.hasTransferEncoding || framing.hostCount > 0) return false;
     this.#state = "done";

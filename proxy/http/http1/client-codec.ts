@@ -4,7 +4,7 @@ import type { ClientCodec, ClientCodecHandler, ResetReason, StreamDecoder, Strea
 import { HeaderMap } from "../header-map.ts";
 import { BodyReader, type BodySink } from "./body-reader.ts";
 import type { FieldNames } from "./field-names.ts";
-import { Framing, parseFields, type HeadLimits } from "./head.ts";
+import { Framing, LineMemo, parseFields, type HeadLimits } from "./head.ts";
 import { HeadBuffer } from "./head-buffer.ts";
 import { headAt } from "./latin1.ts";
 import { hasNoBody } from "./server-stream.ts";
@@ -52,6 +52,7 @@ class Http1ClientCodec implements ClientCodec, BodySink {
   #flushing: Http1ClientStream | undefined = undefined;
   readonly #head = new HeadBuffer();
   readonly #framing = new Framing();
+  readonly #memo = new LineMemo();
   readonly #limits: HeadLimits;
   readonly #body: BodyReader;
   readonly #connection: Connection;
@@ -145,7 +146,7 @@ class Http1ClientCodec implements ClientCodec, BodySink {
     const framing = this.#framing;
     framing.clear();
     headers.status = status;
-    const error = parseFields(block, lineEnd + 2, headers, framing, this.#limits);
+    const error = parseFields(block, lineEnd + 2, headers, framing, this.#limits, this.#memo);
     if (error !== undefined) return this.#failWith(error, "the header fields of the response are malformed");
     if (framing.hasTransferEncoding && framing.contentLength >= 0) {
       if (!this.#options.allowChunkedLength)

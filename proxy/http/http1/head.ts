@@ -1,6 +1,6 @@
 /** The field lines of a message head: from one latin1 string into a `HeaderMap`, with what they say about framing. */
 import type { HeaderMap } from "../header-map.ts";
-import { FieldKind, type FieldNames } from "./field-names.ts";
+import { FieldKind, type FieldName, type FieldNames } from "./field-names.ts";
 
 /** What the fields of one message say about its framing. Reused from message to message. */
 export class Framing {
@@ -33,6 +33,19 @@ export interface HeadLimits {
   readonly onUnderscoreDropped?: (() => void) | undefined;
 }
 
+/**
+ * The lines of the head before, by their place: a peer says most of the same again in its next message, and what has been
+ * checked once need not be taken apart twice. One for each direction of a connection.
+ */
+export class LineMemo {
+  readonly lines: string[] = [];
+  readonly fields: FieldName[] = [];
+  readonly values: string[] = [];
+
+  /** Heads beyond this are not kept alive by what is remembered of them. */
+  static readonly maxHeadBytes = 4096;
+}
+
 /** Why a head is refused: Envoy's `http1.…` details. */
 export type HeadError =
   | "http1.codec_error"
@@ -57,22 +70,39 @@ export function parseFields(
   headers: HeaderMap,
   framing: Framing,
   limits: HeadLimits,
+  memo: LineMemo,
 ): HeadError | undefined {
-  const { names, maxCount } = limits;
+  const { maxCount } = limits;
+  const { lines } = memo;
   let count = 0;
   let connection: string | undefined;
   let upgrade: string | undefined;
   while (position < block.length) {
-    const lineEnd = block.indexOf("\r\n", position);
-    const colon = block.indexOf(":", position);
-    // No colon in this line; this also catches obs-fold, which has no name.
-    if (colon < 0 || colon > lineEnd) return "http1.codec_error";
-    const field = names.lookup(block.slice(position, colon));
-    if (field === undefined) return "http1.codec_error";
+    let field: FieldName;
+    let value: string;
+    const known = lines[count];
+    if (known !== undefined && block.startsWith(known, position)) {
+      field = memo.fields[count] as FieldName;
+      value = memo.values[count] as string;
+      position += known.length;
+    } else {
+      const lineEnd = block.indexOf("\r\n", position);
+      const colon = block.indexOf(":", position);
+      // No colon in this line; this also catches obs-fold, which has no name.
+      if (colon < 0 || colon > lineEnd) return "http1.codec_error";
+      const found = limits.names.lookup(block.slice(position, colon));
+      if (found === undefined) return "http1.codec_error";
+      value = trimmedValue(block, colon + 1, lineEnd);
+      if (forbiddenInValue.test(value)) return value.includes("\0") ? "http1.codec_error" : "http1.invalid_characters";
+      field = found;
+      if (block.length <= LineMemo.maxHeadBytes) {
+        lines[count] = block.slice(position, lineEnd + 2);
+        memo.fields[count] = field;
+        memo.values[count] = value;
+      }
+      position = lineEnd + 2;
+    }
     if (++count > maxCount) return "http1.too_many_headers";
-    const value = trimmedValue(block, colon + 1, lineEnd);
-    if (forbiddenInValue.test(value)) return value.includes("\0") ? "http1.codec_error" : "http1.invalid_characters";
-    position = lineEnd + 2;
     if (field.kind === FieldKind.other) {
       headers.names.push(field.name);
       headers.values.push(value);

@@ -11,6 +11,11 @@ export function latin1(bytes: Buffer, start: number, end: number): string {
   return (bytes as unknown as Latin1Buffer).latin1Slice(start, end);
 }
 
+/** `text` from `offset` on; the caller has seen to it that there is room. */
+export function writeLatin1(bytes: Buffer, text: string, offset: number): void {
+  (bytes as unknown as Latin1Buffer).latin1Write(text, offset);
+}
+
 /** A body chunk between two texts of its framing, as one owned Buffer. */
 export function joinBytes(before: string, chunk: Buffer, after: string): Buffer {
   const bytes = Buffer.allocUnsafe(before.length + chunk.length + after.length);

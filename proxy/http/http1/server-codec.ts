@@ -6,7 +6,7 @@ import type { Connection } from "#lib/connection.ts";
 import type { CodecError, ServerCodec, ServerCodecHandler } from "../codec.ts";
 import { HeaderMap } from "../header-map.ts";
 import { BodyReader, type BodySink } from "./body-reader.ts";
-import { Framing, parseFields, type HeadLimits } from "./head.ts";
+import { Framing, LineMemo, parseFields, type HeadLimits } from "./head.ts";
 import { HeadBuffer, hasBareLineFeed } from "./head-buffer.ts";
 import type { FieldNames } from "./field-names.ts";
 import { headAt, latin1 } from "./latin1.ts";
@@ -54,6 +54,7 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
   #pipelined: HeadBuffer | undefined = undefined;
   readonly #body: BodyReader;
   readonly #framing = new Framing();
+  readonly #memo = new LineMemo();
   readonly #line: RequestLine = { method: "", target: "", version: "HTTP/1.1" };
   readonly #limits: HeadLimits;
   readonly #connection: Connection;
@@ -177,7 +178,7 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
     }
     const headers = new HeaderMap();
     framing.clear();
-    const fieldError = parseFields(block, lineEnd + 2, headers, framing, this.#limits);
+    const fieldError = parseFields(block, lineEnd + 2, headers, framing, this.#limits, this.#memo);
     if (fieldError !== undefined) {
       const status =
         fieldError === "http1.too_many_headers" ? 431 : fieldError === "http1.invalid_transfer_encoding" ? 501 : 400;
