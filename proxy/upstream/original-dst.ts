@@ -47,9 +47,9 @@ export class OriginalDstHosts {
   }
 
   #destination({ originalDestination, originalDstHost }: LbContext): SocketAddress | undefined {
-    const { headerName, portOverride } = this.#config;
+    const { usesHeader, portOverride } = this.#config;
     let address = originalDestination;
-    if (headerName !== "" && originalDstHost !== undefined) {
+    if (usesHeader && originalDstHost !== undefined) {
       address = parseHost(originalDstHost);
       if (address === undefined) this.#deps.countInvalid().inc();
     }

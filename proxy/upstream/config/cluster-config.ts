@@ -56,8 +56,8 @@ export interface DnsConfig {
 
 export interface OriginalDstConfig {
   readonly cleanupIntervalMs: number;
-  /** Header that names the destination; "" : none. */
-  readonly headerName: string;
+  /** `x-envoy-original-dst-host` names the destination. */
+  readonly usesHeader: boolean;
   /** 0: the original port. */
   readonly portOverride: number;
 }

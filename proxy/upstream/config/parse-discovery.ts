@@ -8,7 +8,7 @@ import type { DiscoveryConfig, DnsConfig, OriginalDstConfig } from "./cluster-co
 const families: readonly DnsConfig["family"][] = ["auto", "v4-only", "v6-only", "v4-preferred", "all"];
 const defaultRefreshMs = 5000;
 const defaultInitialFetchTimeoutMs = 15_000;
-const defaultOriginalDstHeader = "x-envoy-original-dst-host";
+const originalDstHeader = "x-envoy-original-dst-host";
 
 /** Reads the type with all its settings; undefined when it is not supported. */
 export function parseDiscovery(reader: MessageReader<Cluster>): DiscoveryConfig | undefined {
@@ -98,12 +98,14 @@ function parseEds(reader: MessageReader<Cluster>): DiscoveryConfig | undefined {
 function parseOriginalDst(reader: MessageReader<Cluster>): OriginalDstConfig {
   const cleanupIntervalMs = durationMs(reader.get("cleanupInterval")) ?? 5000;
   const specifier = reader.get("lbConfig");
-  if (specifier.case !== "originalDstLbConfig") return { cleanupIntervalMs, headerName: "", portOverride: 0 };
+  if (specifier.case !== "originalDstLbConfig") return { cleanupIntervalMs, usesHeader: false, portOverride: 0 };
   const config = new MessageReader(specifier.value, reader.at("lbConfig"), reader.problems);
   const usesHeader = config.get("useHttpHeader");
   const named = config.get("httpHeaderName").toLowerCase();
   const portOverride = config.get("upstreamPortOverride") ?? 0;
   config.finish();
   if (named !== "" && !usesHeader) config.invalid("httpHeaderName", "needs use_http_header");
-  return { cleanupIntervalMs, headerName: usesHeader ? named || defaultOriginalDstHeader : "", portOverride };
+  if (named !== "" && named !== originalDstHeader)
+    config.unsupported("httpHeaderName", `only ${originalDstHeader} can name the destination`);
+  return { cleanupIntervalMs, usesHeader, portOverride };
 }
