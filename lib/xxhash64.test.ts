@@ -11,18 +11,18 @@ describe("xxHash64", () => {
   });
 
   test("agrees with another implementation for every length up to 200 and several seeds", async () => {
-    const { h64 } = await xxhash();
+    const reference = await xxhash();
     let text = "";
     for (let length = 0; length <= 200; length++) {
       for (const seed of [0n, 1n, 3728699739546630719n, 2n ** 64n - 1n]) {
-        expect(xxHash64(text, seed)).toBe(h64(text, seed));
+        expect(xxHash64(text, seed)).toBe(reference.h64(text, seed));
       }
       text += String.fromCharCode(33 + ((length * 37) % 90));
     }
   });
 
   test("hashes the bytes of UTF-8", async () => {
-    const { h64 } = await xxhash();
-    for (const text of ["straße", "日本語", "plain"]) expect(xxHash64(byteString(text))).toBe(h64(text));
+    const reference = await xxhash();
+    for (const text of ["straße", "日本語", "plain"]) expect(xxHash64(byteString(text))).toBe(reference.h64(text));
   });
 });

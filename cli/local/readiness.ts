@@ -1,5 +1,4 @@
-/** Waiting for processes: a file that appears, a port that accepts, an admin page that says LIVE. */
-import { existsSync } from "node:fs";
+/** Waiting for processes: a port that accepts, an admin page that says LIVE. */
 import net from "node:net";
 import { request } from "undici";
 import type { PlacedAddress } from "#control-plane/model/proxy-node.ts";
@@ -13,10 +12,6 @@ export async function until(isSo: () => boolean | Promise<boolean>, signal: Abor
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }
   return false;
-}
-
-export function fileExists(path: string): () => boolean {
-  return () => existsSync(path);
 }
 
 export function accepts({ address, port }: PlacedAddress): () => Promise<boolean> {
