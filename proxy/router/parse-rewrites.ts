@@ -55,9 +55,9 @@ export function parseHostRewrite(
   }
 }
 
-/** A host from a format with command operators. */
+/** A host from a format with command operators; a missing value is `-` here, as in Envoy. */
 function compiledFormat(text: string, path: string, problems: Problem[]): HostRewrite | undefined {
-  const compiled = compileHeaderFormat(text, { path, omitEmptyValues: true });
+  const compiled = compileHeaderFormat(text, { path });
   problems.push(...compiled.problems);
   const format = compiled.value;
   return format === undefined ? undefined : (_headers, context) => format(context);
@@ -92,7 +92,7 @@ export function parsePathRewrite(
     return replace === undefined ? undefined : regexRewrite(replace);
   }
   if (format !== "") {
-    const compiled = compileHeaderFormat(format, { path: reader.at("pathRewrite"), omitEmptyValues: true });
+    const compiled = compileHeaderFormat(format, { path: reader.at("pathRewrite") });
     reader.problems.push(...compiled.problems);
     return compiled.value === undefined ? undefined : formatRewrite(compiled.value);
   }
