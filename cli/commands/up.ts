@@ -50,14 +50,12 @@ export const up: Command = {
     if (paths.length === 0) throw new MeshError("usage", "-f names the manifests; see `glassmesh up --help`");
     const ending = endingSignals();
     const session = await startSession(sessionOptions(read, paths, io));
-    const console = openConsole(session, io, ending.signal);
+    const console = openConsole(session, io, ending.signal, startedAt);
     try {
       const isUp = await session.runner.untilReady(ending.signal);
       if (isUp) {
         io.out(`${workloadTable(session.runner.file)}\n`);
-        io.out(
-          `the mesh is up after ${((performance.now() - startedAt) / 1000).toFixed(1)} s; edit ${paths.join(", ")} and see; Ctrl-C ends it\n`,
-        );
+        io.out(`the mesh is up after ${secondsSince(startedAt)} s; edit ${paths.join(", ")} and see; Ctrl-C ends it\n`);
         console.begin();
         await ending.ended;
       }
@@ -99,7 +97,7 @@ interface Console {
   close(): Promise<void>;
 }
 
-function openConsole(session: MeshSession, io: CommandIo, signal: AbortSignal): Console {
+function openConsole(session: MeshSession, io: CommandIo, signal: AbortSignal, startedAt: number): Console {
   const lines = new EventLines();
   let traffic: Traffic | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -119,6 +117,7 @@ function openConsole(session: MeshSession, io: CommandIo, signal: AbortSignal): 
         session.local.traffic,
         () => session.runner.file,
         () => namesByEndpoint(session.runner.file),
+        () => io.out(`the first request was answered after ${secondsSince(startedAt)} s\n`),
       );
       timer = setInterval(() => {
         if (traffic !== undefined)
@@ -148,4 +147,8 @@ function versioned(session: MeshSession): ReadonlySet<string> {
     return new Set(names).size > 1;
   });
   return new Set(several.map((service) => service.name));
+}
+
+function secondsSince(startedAt: number): string {
+  return ((performance.now() - startedAt) / 1000).toFixed(1);
 }

@@ -26,12 +26,14 @@ export function startTraffic(
   traffic: readonly LocalTraffic[],
   mesh: () => MeshFile,
   names: () => ReadonlyMap<string, string>,
+  onFirstAnswer: () => void,
 ): Traffic {
   const senders: Sender[] = [];
   const timers: NodeJS.Timeout[] = [];
   let latencies: number[] = [];
   let requests = 0;
   let succeeded = 0;
+  let hasAnswered = false;
   for (const { from, url, method, headers, rate } of traffic) {
     const current = mesh();
     const sender = createSender(
@@ -45,7 +47,11 @@ export function startTraffic(
       setInterval(() => {
         void sender.send().then((sent) => {
           requests += 1;
-          if (sent.status > 0 && sent.status < 500) succeeded += 1;
+          if (sent.status > 0 && sent.status < 500) {
+            if (!hasAnswered) onFirstAnswer();
+            hasAnswered = true;
+            succeeded += 1;
+          }
           latencies.push(sent.latencyMs);
         });
       }, 1000 / rate),
