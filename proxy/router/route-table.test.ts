@@ -467,6 +467,8 @@ describe("rewrites", () => {
     expect(rewritten({ hostRewriteHeader: "x-h" })).toEqual(["host", "/", undefined, undefined]);
     const regex = { hostRewritePathRegex: { pattern: { regex: "^/(.+)/.*$" }, substitution: "\\1" } };
     expect(rewritten(regex, { ":path": "/there/x?y/z" })[0]).toBe("there");
+    expect(rewritten({ hostRewrite: "%REQ(x-h)%.test" }, { "x-h": "h3" })[0]).toBe("h3.test");
+    expect(rewritten({ hostRewrite: "%REQ(x-h)%" })[0]).toBe("-");
     expect(match(tableOfRoutes([{ match: all, ...to("c", { autoHostRewrite: true }) }]))).toMatchObject({
       autoHostRewrite: true,
     });
