@@ -177,10 +177,21 @@ function componentLevels(
   return levels;
 }
 
+/** Flags that say what to do with unknown fields; here they are always refused, by name. */
+const UNKNOWN_FIELD_FLAGS: Readonly<Record<string, string>> = {
+  "allow-unknown-fields": "an unknown field of the bootstrap is refused all the same",
+  "allow-unknown-static-fields": "an unknown field of the bootstrap is refused all the same",
+  "ignore-unknown-dynamic-fields": "an unknown field of a resource is refused all the same",
+};
+
 function notesOf(values: Readonly<Record<string, string | boolean | undefined>>): string[] {
-  return Object.keys(values)
+  const unknown = Object.entries(UNKNOWN_FIELD_FLAGS)
+    .filter(([name]) => values[name] === true)
+    .map(([name, why]) => `--${name} has no effect: ${why}`);
+  const others = Object.keys(values)
     .filter((name) => values[name] !== undefined && (WITHOUT_EFFECT[name]?.why ?? "") !== "")
     .map((name) => `--${name} has no effect: ${WITHOUT_EFFECT[name]?.why ?? ""}`);
+  return [...unknown, ...others];
 }
 
 /** `envoy.admin.v3.CommandLineOptions` in JSON, for `/server_info`. */

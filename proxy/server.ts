@@ -257,7 +257,8 @@ class Server implements ProxyServer {
       settings.store.flush();
       this.#flushTimer = runtime.clock.setTimer(bootstrap.stats.flushIntervalMs, flush);
     };
-    this.#flushTimer = runtime.clock.setTimer(bootstrap.stats.flushIntervalMs, flush);
+    if (!bootstrap.stats.flushOnAdmin)
+      this.#flushTimer = runtime.clock.setTimer(bootstrap.stats.flushIntervalMs, flush);
     this.#parts.clusters.onceInitialized(() => this.#subscribeClusters());
   }
 

@@ -3,7 +3,10 @@ import { chmodSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { formatAddress, type SocketAddress } from "#lib/connection.ts";
 import { MeshError } from "#lib/problem.ts";
-import type { Logger } from "#lib/runtime.ts";
+import type { Clock, Logger } from "#lib/runtime.ts";
+import { HeaderMap } from "../http/header-map.ts";
+import type { AccessLogger } from "../observability/access-log/types.ts";
+import { StreamInfo } from "../stream-info.ts";
 import { helpPage, homePage } from "./help.ts";
 import { text, type AdminEndpoint, type AdminResponse } from "./endpoint.ts";
 
@@ -15,6 +18,9 @@ export interface AdminServerOptions {
   readonly allows?: ((path: string) => boolean) | undefined;
   readonly endpoints: readonly AdminEndpoint[];
   readonly log: Logger;
+  readonly clock: Clock;
+  /** `admin.access_log`. */
+  readonly accessLog?: AccessLogger | undefined;
 }
 
 export interface AdminServer {
@@ -30,6 +36,7 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
   // Not by import: that reads every export, and one of them loads a whole HTTP client (15 MB).
   const { createServer } = process.getBuiltinModule("node:http");
   const server = createServer((request, response) => {
+    if (options.accessLog !== undefined) logWhenDone(request, response, options.accessLog, options.clock);
     answer(request, response).catch((error: unknown) => {
       options.log.error(
         `admin ${request.url}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
@@ -70,6 +77,27 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
     if (form) for (const [name, value] of new URLSearchParams(await bodyOf(request))) query.append(name, value);
     send(response, await endpoint.handle({ method: request.method ?? "GET", query }));
   }
+}
+
+/** An entry for one exchange, with what there is of a stream's record. */
+function logWhenDone(request: IncomingMessage, response: ServerResponse, log: AccessLogger, clock: Clock): void {
+  const info = new StreamInfo();
+  info.startTimeMs = clock.now();
+  info.start = clock.monotonic();
+  info.protocol = request.httpVersion === "1.0" ? "HTTP/1.0" : "HTTP/1.1";
+  info.downstreamRemoteAddress = `${request.socket.remoteAddress ?? ""}:${request.socket.remotePort ?? 0}`;
+  const requestHeaders = new HeaderMap();
+  for (const [name, value] of Object.entries(request.headers))
+    if (typeof value === "string") requestHeaders.add(name, value);
+  requestHeaders.method = request.method ?? "";
+  requestHeaders.path = request.url ?? "";
+  requestHeaders.authority = request.headers.host ?? "";
+  response.once("close", () => {
+    info.end = clock.monotonic();
+    info.responseCode = response.statusCode;
+    info.responseCodeDetails = "admin_filter_response";
+    log.log({ info, requestHeaders, accessLogType: "DownstreamEnd" });
+  });
 }
 
 /** More than any form of the admin pages holds. */

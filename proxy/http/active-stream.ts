@@ -57,6 +57,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     info.startTimeMs = clock.now();
     info.start = clock.monotonic();
     info.connection = connection.downstream.connection;
+    info.downstreamLocalAddress = connection.downstream.originalDestination;
     info.filterChainName = connection.downstream.filterChainName;
     info.requestedServerName = connection.downstream.requestedServerName;
     const { filterState, dynamicMetadata } = connection.downstream;

@@ -51,6 +51,7 @@ export class ListenerConnection implements DownstreamConnection, DrainableConnec
     info.startTimeMs = clock.now();
     info.start = this.startMs;
     info.connection = raw;
+    info.downstreamLocalAddress = facts.localAddress;
     info.filterChainName = chain.model.name;
     info.requestedServerName = facts.serverName;
     info.dynamicMetadata = this.dynamicMetadata;

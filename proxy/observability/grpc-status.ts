@@ -33,12 +33,6 @@ export function grpcStatusSnakeName(status: number): string {
   return name === "OK" ? name : name.replaceAll(/(?<=[a-z])[A-Z]/g, "_$&").toUpperCase();
 }
 
-/** The number of a status by its SNAKE_CASE name, as filters name them; undefined when there is none. */
-export function grpcStatusFromSnakeName(name: string): number | undefined {
-  const index = NAMES.findIndex((_, status) => grpcStatusSnakeName(status) === name);
-  return index < 0 ? undefined : index;
-}
-
 /** True for `application/grpc` and `application/grpc+…`. */
 export function isGrpcContentType(contentType: string | undefined): boolean {
   return (

@@ -1,8 +1,10 @@
 /** The admin interface over the parts of one proxy. The pages themselves are loaded with it. */
+import { MeshError } from "#lib/problem.ts";
 import { messageToJson } from "#protos/json.ts";
 import type { AdminServer } from "../admin/admin-server.ts";
 import type { ServerView } from "../admin/server-endpoints.ts";
 import type { AdminModel } from "../bootstrap/model.ts";
+import { parseAccessLogs } from "../observability/access-log/parse.ts";
 import { optionsJson } from "../options.ts";
 import type { ServerParts } from "../server.ts";
 import { clusterViews, endpointDumps } from "./cluster-views.ts";
@@ -22,19 +24,26 @@ export async function createAdmin(parts: ServerParts, model: AdminModel, actions
   const { loggingEndpoint } = await import("../admin/logging-endpoint.ts");
   const { serverEndpoints } = await import("../admin/server-endpoints.ts");
   const { statsEndpoints } = await import("../admin/stats-endpoints.ts");
-  const { runtime, clusters, settings, secrets, serverStats } = parts;
+  const { runtime, bootstrap, clusters, settings, secrets, serverStats, accessLogs } = parts;
+  const logs = parseAccessLogs(model.accessLog, "admin.access_log");
+  if (logs.value === undefined)
+    throw new MeshError("admin-access-log", "the admin access log can't be used", logs.problems);
   return startAdminServer({
     address: model.address,
     log: runtime.log.child("admin"),
+    clock: runtime.clock,
+    accessLog: accessLogs.logger(logs.value),
     endpoints: [
       ...serverEndpoints(serverView(parts, actions)),
       ...statsEndpoints({
         ...settings,
-        refresh: () =>
+        refresh() {
+          if (bootstrap.stats.flushOnAdmin) settings.store.flush();
           serverStats.refresh({
             daysUntilFirstCertificateExpires: secrets.daysUntilFirstExpires(),
             connections: openConnections(parts),
-          }),
+          });
+        },
       }),
       clustersEndpoint(() => clusterViews(clusters.all())),
       configDumpEndpoint(({ includeEds }) => dumpSections(dumpInputs(parts), includeEds)),

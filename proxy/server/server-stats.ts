@@ -30,16 +30,23 @@ export function createServerStats(clock: Clock, root: StatsScope, layers: readon
     "static_unknown_fields",
     "debug_assertion_failures",
     "envoy_bug_failures",
+    "envoy_notifications",
+    "wip_protos",
+    "dropped_stat_flushes",
   ])
     server.counter(name);
   server.gauge("concurrency").set(1);
   server.gauge("hot_restart_epoch").set(0);
+  server.gauge("hot_restart_generation").set(1);
+  server.gauge("parent_connections").set(0);
   server.gauge("version").set(0);
   const runtimeScope = root.scope("runtime");
   const keys = new Set(layers.flatMap((layer) => (layer.kind === "static" ? Object.keys(layer.values) : [])));
   runtimeScope.gauge("num_layers").set(layers.length);
   runtimeScope.gauge("num_keys").set(keys.size);
   runtimeScope.counter("load_success").inc();
+  for (const name of ["load_error", "override_dir_exists", "deprecated_feature_use"]) runtimeScope.counter(name);
+  runtimeScope.counter("override_dir_not_exists").inc();
   return {
     setState(state) {
       gauges.state.set(STATE_NUMBERS[state]);
