@@ -14,7 +14,8 @@ import type { UpstreamHost } from "./host.ts";
 import { hostSetsOf, mergeHosts } from "./host-registry.ts";
 import type { HostSet, LocalityWeights } from "./host-set.ts";
 import { createLoadBalancer } from "./load-balancing/create-load-balancer.ts";
-import type { LoadBalancer } from "./load-balancing/load-balancer.ts";
+import type { LoadBalancer, LoadBalancerOptions } from "./load-balancing/load-balancer.ts";
+import { SubsetLoadBalancer } from "./load-balancing/subset.ts";
 import { OriginalDstHosts } from "./original-dst.ts";
 import { OutlierDetector } from "./outlier/outlier-detector.ts";
 import type { CodecFactory } from "./pool/create-codec.ts";
@@ -96,20 +97,7 @@ export class ClusterEntry implements Cluster {
         scope: deps.scope,
         onChange: () => this.#rebuild(),
       });
-    if (config.policy.kind !== "cluster-provided")
-      this.#balancer = createLoadBalancer(
-        config.policy,
-        {
-          random,
-          now: () => clock.monotonic(),
-          panicThreshold: config.balancing.panicThreshold,
-          failTrafficOnPanic: config.balancing.failTrafficOnPanic,
-          isLocalityWeighted: config.balancing.isLocalityWeighted,
-          usesWeightedPriorityHealth: () => this.#assignment?.weightedPriorityHealth ?? false,
-          countPanic: () => deps.scope.counter("lb_healthy_panic"),
-        },
-        deps.scope,
-      );
+    this.#balancer = this.#createBalancer();
     if (config.discovery.kind === "original-dst")
       this.#originalDst = new OriginalDstHosts(config.discovery, {
         clock,
@@ -191,6 +179,21 @@ export class ClusterEntry implements Cluster {
     const { protocol } = this.config.http;
     if (protocol !== "downstream") return protocol;
     return downstream === "HTTP/2" ? "http2" : "http1";
+  }
+
+  #createBalancer(): LoadBalancer | undefined {
+    const { policy, balancing, subsets } = this.config;
+    const { random, clock } = this.#deps.runtime;
+    if (policy.kind === "cluster-provided") return undefined;
+    const options: LoadBalancerOptions = {
+      random,
+      now: () => clock.monotonic(),
+      ...balancing,
+      usesWeightedPriorityHealth: () => this.#assignment?.weightedPriorityHealth ?? false,
+      countPanic: () => this.scope.counter("lb_healthy_panic"),
+    };
+    const create = (): LoadBalancer => createLoadBalancer(policy, options, this.scope);
+    return subsets === undefined ? create() : new SubsetLoadBalancer(subsets, create, this.scope);
   }
 
   #createDiscovery(): Discovery | undefined {

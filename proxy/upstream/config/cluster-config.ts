@@ -3,6 +3,7 @@ import type { TcpKeepAlive } from "#lib/runtime.ts";
 import type { MetadataExchangeConfig } from "../../network/metadata-exchange.ts";
 import type { Metadata } from "../types.ts";
 import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
+import type { SubsetConfig } from "../load-balancing/subset.ts";
 import type { OutlierConfig } from "../outlier/outlier-config.ts";
 import type { Thresholds } from "../resource-manager.ts";
 import type { TransportSelector } from "../transport-selector.ts";
@@ -17,6 +18,7 @@ export interface ClusterConfig {
   readonly metadata: Metadata;
   readonly policy: LbPolicyConfig;
   readonly balancing: BalancingConfig;
+  readonly subsets: SubsetConfig | undefined;
   readonly thresholds: { readonly default: Thresholds; readonly high: Thresholds };
   /** `per_host_thresholds`: connections to one host. */
   readonly maxConnectionsPerHost: number;

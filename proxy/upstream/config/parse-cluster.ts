@@ -16,6 +16,7 @@ import { parseTransports, type UpstreamTransportFactory } from "../transport-sel
 import { parseCircuitBreakers } from "./parse-circuit-breakers.ts";
 import { parseDiscovery } from "./parse-discovery.ts";
 import { parseHttpOptions } from "./parse-http-options.ts";
+import { parseSubsets } from "./parse-subsets.ts";
 import { parseLbPolicy } from "./parse-lb-policy.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 
@@ -55,6 +56,7 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
     metadata,
     policy: balancing.policy,
     balancing: balancing.balancing,
+    subsets: parseSubsets(reader.child("lbSubsetConfig")),
     thresholds: { default: limits.default, high: limits.high },
     maxConnectionsPerHost: limits.maxConnectionsPerHost,
     outlier: outlier === undefined ? undefined : parseOutlierDetection(outlier),
