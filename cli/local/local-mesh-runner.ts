@@ -3,7 +3,6 @@
  * Follows the manifests: what they add is started, what they drop is stopped, everything else is left alone.
  */
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
 import { MeshError, type Problem } from "#lib/problem.ts";
 import type { PlacedAddress } from "#control-plane/model/proxy-node.ts";
@@ -17,14 +16,9 @@ import type { LocalMesh } from "./local-mesh.ts";
 import type { MeshDirectory } from "./mesh-directory.ts";
 import { writeMeshFile, type MeshFile, type RunningWorkload } from "./mesh-file.ts";
 import { selects, targetPortIn, type Plan, type PlannedInstance, type PlannedService } from "./plan.ts";
+import type { Programs } from "./programs.ts";
 import { accepts, answersReady, until } from "./readiness.ts";
 import { supervise, type Supervised, type SupervisionEvents } from "./supervised.ts";
-
-const PROGRAMS = {
-  controlPlane: fileURLToPath(new URL("../../control-plane/main.ts", import.meta.url)),
-  proxy: fileURLToPath(new URL("../../proxy/main.ts", import.meta.url)),
-  echo: fileURLToPath(new URL("../echo/main.ts", import.meta.url)),
-};
 
 /** Sidecars finish what they have; nobody waits longer than this at the end. */
 const DRAIN_SECONDS = 2;
@@ -46,6 +40,7 @@ export interface MeshRunnerOptions {
   readonly cacerts: string | undefined;
   readonly logLevel: string;
   readonly events: SupervisionEvents;
+  readonly programs: Programs;
 }
 
 interface Running {
@@ -185,7 +180,7 @@ function superviseControlPlane(
       name: "control-plane",
       command: [
         process.execPath,
-        PROGRAMS.controlPlane,
+        options.programs.controlPlane,
         ...options.paths.flatMap((path) => ["-f", path]),
         "-f",
         options.directory.generated,
@@ -238,7 +233,7 @@ async function startInstance(
         name: `sidecar of ${pod}`,
         command: [
           process.execPath,
-          PROGRAMS.proxy,
+          options.programs.proxy,
           "-c",
           bootstrapFile,
           "-l",
@@ -299,7 +294,7 @@ function superviseApp(
 ): Supervised | undefined {
   const { local, ports, pod, namespace } = instance;
   if (local?.address !== undefined || (local?.command === undefined && ports.length === 0)) return undefined;
-  const command = local?.command ?? [process.execPath, PROGRAMS.echo];
+  const command = local?.command ?? [process.execPath, options.programs.echo];
   return supervise(
     {
       name: pod,

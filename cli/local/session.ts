@@ -12,6 +12,7 @@ import { watchManifests, type Manifests } from "./manifests.ts";
 import { createMeshDirectory } from "./mesh-directory.ts";
 import { meshesDirectory, meshFilePath } from "./mesh-file.ts";
 import { planWorkloads, type Plan } from "./plan.ts";
+import { findPrograms } from "./programs.ts";
 import type { SupervisionEvents } from "./supervised.ts";
 
 export interface SessionOptions {
@@ -72,6 +73,7 @@ export async function startSession(options: SessionOptions): Promise<MeshSession
       directory,
       meshFile,
       guard,
+      programs: await findPrograms(),
       identities: await createIdentities(directory.state, {
         trustDomain: options.trustDomain,
         cacerts: options.cacerts,
