@@ -147,13 +147,12 @@ export class SubsetLoadBalancer implements LoadBalancer {
 /** What a context says, as plain properties: getters and methods may stand on a prototype, where a spread does not see them. */
 function asked(context: LbContext): LbContext {
   const { hash, originalDestination, triedPriorities, hostSelectionRetryMaxAttempts } = context;
-  const again = context.shouldSelectAnotherHost;
   return {
     hash,
     originalDestination,
     ...(triedPriorities === undefined ? {} : { triedPriorities }),
     ...(hostSelectionRetryMaxAttempts === undefined ? {} : { hostSelectionRetryMaxAttempts }),
-    ...(again === undefined ? {} : { shouldSelectAnotherHost: (host) => again.call(context, host) }),
+    shouldSelectAnotherHost: (host) => context.shouldSelectAnotherHost?.(host) ?? false,
   };
 }
 

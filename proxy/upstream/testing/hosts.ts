@@ -1,7 +1,6 @@
 /** Hosts and host sets for tests. */
 import type { Random } from "#lib/runtime.ts";
 import { UpstreamHost, type HostAttributes } from "../host.ts";
-import { buildHostSet, type HostSet } from "../host-set.ts";
 
 /** A host from `ip:port`; attributes as given. */
 export function hostAt(text: string, attributes: Partial<HostAttributes> = {}): UpstreamHost {
@@ -16,11 +15,6 @@ export function hostAt(text: string, attributes: Partial<HostAttributes> = {}): 
     health: "unknown",
   };
   return new UpstreamHost(address, { ...defaults, ...attributes }, 0);
-}
-
-/** One host set of hosts without locality weights. */
-export function setOf(hosts: readonly UpstreamHost[], weights: Readonly<Record<string, number>> = {}): HostSet {
-  return buildHostSet(0, hosts, new Map(Object.entries(weights).map(([region, weight]) => [`${region}//`, weight])));
 }
 
 /** Chance that gives the numbers of a list, again and again. */
