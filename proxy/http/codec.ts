@@ -64,6 +64,8 @@ export interface ServerCodecHandler {
   onProtocolError(error: CodecError): void;
   /** HTTP/2: the peer sent GOAWAY. */
   onGoAway?(): void;
+  /** HTTP/2: `drain` is through: the client knows, no stream is left, everything is written. The owner closes. */
+  onDrained?(): void;
 }
 
 export interface CodecError {
