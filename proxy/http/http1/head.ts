@@ -41,9 +41,27 @@ export class LineMemo {
   readonly lines: string[] = [];
   readonly fields: FieldName[] = [];
   readonly values: string[] = [];
+  /** How often the line in a place was another one: those that always differ are left alone. */
+  readonly #misses: number[] = [];
 
-  /** Heads beyond this are not kept alive by what is remembered of them. */
-  static readonly maxHeadBytes = 4096;
+  learn(index: number, line: string, field: FieldName, value: string): void {
+    const misses = this.#misses[index] ?? 0;
+    if (misses >= maxMisses) return;
+    this.#misses[index] = misses + 1;
+    this.lines[index] = line;
+    this.fields[index] = field;
+    this.values[index] = value;
+  }
+}
+
+const maxMisses = 4;
+/** Longer heads are not kept alive by what is remembered of them. */
+const maxRememberedHeadBytes = 4096;
+
+/** True when `line` stands at `position`; asked for a line that is likely to be there, or has another length. */
+function isLineAt(block: string, line: string, position: number): boolean {
+  // Finding is much faster than comparing; the first look keeps it from searching in vain for a line of another length.
+  return block.charCodeAt(position + line.length - 1) === 10 && block.indexOf(line, position) === position;
 }
 
 /** Why a head is refused: Envoy's `http1.…` details. */
@@ -81,7 +99,7 @@ export function parseFields(
     let field: FieldName;
     let value: string;
     const known = lines[count];
-    if (known !== undefined && block.startsWith(known, position)) {
+    if (known !== undefined && isLineAt(block, known, position)) {
       field = memo.fields[count] as FieldName;
       value = memo.values[count] as string;
       position += known.length;
@@ -95,11 +113,7 @@ export function parseFields(
       value = trimmedValue(block, colon + 1, lineEnd);
       if (forbiddenInValue.test(value)) return value.includes("\0") ? "http1.codec_error" : "http1.invalid_characters";
       field = found;
-      if (block.length <= LineMemo.maxHeadBytes) {
-        lines[count] = block.slice(position, lineEnd + 2);
-        memo.fields[count] = field;
-        memo.values[count] = value;
-      }
+      if (block.length <= maxRememberedHeadBytes) memo.learn(count, block.slice(position, lineEnd + 2), field, value);
       position = lineEnd + 2;
     }
     if (++count > maxCount) return "http1.too_many_headers";
@@ -169,6 +183,11 @@ function applyConnection(
   headers: HeaderMap,
   framing: Framing,
 ): HeadError | undefined {
+  // What nearly every peer says.
+  if (connection === "keep-alive") {
+    framing.keepAlive = true;
+    return undefined;
+  }
   for (const part of connection.split(",")) {
     const token = part.trim().toLowerCase();
     switch (token) {
