@@ -94,7 +94,7 @@ export function isGrpcRequest(headers: HeaderMap): boolean {
 }
 
 /** An object of the filter state as text; one that is not there never matches. */
-function parseFilterState(
+export function parseFilterState(
   reader: MessageReader<FilterStateMatcher>,
   regexes: RegexCache,
 ): ((state: ReadonlyMap<string, unknown> | undefined) => boolean) | undefined {
@@ -161,7 +161,7 @@ function parsePath(reader: MessageReader<RouteMatch>, regexes: RegexCache): Path
       }
       return pathSeparatedPrefixMatcher(byteString(specifier.value), caseSensitive);
     case "pathMatchPolicy":
-      return parseTemplate(new MessageReader(specifier.value, at, reader.problems));
+      return parsePathTemplate(new MessageReader(specifier.value, at, reader.problems));
     case undefined:
       reader.problems.push({
         code: "invalid-value",
@@ -173,7 +173,8 @@ function parsePath(reader: MessageReader<RouteMatch>, regexes: RegexCache): Path
   }
 }
 
-function parseTemplate(reader: MessageReader<TypedExtensionConfig>): UriTemplate | undefined {
+/** A path template as an extension; any other is refused by name. */
+export function parsePathTemplate(reader: MessageReader<TypedExtensionConfig>): UriTemplate | undefined {
   const name = reader.get("name");
   const config = reader.get("typedConfig");
   const at = reader.at("typedConfig");
