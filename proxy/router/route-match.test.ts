@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { StreamInfo } from "../stream-info.ts";
-import { clusterFor, finalized, match, problemsOf, requestOf, tableOf, tableOfRoutes } from "./testing/routes.ts";
+import { clusterFor, finalized, match, problemsOf, requestOf, tableOfRoutes } from "./testing/routes.ts";
 
 const to = (cluster: string, extra: object = {}): object => ({ route: { cluster, ...extra } });
 const all = { prefix: "/" };
@@ -187,7 +187,7 @@ describe("route match", () => {
 
   test("R-26: dynamic metadata", () => {
     const matcher = { filter: "ns", path: [{ key: "a" }, { key: "b" }], value: { stringMatch: { exact: "x" } } };
-    const table = (invert: boolean): ReturnType<typeof tableOf> =>
+    const table = (invert: boolean): ReturnType<typeof tableOfRoutes> =>
       tableOfRoutes([{ match: { prefix: "/", dynamicMetadata: [{ ...matcher, invert }] }, ...to("c") }]);
     const info = new StreamInfo();
     info.dynamicMetadata = new Map([["ns", { a: { b: "x" } }]]);
