@@ -2,11 +2,13 @@
 import { directResponse, echo } from "./echo.ts";
 import type { NetworkFilterFactory } from "./filter.ts";
 import { metadataExchange } from "./metadata-exchange.ts";
+import { networkRbac } from "./rbac.ts";
 import { tcpProxy } from "./tcp-proxy.ts";
 
 export const builtInNetworkFilters: readonly NetworkFilterFactory[] = [
   tcpProxy,
   metadataExchange,
+  networkRbac,
   echo,
   directResponse,
 ] as readonly NetworkFilterFactory[];

@@ -5,9 +5,10 @@ import { fault } from "./fault.ts";
 import { grpcStats } from "./grpc-stats.ts";
 import { istioAlpn } from "./istio-alpn.ts";
 import { istioPeerMetadata } from "./istio-peer-metadata.ts";
+import { rbac } from "./rbac.ts";
 import { createHttpFilterRegistry, type HttpFilterRegistry } from "./registry.ts";
 import { router } from "./router/router.ts";
 
 export function standardHttpFilters(): HttpFilterRegistry {
-  return createHttpFilterRegistry([istioPeerMetadata, istioAlpn, grpcStats, fault, cors, istioStatsHttp, router]);
+  return createHttpFilterRegistry([istioPeerMetadata, rbac, istioAlpn, grpcStats, fault, cors, istioStatsHttp, router]);
 }
