@@ -247,10 +247,10 @@ describe("EDS", () => {
     world.xds.answer("c", labelled("a"));
     request(world.cluster("c"));
     await world.runtime.settle();
-    expect(world.counter("cluster.c.transport_socket_match.a.total_match_count")).toBe(1);
+    expect(world.counter("cluster.c.a.total_match_count")).toBe(1);
     world.xds.answer("c", labelled("z"));
     request(world.cluster("c"));
     await world.runtime.settle();
-    expect(world.counter("cluster.c.transport_socket_match.b.total_match_count")).toBe(1);
+    expect(world.counter("cluster.c.b.total_match_count")).toBe(1);
   });
 });

@@ -50,6 +50,7 @@ export class TrafficStats implements ClusterTrafficStats {
   readonly cxTxBytes: Counter;
   readonly cxConnectMs: Histogram;
   readonly cxLengthMs: Histogram;
+  readonly rqPerCx: Histogram;
   readonly #scope: StatsScope;
   readonly #rqTime: Histogram;
   /** By status code, made on first use. */
@@ -104,6 +105,7 @@ export class TrafficStats implements ClusterTrafficStats {
     this.cxRxBytes = counter("upstream_cx_rx_bytes_total");
     this.cxTxBytes = counter("upstream_cx_tx_bytes_total");
     this.cxConnectMs = scope.histogram("upstream_cx_connect_ms");
+    this.rqPerCx = scope.histogram("upstream_rq_per_cx");
     this.cxLengthMs = scope.histogram("upstream_cx_length_ms");
     this.#rqTime = scope.histogram("upstream_rq_time");
   }

@@ -259,6 +259,7 @@ export class ClusterEntry implements Cluster {
 
   #membersChanged(added: readonly UpstreamHost[], removed: readonly UpstreamHost[]): void {
     if (added.length > 0 || removed.length > 0) this.membership.change.inc();
+    for (const host of added) this.config.transports.transportOf(host);
     this.outlier?.updateHosts(this.#hosts.values());
     this.#rebuild();
     for (const host of removed) {
@@ -279,7 +280,7 @@ export class ClusterEntry implements Cluster {
     this.membership.healthy.set(count((set) => set.healthy.length));
     this.membership.degraded.set(count((set) => set.degraded.length));
     this.membership.excluded.set(count((set) => set.excluded.length));
-    this.membership.maxHostWeight.set(maxWeight(this.#hosts.values()));
+    if (this.config.discovery.kind !== "static") this.membership.maxHostWeight.set(maxWeight(this.#hosts.values()));
   }
 
   #poolEnvironment(): PoolEnvironment {

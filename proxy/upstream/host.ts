@@ -1,5 +1,6 @@
 /** One endpoint of a cluster, with its counts and what is known of its health. */
 import { formatAddress, type SocketAddress } from "#lib/connection.ts";
+import type { UpstreamTransport } from "../tls/types.ts";
 import type { HttpConnectionPool } from "./pool/http-pool.ts";
 import type { Host, HostOutlierSink, HostStats, Locality, Metadata } from "./types.ts";
 
@@ -64,6 +65,8 @@ export class UpstreamHost implements Host {
   healthySince: number;
   /** True once it has left the cluster. */
   isRemoved = false;
+  /** The transport that its labels choose, for as long as they are these. */
+  transport: { readonly metadata: Metadata; readonly value: UpstreamTransport } | undefined = undefined;
   /** HTTP connections to it, by protocol, priority and overrides. */
   readonly pools: HttpConnectionPool[] = [];
   readonly stats: HostStats = {

@@ -3,7 +3,7 @@ import type { Parsed } from "#lib/problem.ts";
 import type { MessageReader } from "#protos/reader.ts";
 import type { TransportSocket } from "#protos/gen/envoy/config/core/v3/base_pb.js";
 import type { Cluster } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
-import type { Counter, StatsScope } from "../observability/stats.ts";
+import type { StatsScope } from "../observability/stats.ts";
 import type { UpstreamTransport } from "../tls/types.ts";
 import type { UpstreamHost } from "./host.ts";
 
@@ -23,7 +23,6 @@ export class TransportSelector {
   readonly #matches: readonly TransportMatch[];
   readonly #default: UpstreamTransport;
   readonly #scope: StatsScope;
-  readonly #counters = new Map<string, Counter>();
 
   constructor(matches: readonly TransportMatch[], otherwise: UpstreamTransport, scope: StatsScope) {
     this.#matches = matches;
@@ -31,16 +30,13 @@ export class TransportSelector {
     this.#scope = scope;
   }
 
-  /** Counts `transport_socket_match.<name>.total_match_count`, as Envoy does when it makes a host. */
+  /** Resolved once for a host and its labels, and counted then: `<name of the match>.total_match_count`, as Envoy has it. */
   transportOf(host: UpstreamHost): UpstreamTransport {
-    const labels = host.metadata["envoy.transport_socket_match"];
-    for (const { name, criteria, transport } of this.#matches) {
-      if (!criteria.every(([key, value]) => isSameValue(labels?.[key], value))) continue;
-      this.#count(name);
-      return transport;
-    }
-    if (this.#matches.length > 0) this.#count("default");
-    return this.#default;
+    if (host.transport?.metadata === host.metadata) return host.transport.value;
+    const { name, transport } = this.#match(host);
+    this.#scope.scope(name).counter("total_match_count").inc();
+    host.transport = { metadata: host.metadata, value: transport };
+    return transport;
   }
 
   get all(): readonly UpstreamTransport[] {
@@ -51,13 +47,12 @@ export class TransportSelector {
     for (const transport of this.all) transport.close();
   }
 
-  #count(name: string): void {
-    let counter = this.#counters.get(name);
-    if (counter === undefined) {
-      counter = this.#scope.scope("transport_socket_match").scope(name).counter("total_match_count");
-      this.#counters.set(name, counter);
-    }
-    counter.inc();
+  #match(host: UpstreamHost): { readonly name: string; readonly transport: UpstreamTransport } {
+    const labels = host.metadata["envoy.transport_socket_match"];
+    const match = this.#matches.find(({ criteria }) =>
+      criteria.every(([key, value]) => isSameValue(labels?.[key], value)),
+    );
+    return match ?? { name: "default", transport: this.#default };
   }
 }
 

@@ -15,6 +15,7 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
   #connection: Connection | undefined = undefined;
   #codec: ClientCodec | undefined = undefined;
   #active = 0;
+  #served = 0;
   #streamsLeft: number;
   #isDraining = false;
   #isClosedLocally = false;
@@ -67,6 +68,7 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
     host.stats.rqActive++;
     pool.resources.requests.inc();
     this.#active++;
+    this.#served++;
     if (--this.#streamsLeft === 0) {
       stats.cxMaxRequests.inc();
       this.#isDraining = true;
@@ -154,6 +156,7 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
       return;
     }
     this.#countSent();
+    stats.rqPerCx.record(this.#served);
     stats.cxLengthMs.record(pool.environment.clock.monotonic() - this.#startedAt);
     stats.countDestroyed(this.#isClosedLocally, active > 0);
     codec.onClose(error !== undefined);
