@@ -2,6 +2,7 @@
 import { toBinary, type Message } from "@bufbuild/protobuf";
 import type { Parsed, Problem } from "#lib/problem.ts";
 import type { Runtime } from "#lib/runtime.ts";
+import { xxHash64 } from "#lib/xxhash64.ts";
 import { descOf } from "#protos/registry.ts";
 import type { Cluster as ClusterMessage } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
 import { FieldNames } from "../http/http1/field-names.ts";
@@ -56,8 +57,14 @@ export function createClusterManager(deps: ClusterManagerDeps): ClusterManagerSh
 }
 
 interface Managed extends ManagedCluster {
-  readonly bytes: Uint8Array;
+  readonly hash: bigint;
   state: "active" | "warming";
+}
+
+/** Equal messages have equal hashes (X-59). */
+function hashOf(message: Message): bigint {
+  const { buffer, byteOffset, length } = toBinary(descOf(message), message);
+  return xxHash64(Buffer.from(buffer, byteOffset, length).toString("latin1"));
 }
 
 class Manager implements ClusterManagerShell {
@@ -90,8 +97,8 @@ class Manager implements ClusterManagerShell {
         problems: [{ code: "static-cluster", level: "warning", path: "", object: `cluster ${name}`, message: text }],
       };
     }
-    const bytes = toBinary(descOf(message), message);
-    if (known !== undefined && Buffer.compare(known.bytes, bytes) === 0) return { problems: [] };
+    const hash = hashOf(message);
+    if (known?.hash === hash) return { problems: [] };
     const { cluster, problems } = this.#create(message);
     if (cluster === undefined) return { problems };
     if (warming !== undefined) this.#drop(warming);
@@ -105,7 +112,7 @@ class Manager implements ClusterManagerShell {
       lastUpdatedMs: this.#deps.runtime.clock.now(),
       isDynamic: dynamic,
       state: "warming",
-      bytes,
+      hash,
     };
     this.#warming.set(name, managed);
     this.#count();

@@ -131,31 +131,40 @@ export class TrafficStats implements ClusterTrafficStats {
   }
 }
 
-/** Membership gauges and what discovery counts; made with the cluster. */
+/** Membership gauges, made with the cluster, and what discovery counts, made when it first counts it. */
 export class MembershipStats {
   readonly change: Counter;
   readonly total: Gauge;
   readonly healthy: Gauge;
   readonly degraded: Gauge;
   readonly excluded: Gauge;
-  readonly maxHostWeight: Gauge;
-  readonly updateNoRebuild: Counter;
-  readonly updateEmpty: Counter;
-  readonly updateAttempt: Counter;
-  readonly updateSuccess: Counter;
-  readonly updateFailure: Counter;
+  readonly #scope: StatsScope;
 
   constructor(scope: StatsScope) {
+    this.#scope = scope;
     this.change = scope.counter("membership_change");
     this.total = scope.gauge("membership_total");
     this.healthy = scope.gauge("membership_healthy");
     this.degraded = scope.gauge("membership_degraded");
     this.excluded = scope.gauge("membership_excluded");
-    this.maxHostWeight = scope.gauge("max_host_weight");
-    this.updateNoRebuild = scope.counter("update_no_rebuild");
-    this.updateEmpty = scope.counter("update_empty");
-    this.updateAttempt = scope.counter("update_attempt");
-    this.updateSuccess = scope.counter("update_success");
-    this.updateFailure = scope.counter("update_failure");
+  }
+
+  get maxHostWeight(): Gauge {
+    return this.#scope.gauge("max_host_weight");
+  }
+  get updateNoRebuild(): Counter {
+    return this.#scope.counter("update_no_rebuild");
+  }
+  get updateEmpty(): Counter {
+    return this.#scope.counter("update_empty");
+  }
+  get updateAttempt(): Counter {
+    return this.#scope.counter("update_attempt");
+  }
+  get updateSuccess(): Counter {
+    return this.#scope.counter("update_success");
+  }
+  get updateFailure(): Counter {
+    return this.#scope.counter("update_failure");
   }
 }
