@@ -31,7 +31,10 @@ export interface ConnectionFacts {
   readonly sourcePort: number;
 }
 
-/** Ranges, the longest prefix first. Chains that name none stand under `all`. */
+/**
+ * Ranges, the longest prefix first. Chains that name none stand under `all`: a chain that names the range of all
+ * addresses comes before them, and hides them.
+ */
 interface RangeTable<T> {
   readonly ranges: { readonly range: CidrRange; readonly value: T }[];
   all: T | undefined;
@@ -124,7 +127,6 @@ function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
 function rangeEntries<T>(table: RangeTable<T>, ranges: readonly CidrRange[], make: () => T): T[] {
   if (ranges.length === 0) return [(table.all ??= make())];
   return ranges.map((range) => {
-    if (range.prefixLength === 0) return (table.all ??= make());
     const bits = networkBits(range);
     const same = table.ranges.find(
       ({ range: other }) =>

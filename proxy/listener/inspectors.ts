@@ -63,7 +63,10 @@ const REQUEST_LINE = /^[A-Za-z0-9!#$%&'*+\-.^_`|~]+ +[^ \r\n]+ +HTTP\/1\.([01])\
 /** What a method may begin with; anything else is no HTTP, without waiting for the line's end. */
 const METHOD_SO_FAR = /^[A-Za-z0-9!#$%&'*+\-.^_`|~]*( |$)/;
 
-/** Sets the application protocol of plaintext HTTP: `http/1.0`, `http/1.1`, `h2c`. */
+/**
+ * Sets the application protocol of plaintext HTTP: `http/1.0`, `http/1.1`, `h2c`.
+ * Differs from Envoy: bytes that no method begins with settle it at once; Envoy waits for a line or for the timeout.
+ */
 export function httpInspector(root: StatsScope): Inspector {
   const scope = root.scope("http_inspector");
   const count = {
