@@ -1,5 +1,6 @@
 /** Shell: arguments, files, signals and exit codes around one proxy. */
 import { createWriteStream, readFileSync, writeFileSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { formatAddress } from "#lib/connection.ts";
@@ -105,6 +106,8 @@ function waitForEnd(server: ProxyServer, log: Logger): Promise<void> {
  * for it.
  */
 function compactHeap(): void {
+  // Node would write the cache at the end, which a process that is killed never has.
+  flushCompileCache();
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as (options: {
     readonly type: "major";
