@@ -7,6 +7,8 @@ import { formatEnvironment } from "./format.ts";
 import type { AccessLogConfig, AccessLogFilter, AccessLogger, AccessLogSinks, Format } from "./types.ts";
 
 const FLUSH_BYTES = 64 * 1024;
+/** Room for the line that crosses the limit. */
+const BUFFER_BYTES = FLUSH_BYTES + 16 * 1024;
 const FLUSH_MS = 1000;
 /** A pipe that is full is tried again. */
 const RETRY_MS = 10;
@@ -116,14 +118,20 @@ function fileStats(scope: StatsScope): FileStats {
   };
 }
 
-/** One open file. At most one write is under way; what comes meanwhile waits in `#text`. */
+/**
+ * One open file. At most one write is under way; what comes meanwhile is gathered in another buffer. A line is bytes as
+ * soon as it is complete: the pieces that it was joined from would otherwise live until the file is written.
+ */
 class LogFile {
   readonly #path: string;
   readonly #runtime: Runtime;
   readonly #stats: FileStats;
   readonly #flushMs: number;
   #descriptor: number;
-  #text = "";
+  #gathered: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+  #length = 0;
+  /** The buffer that is not gathered into, when it is of the usual size and not under way. */
+  #spare: Buffer | undefined = undefined;
   /** Under way to the system. */
   #writing: Buffer | undefined = undefined;
   #timer: Timer | undefined = undefined;
@@ -139,9 +147,10 @@ class LogFile {
   }
 
   append(line: string): void {
-    this.#text += line;
+    if (this.#length + line.length > this.#gathered.length) this.#grow(line.length);
+    this.#length += this.#gathered.write(line, this.#length, "latin1");
     this.#stats.buffered.value++;
-    if (this.#text.length >= FLUSH_BYTES) this.#flush();
+    if (this.#length >= FLUSH_BYTES) this.#flush();
     else if (this.#timer === undefined) this.#arm();
   }
 
@@ -184,12 +193,32 @@ class LogFile {
     });
   }
 
+  /** The file is slower than the lines come, or a line is longer than any should be. */
+  #grow(needed: number): void {
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.#gathered.length * 2, this.#length + needed));
+    this.#gathered.copy(larger, 0, 0, this.#length);
+    this.#gathered = larger;
+  }
+
   #flush(): void {
-    if (this.#writing !== undefined || this.#text === "" || this.#isClosed) return;
-    this.#writing = Buffer.from(this.#text, "latin1");
-    this.#text = "";
+    if (this.#writing !== undefined || this.#length === 0 || this.#isClosed) return;
+    this.#writing = this.#take();
     this.#stats.totalBuffered.set(this.#writing.length);
     this.#writeOn(this.#writing);
+  }
+
+  /** What is gathered; the next lines go into the other buffer. */
+  #take(): Buffer {
+    const bytes = this.#gathered.subarray(0, this.#length);
+    this.#gathered = this.#spare ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
+    this.#spare = undefined;
+    this.#length = 0;
+    return bytes;
+  }
+
+  /** Keeps a buffer that was written for the next time. */
+  #giveBack(bytes: Buffer): void {
+    if (bytes.buffer.byteLength === BUFFER_BYTES) this.#spare = Buffer.from(bytes.buffer as ArrayBuffer);
   }
 
   #writeOn(bytes: Buffer): void {
@@ -207,19 +236,19 @@ class LogFile {
   }
 
   #written(): void {
+    if (this.#writing !== undefined) this.#giveBack(this.#writing);
     this.#writing = undefined;
-    this.#stats.totalBuffered.set(this.#text.length);
+    this.#stats.totalBuffered.set(this.#length);
     const onWritten = this.#onWritten;
     this.#onWritten = undefined;
     onWritten?.();
-    if (this.#text.length >= FLUSH_BYTES) this.#flush();
-    else if (this.#text !== "" && this.#timer === undefined && !this.#isClosed) this.#arm();
+    if (this.#length >= FLUSH_BYTES) this.#flush();
+    else if (this.#length > 0 && this.#timer === undefined && !this.#isClosed) this.#arm();
   }
 
   /** Synchronously, for the end of the process and before a file is exchanged. */
   #writeNow(): void {
-    const bytes = Buffer.from(this.#text, "latin1");
-    this.#text = "";
+    const bytes = this.#take();
     for (let at = 0; at < bytes.length;) {
       try {
         at += writeSync(this.#descriptor, bytes, at);
