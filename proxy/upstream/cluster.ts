@@ -204,7 +204,7 @@ export class ClusterEntry implements Cluster {
         return staticDiscovery(discovery.assignment);
       case "eds":
         if (xds === undefined) return undefined;
-        return edsDiscovery(xds, discovery.serviceName, discovery.initialFetchTimeoutMs, this.membership);
+        return edsDiscovery(xds, discovery.serviceName, discovery.initialFetchTimeoutMs, this.membership, this.scope);
       case "strict-dns":
         return dnsDiscovery(runtime, discovery.assignment, discovery, "all", this.membership);
       case "logical-dns":

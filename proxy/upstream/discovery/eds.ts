@@ -2,34 +2,35 @@
 import type { Problem } from "#lib/problem.ts";
 import { MessageReader } from "#protos/reader.ts";
 import type { ClusterLoadAssignment } from "#protos/gen/envoy/config/endpoint/v3/endpoint_pb.js";
+import type { StatsScope } from "../../observability/stats.ts";
+import { createSubscriptionStats } from "../../xds/subscription-stats.ts";
 import { TypeUrl, type XdsClient, type XdsSubscription } from "../../xds/types.ts";
 import type { MembershipStats } from "../cluster-stats.ts";
 import { emptyAssignment, parseAssignment, type Assignment } from "../config/assignment.ts";
 import type { Discovery } from "./discovery.ts";
 
-/** Subscribes to one ClusterLoadAssignment. */
+/** Subscribes to one ClusterLoadAssignment; `scope` is `cluster.<name>.`. */
 export function edsDiscovery(
   xds: XdsClient,
   serviceName: string,
   initialFetchTimeoutMs: number,
   stats: MembershipStats,
+  scope: StatsScope,
 ): Discovery {
   let subscription: XdsSubscription | undefined;
   return {
     start(sink) {
-      stats.updateAttempt.inc();
       subscription = xds.resource(
         TypeUrl.endpoint,
         serviceName,
         {
+          stats: createSubscriptionStats(scope),
           onResource(resource) {
             const problems: Problem[] = [];
             const assignment = readAssignment(resource.message as ClusterLoadAssignment, serviceName, problems);
             if (assignment === undefined) {
-              stats.updateFailure.inc();
               return problems;
             }
-            stats.updateSuccess.inc();
             sink.onAssignment(assignment);
             sink.onInitialized();
             return problems;

@@ -83,7 +83,6 @@ export class HttpConnectionPool implements HttpPool {
     while (connection.isReady && this.#pending !== undefined) {
       const request = this.#pending;
       this.#dequeue(request);
-      this.stats.rqPendingTotal.inc();
       this.#attach(connection, request.decoder, request.callbacks);
     }
     if (this.isDraining) connection.drain(false);
@@ -170,6 +169,7 @@ export class HttpConnectionPool implements HttpPool {
     this.#lastPending = request;
     this.#pendingCount++;
     this.resources.pendingRequests.inc();
+    this.stats.rqPendingTotal.inc();
     this.stats.rqPendingActive.inc();
   }
 
