@@ -1,4 +1,4 @@
-/** Response flags in print: `UF,URX` and `UpstreamConnectionFailure,UpstreamRetryLimitExceeded`. */
+/** Response flags in print: `URX,UF` and `UpstreamRetryLimitExceeded,UpstreamConnectionFailure`. */
 import { ResponseFlag, type ResponseFlagName } from "../stream-info.ts";
 
 /** Short name of each flag, as access logs and metrics print it. */
@@ -38,9 +38,18 @@ export const responseFlagShortNames: Readonly<Record<ResponseFlagName, string>> 
 /** Long names where they are not those of `ResponseFlag`. */
 const LONG: Partial<Record<ResponseFlagName, string>> = { OverloadManager: "OverloadManagerTerminated" };
 
-const NAMES = Object.keys(ResponseFlag) as ResponseFlagName[];
+/**
+ * Envoy prints flags in the order in which they were set. Those that stand beside others come in this order: faults are
+ * injected first, and that retries are used up is noted before the failure of the last attempt.
+ */
+const FIRST: readonly ResponseFlagName[] = ["DelayInjected", "FaultInjected", "UpstreamRetryLimitExceeded"];
 
-/** `UF,URX`; `-` for none. */
+const NAMES: readonly ResponseFlagName[] = [
+  ...FIRST,
+  ...(Object.keys(ResponseFlag) as ResponseFlagName[]).filter((name) => !FIRST.includes(name)),
+];
+
+/** `URX,UF`; `-` for none. */
 export function formatResponseFlags(flags: number): string {
   if (flags === 0) return "-";
   return NAMES.filter((name) => (flags & ResponseFlag[name]) !== 0)
@@ -48,7 +57,7 @@ export function formatResponseFlags(flags: number): string {
     .join(",");
 }
 
-/** `UpstreamConnectionFailure,UpstreamRetryLimitExceeded`; `-` for none. */
+/** `UpstreamRetryLimitExceeded,UpstreamConnectionFailure`; `-` for none. */
 export function formatResponseFlagsLong(flags: number): string {
   if (flags === 0) return "-";
   return NAMES.filter((name) => (flags & ResponseFlag[name]) !== 0)

@@ -142,7 +142,7 @@ describe("compileFormat", () => {
     const requestHeaders = HeaderMap.of({ ":method": "GET", ":path": "/a?b", ":authority": "reviews" });
     const { value } = compileFormat(istio);
     expect(value?.({ info, requestHeaders })).toBe(
-      '[2024-02-02T03:04:05.006Z] "GET /a?b HTTP/1.1" 503 UF,URX upstream_reset_before_response_started{connection_failure} - "delayed_connect_error:_111" 0 0 7 - "-" "-" "-" "reviews" "-" - - - 10.0.0.9:4711 a_b.example default\n',
+      '[2024-02-02T03:04:05.006Z] "GET /a?b HTTP/1.1" 503 URX,UF upstream_reset_before_response_started{connection_failure} - "delayed_connect_error:_111" 0 0 7 - "-" "-" "-" "reviews" "-" - - - 10.0.0.9:4711 a_b.example default\n',
     );
   });
 

@@ -35,10 +35,10 @@ export function resetReply(
   wasRetried: boolean,
   suppressEnvoyHeaders: boolean,
 ): LocalReply {
+  // The transport failure reason is for logs: a current Envoy tells clients nothing of it.
   const body =
     "upstream connect error or disconnect/reset before headers. " +
-    `${wasRetried ? "retried and the latest " : ""}reset reason: ${reason}` +
-    (failure === "" ? "" : `, transport failure reason: ${failure}`);
+    `${wasRetried ? "retried and the latest " : ""}reset reason: ${reason}`;
   const reply = {
     status: reason === "protocol error" ? 502 : 503,
     body,
