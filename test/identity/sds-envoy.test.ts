@@ -13,22 +13,14 @@ import { createKeyPair, privateKeyToPem } from "#certs/keys.ts";
 import { parseCsr } from "#certs/csr.ts";
 import { istioSpiffeId } from "#certs/spiffe-id.ts";
 import { nodeRuntime } from "#lib/node-runtime.ts";
+import { needEnvoy } from "../needs.ts";
 import { createSdsServer, type SdsServer } from "#proxy/identity/sds-server.ts";
 import { createWorkloadIdentity, type WorkloadIdentity } from "#proxy/identity/workload-identity.ts";
 import { createStatsStore } from "#proxy/observability/stats-store.ts";
 
-const envoy = envoyBinary();
-if (envoy === undefined) process.stderr.write("skipped: no envoy binary on the PATH, SDS is not tried against it\n");
-
-function envoyBinary(): string | undefined {
-  try {
-    const path = execFileSync("sh", ["-c", "command -v envoy"], { encoding: "utf8" }).trim();
-    execFileSync(path, ["--version"]);
-    return path;
-  } catch {
-    return undefined;
-  }
-}
+const envoy = needEnvoy();
+if (envoy.missing !== undefined)
+  process.stderr.write(`skipped: SDS is not tried against a real Envoy, ${envoy.missing}\n`);
 
 const identityOf = (serviceAccount: string) =>
   istioSpiffeId({ trustDomain: "cluster.local", namespace: "default", serviceAccount });
@@ -130,7 +122,7 @@ function bootstrap(port: number, socketPath: string, apiType: "GRPC" | "DELTA_GR
   });
 }
 
-describe.skipIf(envoy === undefined)("SDS to a real Envoy", () => {
+describe.skipIf(envoy.missing !== undefined)("SDS to a real Envoy", () => {
   const runtime = nodeRuntime({ writeLog: () => {} });
   let directory: string;
   let authority: CertificateAuthority;
@@ -186,7 +178,7 @@ describe.skipIf(envoy === undefined)("SDS to a real Envoy", () => {
       "-l",
       "error",
     ];
-    proxy = spawn(envoy ?? "", args, { stdio: "ignore" });
+    proxy = spawn(envoy.path, args, { stdio: "ignore" });
   }
 
   /** One request over mutual TLS as another workload; what the server showed. */
