@@ -1,5 +1,5 @@
 /** The agent's identity, served over SDS to a real Envoy: handshakes, rotation, state-of-the-world and delta. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
