@@ -13,6 +13,7 @@ import type { NodeInfo } from "./http/filter.ts";
 import { createConnectionManagerFactory } from "./http/connection-manager.ts";
 import { standardHttpFilters } from "./http/filters/standard-filters.ts";
 import type { WorkloadIdentity } from "./identity/workload-identity.ts";
+import { connectionLimits } from "./listener/connection-limits.ts";
 import { createListenerManager } from "./listener/listener-manager.ts";
 import type { ListenerManager } from "./listener/types.ts";
 import { builtInNetworkFilters } from "./network/built-in.ts";
@@ -195,6 +196,7 @@ class Server implements ProxyServer {
       accessLogs,
       drainTimeMs: options.drainTimeSeconds * 1000,
       drainStrategy: options.drainStrategy,
+      ...connectionLimits(bootstrap.runtimeLayers.flatMap((layer) => (layer.kind === "static" ? [layer.values] : []))),
     });
     this.#parts = {
       runtime,
