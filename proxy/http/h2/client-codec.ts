@@ -40,7 +40,7 @@ class Http2ClientCodec extends Http2Session implements ClientCodec {
   #nextStreamId = 1;
   #hasGoAway = false;
   /** Streams whose head has not been sent. */
-  readonly #unstarted = new Set<ClientStream>();
+  readonly #unstarted: ClientStream[] = [];
   readonly #handler: ClientCodecHandler;
   readonly #options: Http2ClientOptions;
 
@@ -55,20 +55,20 @@ class Http2ClientCodec extends Http2Session implements ClientCodec {
   }
 
   get activeStreams(): number {
-    return this.streams.size + this.#unstarted.size;
+    return this.streams.size + this.#unstarted.length;
   }
 
   newStream(decoder: StreamDecoder): StreamEncoder {
     const stream = new ClientStream(this, this.peer.initialWindowBytes, this.streamReceiveWindow);
     stream.decoder = decoder;
     stream.start = this.#start;
-    this.#unstarted.add(stream);
+    this.#unstarted.push(stream);
     return stream;
   }
 
   /** A stream begins on the wire with its head. False: there is no connection for it. */
   readonly #start = (stream: ClientStream): boolean => {
-    this.#unstarted.delete(stream);
+    this.#leaveUnstarted(stream);
     if (this.isDead || this.connection.isClosed) {
       this.forget(stream);
       stream.decoder?.onReset("connection termination", "");
@@ -86,9 +86,14 @@ class Http2ClientCodec extends Http2Session implements ClientCodec {
     return true;
   };
 
+  #leaveUnstarted(stream: ClientStream): void {
+    const unstarted = this.#unstarted;
+    if (unstarted[unstarted.length - 1] === stream) unstarted.pop();
+    else if (unstarted.includes(stream)) unstarted.splice(unstarted.indexOf(stream), 1);
+  }
+
   #endUnstarted(): void {
-    for (const stream of this.#unstarted) {
-      this.#unstarted.delete(stream);
+    for (let stream = this.#unstarted.pop(); stream !== undefined; stream = this.#unstarted.pop()) {
       this.forget(stream);
       stream.decoder?.onReset("connection termination", "");
       this.onStreamGone(stream);
@@ -148,7 +153,7 @@ class Http2ClientCodec extends Http2Session implements ClientCodec {
   }
 
   protected override onStreamGone(stream: ClientStream): void {
-    this.#unstarted.delete(stream);
+    if (stream.id === 0) this.#leaveUnstarted(stream);
     this.#handler.onStreamEnd();
   }
 
@@ -174,8 +179,8 @@ class Http2ClientCodec extends Http2Session implements ClientCodec {
       this.#hasGoAway = true;
       this.#handler.onGoAway();
     }
-    for (const stream of this.streams.values()) {
-      if (stream.id <= lastStreamId) continue;
+    for (const stream of this.streams.all()) {
+      if (stream.id <= lastStreamId || stream.isOver) continue;
       this.forget(stream);
       this.givenUp.add(stream.id);
       stream.decoder?.onReset("remote refused stream reset", "http2.remote_refuse");

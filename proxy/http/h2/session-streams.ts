@@ -7,6 +7,7 @@ import { ErrorCode, initialWindowBytes, maxFrameBytes } from "./frames.ts";
 import { HpackEncoder } from "./hpack/encoder.ts";
 import { createHttp2Shared, defaultAbuseLimits, type Http2Shared, type SessionOptions } from "./options.ts";
 import { PeerSettings } from "./peer-settings.ts";
+import { StreamTable } from "./stream-table.ts";
 import type { Http2Stream, StreamOwner } from "./stream.ts";
 
 export abstract class SessionStreams implements StreamOwner {
@@ -16,7 +17,7 @@ export abstract class SessionStreams implements StreamOwner {
   sendWindow: number = initialWindowBytes;
   /** Streams that ever began. */
   openedStreams = 0;
-  protected readonly streams: Map<number, Http2Stream> = new Map();
+  protected readonly streams: StreamTable = new StreamTable();
   protected readonly peer: PeerSettings;
   protected readonly writer: FrameWriter;
   protected readonly encoder: HpackEncoder = new HpackEncoder();
@@ -152,7 +153,7 @@ export abstract class SessionStreams implements StreamOwner {
   // Ends.
 
   protected begin(stream: Http2Stream): void {
-    this.streams.set(stream.id, stream);
+    this.streams.add(stream);
     this.openedStreams++;
     this.shared.stats.streamsActive.inc();
   }
@@ -172,9 +173,9 @@ export abstract class SessionStreams implements StreamOwner {
 
   protected forget(stream: Http2Stream): void {
     const unread = stream.clear();
-    this.#waiting.delete(stream);
+    if (this.#waiting.size > 0) this.#waiting.delete(stream);
     if (unread > 0) this.giveBack(unread);
-    if (this.streams.delete(stream.id)) this.shared.stats.streamsActive.dec();
+    if (this.streams.delete(stream)) this.shared.stats.streamsActive.dec();
   }
 
   /** Ends one stream because of what the peer did. */
@@ -226,7 +227,8 @@ export abstract class SessionStreams implements StreamOwner {
 
   /** Every stream is gone; each decoder hears of it. */
   protected endAll(reason: "connection termination" | "protocol error", details: string): void {
-    for (const stream of this.streams.values()) {
+    for (const stream of this.streams.all()) {
+      if (stream.isOver) continue;
       this.forget(stream);
       stream.decoder?.onReset(reason, details);
       this.onStreamGone(stream);

@@ -327,7 +327,7 @@ export abstract class Http2Session extends SessionStreams implements FrameSink, 
     this.encoder.setMaxSize(this.peer.headerTableBytes);
     const change = this.peer.initialWindowBytes - windowBefore;
     if (change !== 0) {
-      for (const stream of this.streams.values()) {
+      for (const stream of this.streams.all()) {
         stream.sendWindow += change;
         if (stream.sendWindow > maxWindowBytes)
           return this.fail(ErrorCode.flowControlError, "a stream's window is larger than a window can be");

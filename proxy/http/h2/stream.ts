@@ -28,6 +28,8 @@ const highWaterBytes = 64 * 1024;
 
 export abstract class Http2Stream implements StreamEncoder {
   id = 0;
+  /** Of the connection's table. */
+  nextInChain: Http2Stream | undefined = undefined;
   decoder: StreamDecoder | undefined = undefined;
   /** The final head of the peer's message has come. */
   hasHead = false;
