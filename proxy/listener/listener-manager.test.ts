@@ -3,12 +3,13 @@ import type { Connection, SocketAddress } from "#lib/connection.ts";
 import { simulatedRuntime, type SimulatedRuntime } from "#lib/simulated-runtime.ts";
 import { messageFromJson } from "#protos/json.ts";
 import type { Listener } from "#protos/gen/envoy/config/listener/v3/listener_pb.js";
-import type { RouteConfigProvider } from "../network/filter.ts";
+import type { NetworkFilterFactory, RouteConfigProvider } from "../network/filter.ts";
 import { directResponse, echo } from "../network/echo.ts";
 import { createNetworkFilterRegistry } from "../network/registry.ts";
 import type { FormatContext } from "../observability/access-log/types.ts";
 import { createStatsStore } from "../observability/stats-store.ts";
 import { ResponseFlag, type StreamInfo } from "../stream-info.ts";
+import type { RouteTable } from "../router/types.ts";
 import { createTransportFactory } from "../tls/transport-factory.ts";
 import { testAuthority } from "../tls/node-test-identities.ts";
 import type { Secret, SecretProvider } from "../tls/types.ts";
@@ -98,7 +99,12 @@ function setUp(options: Partial<ListenerManagerDeps> = {}) {
   const store = createStatsStore();
   const secrets = new Secrets();
   const logged: StreamInfo[] = [];
-  const routes: RouteConfigProvider = { subscribe: () => ({ close() {} }) };
+  const routes: RouteConfigProvider = {
+    subscribe: (_, onUpdate) => {
+      onUpdate({} as RouteTable);
+      return { close() {} };
+    },
+  };
   const manager = createListenerManager({
     runtime,
     scope: store.root,
@@ -352,6 +358,90 @@ describe("listener manager", () => {
     await global.runtime.settle();
     expect(refused.isClosed).toBe(true);
     expect(global.value("listener.127.0.0.1_1000.downstream_global_cx_overflow")).toBe(1);
+  });
+});
+
+/** A terminal filter in the place of the echo, which shows what it is told. */
+function probe() {
+  const seen = { isDraining: () => false, drained: 0, tables: 0 };
+  const factory: NetworkFilterFactory<string> = {
+    name: "probe",
+    typeUrls: echo.typeUrls,
+    isTerminal: true,
+    parse: () => ({ value: "routes", problems: [] }),
+    create(name, context) {
+      context.routes.subscribe(name, () => seen.tables++);
+      seen.isDraining = context.isDraining;
+      return ({ connection }) => ({
+        onNewConnection() {
+          connection.handler = { onData: (chunk) => void connection.write(Buffer.from(chunk)), onClose() {} };
+          return "continue";
+        },
+        drain: () => seen.drained++,
+      });
+    },
+  };
+  return { seen, filters: createNetworkFilterRegistry([factory]) };
+}
+
+describe("what filters of a listener are told", () => {
+  test("X-61: a listener warms until its routes are there, and gives them up when it goes", async () => {
+    const { seen, filters } = probe();
+    const answers: ((table: RouteTable) => void)[] = [];
+    let closed = 0;
+    const { manager, add } = setUp({
+      filters,
+      routes: {
+        subscribe: (name, onUpdate) => {
+          expect(name).toBe("routes");
+          answers.push(onUpdate);
+          return { close: () => closed++ };
+        },
+      },
+    });
+    add({});
+    await manager.start();
+    expect(manager.listeners()).toMatchObject([{ state: "warming" }]);
+    answers[0]?.({} as RouteTable);
+    expect(manager.listeners()).toMatchObject([{ state: "active" }]);
+    answers[0]?.({} as RouteTable);
+    expect(seen.tables).toBe(2);
+    manager.remove("l");
+    expect(closed).toBe(1);
+  });
+
+  test("X-65: a gradual drain asks more and more responses to be the last", async () => {
+    const { seen, filters } = probe();
+    const { runtime, manager, add } = setUp({ filters, drainTimeMs: 10_000 });
+    add({});
+    await manager.start();
+    dial(runtime, 1000, "x");
+    await runtime.settle();
+    const share = (): number => Array.from({ length: 1000 }, () => seen.isDraining()).filter(Boolean).length / 1000;
+    expect(share()).toBe(0);
+    manager.remove("l");
+    await runtime.advance(2500);
+    const early = share();
+    await runtime.advance(5000);
+    const late = share();
+    expect(early).toBeGreaterThan(0.15);
+    expect(early).toBeLessThan(0.35);
+    expect(late).toBeGreaterThan(0.65);
+    expect(late).toBeLessThan(0.85);
+    expect(seen.drained).toBe(0);
+  });
+
+  test("X-65: an immediate drain makes every response the last, and tells each connection", async () => {
+    const { seen, filters } = probe();
+    const { runtime, manager, add } = setUp({ filters });
+    add({});
+    await manager.start();
+    dial(runtime, 1000, "x");
+    await runtime.settle();
+    void manager.drain();
+    expect(seen.isDraining()).toBe(true);
+    expect(seen.drained).toBe(1);
+    manager.close();
   });
 });
 
