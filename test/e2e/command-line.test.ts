@@ -10,6 +10,7 @@ import { deployment, service } from "./mesh.ts";
 const GLASSMESH = fileURLToPath(new URL("../../bin/glassmesh.mjs", import.meta.url));
 const WAIT = { timeout: 60_000, interval: 50 };
 
+const started: ChildProcess[] = [];
 let home: string;
 let directory: string;
 
@@ -23,7 +24,12 @@ beforeEach(() => {
   );
 });
 
-afterEach(() => rmSync(home, { recursive: true, force: true }));
+// A test that failed may have left its mesh: it ends before its folder goes.
+afterEach(async () => {
+  for (const child of started.splice(0)) child.kill("SIGKILL");
+  await vi.waitFor(() => expect(meshProcesses()).toEqual([]), WAIT);
+  rmSync(home, { recursive: true, force: true });
+});
 
 interface Ended {
   readonly code: number | null;
@@ -40,6 +46,7 @@ function start(
     env: { ...process.env, GLASSMESH_HOME: home, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  started.push(child);
   let out = "";
   let err = "";
   child.stdout.on("data", (chunk) => (out += String(chunk)));
