@@ -5,6 +5,7 @@
 import type { SocketAddress } from "#lib/connection.ts";
 import type { Timer } from "#lib/runtime.ts";
 import { isGrpcContentType } from "../observability/grpc-status.ts";
+import { parseGrpcTimeout } from "../router/timeouts.ts";
 import type { MatchContext, ForwardRoute, ResolvedRoute } from "../router/types.ts";
 import { ResponseFlag, StreamInfo } from "../stream-info.ts";
 import type { CodecError, ResetReason, StreamDecoder, StreamEncoder } from "./codec.ts";
@@ -138,9 +139,9 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     this.info.protocol = this.#connection.protocolOf(this.#encoder);
     this.sendLocalReply({
       status: error.status,
-      body: reasonPhrase(error.status),
+      body: error.status === 408 ? "request header timeout" : reasonPhrase(error.status),
       details: error.details,
-      flag: ResponseFlag.DownstreamProtocolError,
+      ...(error.status === 408 ? {} : { flag: ResponseFlag.DownstreamProtocolError }),
     });
   }
 
@@ -400,8 +401,14 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   /** R-50, R-56: the route's, capped by `grpc-timeout` where the route says so, else the connection manager's. */
   #maxDurationMs(route: ForwardRoute | undefined): number {
     const own = route?.maxStreamDuration;
-    if (own === undefined) return this.#manager.config.timeouts.maxStreamDurationMs;
-    return own.maxStreamDurationMs ?? this.#manager.config.timeouts.maxStreamDurationMs;
+    const general = this.#manager.config.timeouts.maxStreamDurationMs;
+    if (own === undefined) return general;
+    const max = own.grpcTimeoutHeaderMaxMs;
+    const asked = max === undefined ? undefined : parseGrpcTimeout(this.requestHeaders);
+    if (max === undefined || asked === undefined) return own.maxStreamDurationMs ?? general;
+    const capped = max !== 0 && asked > max ? max : asked;
+    const offset = own.grpcTimeoutHeaderOffsetMs ?? 0;
+    return offset < capped ? capped - offset : capped;
   }
 
   /** Not set anew at each byte: it looks when it fires how long nothing has moved. */

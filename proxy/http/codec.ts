@@ -62,6 +62,8 @@ export interface ServerCodecHandler {
    * made from it even when no stream exists yet); HTTP/2: the connection is already being closed.
    */
   onProtocolError(error: CodecError): void;
+  /** HTTP/1.1: a request has begun whose head is not complete: `onStream` will follow, or `abortHead`. */
+  onHeadBegun?(): void;
   /** HTTP/2: the peer sent GOAWAY. */
   onGoAway?(): void;
   /** HTTP/2: `drain` is through: the client knows, no stream is left, everything is written. The owner closes. */
@@ -84,6 +86,8 @@ export interface ServerCodec {
   onDrain(): void;
   /** No new streams: HTTP/1.1 answers `connection: close`, HTTP/2 sends GOAWAY. */
   drain(): void;
+  /** HTTP/1.1: gives up a head that has begun; the handler hears of `error`. Without one, nothing happens. */
+  abortHead?(error: CodecError): void;
   readonly activeStreams: number;
   /** True once the connection is to be closed when the last stream has ended (asked by the peer, by `drain`, or by an error). */
   readonly isDraining: boolean;

@@ -54,7 +54,6 @@ export interface ConnectionManagerConfig {
   readonly upgrades: ReadonlyMap<string, boolean>;
   readonly proxy100Continue: boolean;
   readonly localReplies: LocalReplyRules | undefined;
-  readonly appendLocalOverload: boolean;
 }
 
 export interface Http1Settings {
@@ -82,7 +81,6 @@ export interface ConnectionManagerTimeouts {
   readonly streamIdleMs: number;
   readonly requestMs: number;
   readonly requestHeadersMs: number;
-  readonly drainMs: number;
   readonly delayedCloseMs: number;
 }
 
@@ -163,7 +161,6 @@ export function parseConnectionManager(
       streamIdleMs: durationMs(reader.get("streamIdleTimeout")) ?? 300_000,
       requestMs: durationMs(reader.get("requestTimeout")) ?? 0,
       requestHeadersMs: durationMs(reader.get("requestHeadersTimeout")) ?? 0,
-      drainMs: durationMs(reader.get("drainTimeout")) ?? 5000,
       delayedCloseMs: durationMs(reader.get("delayedCloseTimeout")) ?? 1000,
     },
     maxRequestsPerConnection: common.maxRequestsPerConnection,
@@ -173,8 +170,9 @@ export function parseConnectionManager(
     upgrades: parseUpgrades(reader.children("upgradeConfigs")),
     proxy100Continue: reader.get("proxy100Continue"),
     localReplies: parseLocalReplyConfig(reader.child("localReplyConfig")),
-    appendLocalOverload: reader.get("appendLocalOverload"),
   };
+  reader.ignore("drainTimeout", "a connection that drains says so once: there is no second notice to wait for");
+  reader.ignore("appendLocalOverload", "there is no overload manager whose replies it would mark");
   const streamError = reader.get("streamErrorOnInvalidHttpMessage");
   if (streamError === true)
     reader.unsupported(

@@ -24,6 +24,7 @@ export interface ConnectionManagerStats {
   readonly cxMaxDurationReached: Counter;
   readonly cxMaxRequestsReached: Counter;
   readonly cxProtocolError: Counter;
+  readonly underscoresRejected: Counter;
   readonly cxRxBytesTotal: Counter;
   readonly cxTxBytesTotal: Counter;
   readonly cxLengthMs: Histogram;
@@ -63,8 +64,12 @@ export interface TracingStats {
   readonly healthCheck: Counter;
 }
 
-/** `scope` is `http.<prefix>.`, `listenerScope` is `listener.<address>.http.<prefix>.`. */
-export function connectionManagerStats(scope: StatsScope, listenerScope: StatsScope): ConnectionManagerStats {
+/** `scope` is `http.<prefix>.`, `listenerScope` is `listener.<address>.http.<prefix>.`, `rootScope` has no prefix. */
+export function connectionManagerStats(
+  scope: StatsScope,
+  listenerScope: StatsScope,
+  rootScope: StatsScope,
+): ConnectionManagerStats {
   const cx = (name: string): Counter => scope.counter(`downstream_cx_${name}`);
   const cxGauge = (name: string): Gauge => scope.gauge(`downstream_cx_${name}`);
   const rq = (name: string): Counter => scope.counter(`downstream_rq_${name}`);
@@ -98,6 +103,7 @@ export function connectionManagerStats(scope: StatsScope, listenerScope: StatsSc
     cxMaxDurationReached: cx("max_duration_reached"),
     cxMaxRequestsReached: cx("max_requests_reached"),
     cxProtocolError: cx("protocol_error"),
+    underscoresRejected: rootScope.scope("http1").counter("requests_rejected_with_underscores_in_headers"),
     cxRxBytesTotal: cx("rx_bytes_total"),
     cxTxBytesTotal: cx("tx_bytes_total"),
     cxLengthMs: scope.histogram("downstream_cx_length_ms"),

@@ -260,6 +260,15 @@ describe("envoy.filters.network.http_connection_manager", () => {
     expect(await disabled.exchange(request)).toMatch(/^HTTP\/1\.1 403 /);
   });
 
+  test("R-60 the handshake of an upgrade is under the route's timeout", async () => {
+    const world = await httpWorld({ manager: { upgrade_configs: [{ upgrade_type: "websocket" }] } });
+    await world.serve(80, () => undefined);
+    const client = await world.connect();
+    await client.send(get("/", "Connection: upgrade\r\nUpgrade: websocket\r\n"));
+    await world.runtime.advance(15_100);
+    expect(client.take()).toMatch(/^HTTP\/1\.1 504 /);
+  });
+
   test("R-104 a websocket: 101 passes, then bytes both ways until one side ends", async () => {
     const world = await httpWorld({ manager: { upgrade_configs: [{ upgrade_type: "WebSocket" }] } });
     await world.serve(80, (_request, connection) => {
@@ -348,6 +357,81 @@ describe("envoy.filters.network.http_connection_manager", () => {
     await world.runtime.advance(1100);
     expect(client.take()).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n.*request timeout$/s);
     expect(world.log).toEqual(["408 - request_overall_timeout"]);
+  });
+
+  test("R-55 the headers have to come in time", async () => {
+    const world = await helloWorld({ manager: { request_headers_timeout: "1s" } });
+    const client = await world.connect();
+    await client.send("GET / HTTP/1.1\r\nHost: a");
+    await world.runtime.advance(900);
+    await client.send("b\r\n");
+    await world.runtime.advance(200);
+    expect(client.take()).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n.*request header timeout$/s);
+    expect(world.log).toEqual(["408 - request_header_timeout"]);
+    expect(world.counter("http.in.downstream_rq_header_timeout")).toBe(1);
+    const inTime = await world.connect();
+    await inTime.send("GET / HTTP/1.1\r\n");
+    expect(await inTime.send("Host: a\r\n\r\n")).toMatch(/^HTTP\/1\.1 200 /);
+    await world.runtime.advance(2000);
+    expect(inTime.hasEnded).toBe(false);
+  });
+
+  test("R-50 a gRPC request lasts as long as its grpc-timeout, at most as the route says", async () => {
+    const world = await httpWorld({
+      routes: [
+        {
+          match: { prefix: "/" },
+          route: {
+            cluster: "up",
+            max_stream_duration: { grpc_timeout_header_max: "2s", grpc_timeout_header_offset: "0.5s" },
+          },
+        },
+      ],
+    });
+    await world.serve(80, () => undefined);
+    const grpc = (timeout: string): string =>
+      get("/", `content-type: application/grpc\r\ngrpc-timeout: ${timeout}\r\n`);
+    const short = await world.connect();
+    await short.send(grpc("1S"));
+    await world.runtime.advance(600);
+    expect(short.take()).toContain("grpc-status: 4\r\n");
+    const long = await world.connect();
+    await long.send(grpc("1H"));
+    await world.runtime.advance(1400);
+    expect(long.take()).toBe("");
+    await world.runtime.advance(200);
+    expect(long.take()).toContain("grpc-message: downstream duration timeout\r\n");
+  });
+
+  test("R-112 a route switches a filter off", async () => {
+    const fault = {
+      name: "envoy.filters.http.fault",
+      typed_config: {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault",
+        abort: { http_status: 418, percentage: { numerator: 100 } },
+      },
+    };
+    const disabled = { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", disabled: true };
+    const world = await helloWorld({
+      filters: [fault],
+      routes: [
+        { match: { prefix: "/free" }, route: { cluster: "up" }, typed_per_filter_config: { [fault.name]: disabled } },
+        { match: { prefix: "/" }, route: { cluster: "up" } },
+      ],
+    });
+    expect(await world.exchange(get("/"))).toMatch(/^HTTP\/1\.1 418 /);
+    expect(await world.exchange(get("/free"))).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  test("virtual clusters are counted by themselves", async () => {
+    const world = await helloWorld({
+      virtualHost: {
+        virtual_clusters: [{ name: "reads", headers: [{ name: ":method", string_match: { exact: "GET" } }] }],
+      },
+    });
+    await world.exchange(get());
+    expect(world.counter("vhost.all.vcluster.reads.upstream_rq_200")).toBe(1);
+    expect(world.counter("vhost.all.vcluster.reads.upstream_rq_total")).toBe(1);
   });
 
   test("R-56 a stream may last so long", async () => {

@@ -68,7 +68,11 @@ export class ConnectionManager {
     const filterContext = { ...context, scope };
     this.config = config;
     this.runtime = context.runtime;
-    this.stats = connectionManagerStats(scope, context.listenerScope.scope("http").scope(config.statPrefix));
+    this.stats = connectionManagerStats(
+      scope,
+      context.listenerScope.scope("http").scope(config.statPrefix),
+      context.rootScope,
+    );
     this.isDraining = context.isDraining;
     this.bufferLimitBytes = context.bufferLimitBytes ?? defaultBufferLimitBytes;
     this.chain = new FilterChainFactory(
@@ -140,9 +144,7 @@ export class ConnectionManager {
 
   #http1Options(context: NetworkFilterContext): Http1ServerOptions {
     const { config } = this;
-    const scope = context.rootScope.scope("http1");
-    const dropped = scope.counter("dropped_headers_with_underscores");
-    scope.counter("requests_rejected_with_underscores_in_headers");
+    const dropped = context.rootScope.scope("http1").counter("dropped_headers_with_underscores");
     return {
       ...config.http1,
       names: new FieldNames(),

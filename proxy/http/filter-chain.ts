@@ -3,6 +3,7 @@
  * stop; what arrives meanwhile waits in order. Filters without a hook are not called, streams without filters that
  * listen to data do not loop over them.
  */
+import { disabledFilter } from "../router/types.ts";
 import type { FilterStatus, FilterStream, HttpFilter, StreamFilterFactory } from "./filter.ts";
 import type { HeaderMap } from "./header-map.ts";
 
@@ -46,11 +47,13 @@ export class FilterChain {
 
   constructor(factory: FilterChainFactory, stream: FilterStream, ends: FilterChainEnds) {
     const { entries } = factory;
+    const { route } = stream;
     let decodeHooks = 0;
     let encodeHooks = 0;
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i] as KnownEntry;
-      const filter = entry.create(stream);
+      const isDisabled = route !== undefined && route.perFilter(entry.name) === disabledFilter;
+      const filter = isDisabled ? undefined : entry.create(stream);
       this.#filters.push(filter);
       if (filter === undefined) continue;
       if (entry.decodeHooks < 0) learnHooks(entry, filter);

@@ -24,6 +24,7 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
   #idleTimer: Timer | undefined = undefined;
   #durationTimer: Timer | undefined = undefined;
   #closeTimer: Timer | undefined = undefined;
+  #headTimer: Timer | undefined = undefined;
   /** First bytes, too few to tell HTTP/2 from HTTP/1.1. */
   #undecided: Buffer | undefined = undefined;
   readonly #start: number;
@@ -88,6 +89,7 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
     this.#idleTimer?.cancel();
     this.#durationTimer?.cancel();
     this.#closeTimer?.cancel();
+    this.#headTimer?.cancel();
     stats.cxDestroy.inc();
     if (hadStreams) stats.cxDestroyActiveRq.inc();
     if (this.#closedLocally) {
@@ -111,6 +113,8 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
     const { stats, config } = this.manager;
     if (this.#codec?.protocol === "HTTP/2") stats.rqHttp2Total.inc();
     else stats.rqHttp1Total.inc();
+    this.#headTimer?.cancel();
+    this.#headTimer = undefined;
     this.#activeStreams++;
     this.#requests++;
     if (this.#requests === config.maxRequestsPerConnection) {
@@ -122,8 +126,24 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
     return stream;
   }
 
+  onHeadBegun(): void {
+    const { requestHeadersMs } = this.manager.config.timeouts;
+    if (requestHeadersMs === 0 || this.#headTimer !== undefined) return;
+    this.#headTimer = this.manager.runtime.clock.wheel.schedule(requestHeadersMs, () => {
+      this.#headTimer = undefined;
+      this.#codec?.abortHead?.({
+        status: 408,
+        details: "request_header_timeout",
+        message: "the headers did not come in time",
+      });
+    });
+  }
+
   onProtocolError(error: CodecError): void {
-    this.manager.stats.cxProtocolError.inc();
+    const { stats } = this.manager;
+    if (error.status === 408) stats.rqHeaderTimeout.inc();
+    else stats.cxProtocolError.inc();
+    if (error.details === "http1.unexpected_underscore") stats.underscoresRejected.inc();
     if (this.#codec?.protocol !== "HTTP/2") this.#lastStream?.onCodecError(error);
   }
 

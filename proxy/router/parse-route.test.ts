@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { HttpFilterFactory } from "../http/filter.ts";
 import { match, problemsOf, tableOf, tableOfRoutes } from "./testing/routes.ts";
-import type { ForwardRoute } from "./types.ts";
+import { disabledFilter, type ForwardRoute } from "./types.ts";
 
 const to = (cluster: string, extra: object = {}): object => ({ route: { cluster, ...extra } });
 const all = { prefix: "/" };
@@ -111,9 +111,10 @@ describe("what a route carries", () => {
         b: { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", disabled: true },
       },
     };
-    expect(problemsOf({ virtualHosts: [{ name: "v", domains: ["*"], ...off }] })).toEqual([
-      expect.stringContaining(`virtual_hosts[0].typed_per_filter_config["b"].disabled: `),
-    ]);
+    const switchedOff = tableOf({
+      virtualHosts: [{ name: "v", domains: ["*"], routes: [{ match: all, ...to("c") }], ...off }],
+    });
+    expect(match(switchedOff, { ":path": "/" })?.perFilter("b")).toBe(disabledFilter);
     const refused = { virtualHosts: [{ name: "v", domains: ["*"], ...config(1) }] };
     expect(problemsOf(refused)).toEqual([
       expect.stringContaining(`virtual_hosts[0].typed_per_filter_config["buffer"]: no HTTP filter`),

@@ -6,6 +6,7 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 import type { FilterConfig } from "#protos/gen/envoy/config/route/v3/route_components_pb.js";
 import type { Problem } from "#lib/problem.ts";
 import type { HttpFilterFactory } from "../http/filter.ts";
+import { disabledFilter } from "./types.ts";
 
 /** Parsed values by the name that the filter has in the chain. */
 export type PerFilterConfig = ReadonlyMap<string, unknown>;
@@ -59,8 +60,7 @@ export class RouteConfigParsers {
     const isDisabled = reader.get("disabled");
     const at = reader.at("config");
     reader.finish();
-    if (isDisabled)
-      reader.unsupported("disabled", "a filter can't be switched off per route yet; leave it out of the chain");
+    if (isDisabled) return disabledFilter;
     return config === undefined ? undefined : this.#parseOne(config, at, reader.problems, isOptional);
   }
 }

@@ -4,6 +4,9 @@ import type { StreamInfo } from "../stream-info.ts";
 import type { RoutingPriority } from "../upstream/types.ts";
 import type { Timeouts } from "./timeouts.ts";
 
+/** What `perFilter` gives where `typed_per_filter_config` switches a filter off (`FilterConfig.disabled`). */
+export const disabledFilter: { readonly kind: "disabled" } = Object.freeze({ kind: "disabled" });
+
 export interface RouteTable {
   readonly name: string;
   /** First virtual host by domain, then its first matching route (R-01 … R-27); undefined: 404. */
@@ -39,7 +42,7 @@ interface RouteBase {
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /**
    * `typed_per_filter_config` of the most specific level that has one for this filter (weighted cluster, route, virtual
-   * host, route configuration): the parsed value, or undefined.
+   * host, route configuration): the parsed value, `disabledFilter`, or undefined.
    */
   perFilter(filterName: string): unknown;
   /** Mutations for the response, all levels, composed in order; undefined when there are none. */

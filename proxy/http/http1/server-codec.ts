@@ -90,6 +90,10 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
     this.isDraining = true;
   }
 
+  abortHead({ status, details, message }: CodecError): void {
+    if (this.#head.length > 0 && this.#stream === undefined) this.#fail(status, details, message);
+  }
+
   onData(chunk: Buffer): void {
     this.#isReading = true;
     let bytes = chunk;
@@ -146,6 +150,7 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
     const text = latin1(bytes, offset, bytes.length);
     if (text.startsWith("\n") || hasBareLineFeed(text)) return this.#failBareLineFeed();
     this.#head.append(bytes.subarray(offset));
+    this.#handler.onHeadBegun?.();
     return bytes.length;
   }
 

@@ -29,6 +29,7 @@ import {
   timeoutReply,
 } from "./upstream-failure.ts";
 import { UpstreamRequest } from "./upstream-request.ts";
+import type { VirtualClusterStats } from "./virtual-cluster-stats.ts";
 
 export class RouterFilter implements HttpFilter, LbContext, RetryContext {
   readonly stream: FilterStream;
@@ -49,6 +50,7 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
   #hasAlternativeTimeout = false;
   #isReadDisabled = false;
   #redirects = 0;
+  #virtualCluster: VirtualClusterStats | undefined = undefined;
   #hash: bigint | undefined = undefined;
   #isHashed = false;
   #cookies: string[] | undefined = undefined;
@@ -130,6 +132,9 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
       if (refusal !== undefined) return this.#fail(refusal);
     }
     stream.info.cluster = cluster;
+    const virtualCluster = route.virtualCluster(headers);
+    if (virtualCluster !== undefined)
+      this.#virtualCluster = this.#context.virtualClusters.of(route.virtualHostName, virtualCluster);
     this.#route = route;
     this.#cluster = cluster;
     if (cluster.isMaintenance) {
@@ -166,7 +171,8 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
         this.body.isComplete,
       );
     this.#startAttempt(cluster, host, route);
-    if (this.body.isComplete) this.#onRequestComplete();
+    // An upgrade has no end to wait for: its handshake is timed from here.
+    if (this.body.isComplete || headers.has("upgrade")) this.#onRequestComplete();
   }
 
   #startAttempt(cluster: Cluster, host: Host, route: ForwardRoute): void {
@@ -209,8 +215,7 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
   #onRequestComplete(): void {
     const { globalMs, perTryMs, perTryIdleMs } = this.#timeouts;
     const { wheel } = this.runtime.clock;
-    const isTunnel = this.#headers?.has("upgrade") === true && this.#isResponseStarted;
-    if (globalMs > 0 && !isTunnel) this.#globalTimer = wheel.schedule(globalMs, () => this.#onGlobalTimeout());
+    if (globalMs > 0) this.#globalTimer = wheel.schedule(globalMs, () => this.#onGlobalTimeout());
     const maxMs =
       this.#route?.maxStreamDuration === undefined ? this.#cluster?.httpOptions.maxStreamDurationMs : undefined;
     if (maxMs !== undefined && maxMs > 0)
@@ -297,6 +302,7 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
     )
       return;
     this.#keepOnly(attempt);
+    this.#virtualCluster?.countResponse(status);
     this.#isResponseStarted = true;
     body.drop();
     info.responseCodeDetails = "via_upstream";
@@ -363,7 +369,11 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
   #onResponseEnd(attempt: UpstreamRequest, now: number): void {
     const { info } = this.stream;
     info.upstreamLastRx = now;
-    if (info.requestEnd > 0) attempt.cluster.stats.recordTime(Math.floor(now - info.requestEnd));
+    if (info.requestEnd > 0) {
+      const ms = Math.floor(now - info.requestEnd);
+      attempt.cluster.stats.recordTime(ms);
+      this.#virtualCluster?.recordTime(ms);
+    }
     if (this.#attempt === attempt) this.#attempt = undefined;
     if (!this.body.isComplete) attempt.encoder?.reset("local reset"); // an early answer: nobody reads the rest
   }
@@ -371,6 +381,7 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
   // Attempts after the first.
 
   #retryLater(): void {
+    this.#virtualCluster?.countRetry();
     this.#backOffTimer = this.runtime.clock.wheel.schedule(this.#retry?.backOffMs ?? 0, () => this.#retryNow());
   }
 
@@ -439,6 +450,7 @@ export class RouterFilter implements HttpFilter, LbContext, RetryContext {
     const { stream } = this;
     const cluster = this.#cluster;
     cluster?.stats.rqTimeout.inc();
+    this.#virtualCluster?.countTimeout();
     for (const attempt of [this.#attempt, ...(this.#hedged ?? [])]) {
       if (attempt === undefined) continue;
       if (!attempt.isResponseStarted) {

@@ -6,6 +6,7 @@ import type { Parsed, Problem } from "#lib/problem.ts";
 import type { Counter, StatsScope } from "../../../observability/stats.ts";
 import type { FilterFactoryContext, HttpFilterFactory } from "../../filter.ts";
 import { RouterFilter } from "./router-filter.ts";
+import { VirtualClusters } from "./virtual-cluster-stats.ts";
 
 export interface RouterConfig {
   readonly suppressEnvoyHeaders: boolean;
@@ -19,6 +20,7 @@ export interface RouterContext {
   readonly config: RouterConfig;
   readonly factory: FilterFactoryContext;
   readonly stats: RouterStats;
+  readonly virtualClusters: VirtualClusters;
 }
 
 export interface RouterStats {
@@ -37,7 +39,12 @@ export const router: HttpFilterFactory<RouterConfig> = {
   isTerminal: true,
   parse: parseRouter,
   create(config, factory) {
-    const context: RouterContext = { config, factory, stats: routerStats(factory.scope) };
+    const context: RouterContext = {
+      config,
+      factory,
+      stats: routerStats(factory.scope),
+      virtualClusters: new VirtualClusters(factory.rootScope),
+    };
     return (stream) => new RouterFilter(stream, context);
   },
 };
