@@ -3,7 +3,7 @@ import net from "node:net";
 import { request } from "undici";
 import type { PlacedAddress } from "#control-plane/model/proxy-node.ts";
 
-const LOOK_EVERY_MS = 20;
+const LOOK_EVERY_MS = 80;
 
 /** Asks again until `isSo` or until `signal` aborts; false when it was aborted. */
 export async function until(isSo: () => boolean | Promise<boolean>, signal: AbortSignal): Promise<boolean> {
