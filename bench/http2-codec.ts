@@ -134,7 +134,7 @@ class Forward implements StreamDecoder {
 async function nodeForwarder(originPort: number): Promise<number> {
   const upstream = http2.connect(`http://127.0.0.1:${originPort}`);
   const server = http2.createServer();
-  server.on("stream", (stream, headers) => {
+  server.on("stream", (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
     const request = upstream.request({ ...headers, "x-request-id": "0d3c2d8e-7c7f-4a2c-9d53-8a9d2f9b4f0a" });
     request.on("response", (response) => {
       stream.respond({ ...response, "x-envoy-upstream-service-time": "1" });
@@ -268,7 +268,7 @@ async function main(): Promise<void> {
     `${cpus()[0]?.model ?? "?"}, ${cpus().length} cores, Node ${process.version}, ${total} requests, 1 KB answers`,
   );
   console.log("CPU of a bare HTTP/2 forwarder, µs per request: median (lowest – highest)");
-  for (const [key, values] of [...results].toSorted()) {
+  for (const [key, values] of [...results].toSorted(([a], [b]) => a.localeCompare(b))) {
     const sorted = values.toSorted((a, b) => a - b);
     const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
     console.log(
