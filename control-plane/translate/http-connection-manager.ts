@@ -18,6 +18,8 @@ export interface ConnectionManagerInput {
   readonly isHttp2?: boolean;
   /** An HTTP proxy gets absolute URLs. */
   readonly isHttpProxy?: boolean;
+  /** Who may ask for what: before every other filter but the one that learns who asks. */
+  readonly authorization?: readonly JsonObject[];
   /** Logs beside the mesh's own. */
   readonly extraLogs?: readonly JsonObject[];
 }
@@ -36,7 +38,7 @@ export function httpConnectionManager(view: View, input: ConnectionManagerInput)
         ...("rds" in routes
           ? { rds: { configSource: ADS_SOURCE, routeConfigName: routes.rds } }
           : { routeConfig: routes.inline }),
-        httpFilters: httpFilters(view, direction, input.isGrpcWeb === true),
+        httpFilters: httpFilters(view, input),
         ...pathNormalization(view),
         ...serverFields(view, direction),
         generateRequestId: headers.hasRequestId ? undefined : false,
@@ -92,10 +94,14 @@ function pathNormalization(view: View): JsonObject {
 }
 
 /** Peer metadata first: what follows may ask who calls. Faults and CORS before the router, statistics around them. */
-function httpFilters(view: View, direction: Direction, isGrpcWeb: boolean): readonly JsonObject[] {
+function httpFilters(
+  view: View,
+  { direction, isGrpcWeb, authorization }: ConnectionManagerInput,
+): readonly JsonObject[] {
   return [
     ...peerMetadata(view, direction),
-    ...(isGrpcWeb ? optional(view, GRPC_WEB, any("envoy.extensions.filters.http.grpc_web.v3.GrpcWeb")) : []),
+    ...(authorization ?? []),
+    ...(isGrpcWeb === true ? optional(view, GRPC_WEB, any("envoy.extensions.filters.http.grpc_web.v3.GrpcWeb")) : []),
     ...optional(view, "envoy.filters.http.grpc_stats", GRPC_STATS),
     ...(direction === "outbound" ? alpn(view) : []),
     { name: "envoy.filters.http.fault", typedConfig: any("envoy.extensions.filters.http.fault.v3.HTTPFault") },

@@ -1,4 +1,6 @@
 /** Filter chains of an inbound port by mutual-TLS mode and protocol (the table in §4.3). */
+import { authorizationFilters } from "./authorization.ts";
+import type { MovedPort } from "./authorization-permissions.ts";
 import { httpConnectionManager } from "./http-connection-manager.ts";
 import type { InboundPort } from "./inbound-ports.ts";
 import { any, compact, type JsonObject } from "./json.ts";
@@ -25,6 +27,8 @@ export interface InboundChainsInput {
   /** Absent where the listener has one port only. */
   readonly destinationPort: number | undefined;
   readonly denial: Denial | undefined;
+  /** The port is bound under another number than policies name it by. */
+  readonly moved?: MovedPort | undefined;
   readonly metadata?: JsonObject | undefined;
 }
 
@@ -113,10 +117,11 @@ function chain(view: View, input: InboundChainsInput, plan: ChainPlan): JsonObje
 }
 
 function tcpFilters(view: View, input: InboundChainsInput): readonly JsonObject[] {
-  // A policy that is not enforced yet lets no connection through.
+  // A policy that can't be enforced lets no connection through.
   const cluster = input.denial === undefined ? input.cluster : BLACK_HOLE;
   return [
     ...(metadataExchange(view) ?? []),
+    ...authorizationFilters(view, input.moved).tcp,
     ...statsFilter(view, "inbound"),
     ...(input.portProtocol === "MONGO" ? mongoProxy(view, cluster) : []),
     tcpProxy(view, { direction: "inbound", statPrefix: cluster, target: { cluster } }),
@@ -131,6 +136,7 @@ function httpFilters(view: View, input: InboundChainsInput): readonly JsonObject
       statPrefix: input.httpStatPrefix,
       isGrpcWeb: input.portProtocol === "GRPC-Web",
       isHttp2: isHttp2(input.portProtocol),
+      authorization: authorizationFilters(view, input.moved).http,
       routes: { inline: inboundRoutes(input) },
     }),
   ];

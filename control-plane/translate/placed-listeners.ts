@@ -51,6 +51,7 @@ function inboundListener(view: View, { inbound, bind }: PlacedInboundPort): Json
       httpStatPrefix: `inbound_${name};`,
       destinationPort: undefined,
       denial: inboundDenial(view),
+      moved: bind.port === targetPort ? undefined : { declared: targetPort },
     }),
     listenerFilters: listOrNone([...(needs.tls ? [tlsInspector()] : []), ...(needs.http ? [httpInspector()] : [])]),
   });

@@ -1,12 +1,14 @@
 /**
- * Policies that translation does not know yet fail closed: a workload that they select refuses every request, and says
- * why.
+ * Which security policies select a workload, and those that can't be enforced: they fail closed. The workload refuses
+ * every request, and says why.
  */
 import type { MeshObject } from "../model/object.ts";
 import { objectName } from "../model/object.ts";
+import { HTTP_RBAC, isDryRun, NETWORK_RBAC } from "./authorization-names.ts";
 import { type Labels, selects } from "./labels.ts";
+import { memoized } from "./memo.ts";
 import { specOf } from "./spec/spec.ts";
-import { report, type View } from "./view.ts";
+import { hasExtension, report, type View } from "./view.ts";
 
 interface SelectingSpec {
   readonly selector?: { readonly matchLabels?: Labels };
@@ -20,41 +22,64 @@ export interface Denial {
   readonly reason: string;
 }
 
-const KINDS = ["AuthorizationPolicy", "RequestAuthentication"] as const;
+interface Unenforceable {
+  readonly object: MeshObject;
+  readonly why: string;
+}
 
-/** Undefined: nothing selects this workload. */
+/** AuthorizationPolicies of the workload: those of the root namespace and of its own, nothing overrides (rule 74). */
+export function selectedPolicies(view: View): readonly MeshObject[] {
+  return selecting(view, "AuthorizationPolicy");
+}
+
+/** Undefined: everything that selects this workload can be enforced. */
 export function inboundDenial(view: View): Denial | undefined {
-  const selecting = KINDS.flatMap((kind) => view.mesh.objects(kind).filter((object) => decidesFor(object, view)));
-  if (selecting.length === 0) return undefined;
+  const objects = unenforceable(view).map(({ object }) => objectName(object));
+  if (objects.length === 0) return undefined;
   return {
-    reason: `Denied: ${selecting.map(objectName).join(", ")} selects this workload, and is not enforced yet; every request is refused until it is.\n`,
+    reason: `Denied: ${objects.join(", ")} selects this workload, and can't be enforced; every request is refused until it is.\n`,
   };
 }
 
 /** One finding an object. */
 export function reportDenials(view: View): void {
-  for (const kind of KINDS) {
-    for (const object of view.mesh.objects(kind)) {
-      if (!decidesFor(object, view)) continue;
-      report(
-        view,
-        "warning",
-        "denies-all",
-        object,
-        "",
-        `${kind} is not enforced yet: ${view.proxy.name}.${view.proxy.namespace} refuses every inbound request instead. Remove the object, or narrow its selector, to let requests through.`,
-      );
-    }
+  const name = `${view.proxy.name}.${view.proxy.namespace}`;
+  for (const { object, why } of unenforceable(view)) {
+    const message = `${why}: ${name} refuses every inbound request instead. Remove the object, or narrow its selector, to let requests through.`;
+    report(view, "warning", "denies-all", object, "", message);
   }
 }
 
-function decidesFor(object: MeshObject, view: View): boolean {
-  const { namespace, annotations } = object.metadata;
+const unenforceable = memoized((view: View): readonly Unenforceable[] => {
+  const missing = [HTTP_RBAC, NETWORK_RBAC].filter((extension) => !hasExtension(view, extension));
+  const why = (object: MeshObject): string | undefined => {
+    const { action } = specOf<SelectingSpec>(object);
+    // These never refuse anything.
+    if (action === "AUDIT" || isDryRun(object)) return undefined;
+    if (action === "CUSTOM") return "The action CUSTOM is not enforced yet";
+    return missing.length === 0 ? undefined : `The proxy has no ${missing.join(" and no ")}`;
+  };
+  return [
+    ...selectedPolicies(view).flatMap((object) => {
+      const reason = why(object);
+      return reason === undefined ? [] : [{ object, why: reason }];
+    }),
+    ...selecting(view, "RequestAuthentication").map((object) => ({
+      object,
+      why: "RequestAuthentication is not enforced yet",
+    })),
+  ];
+});
+
+function selecting(view: View, kind: string): readonly MeshObject[] {
+  return view.mesh.objects(kind).filter((object) => isSelecting(object, view));
+}
+
+function isSelecting(object: MeshObject, view: View): boolean {
+  const { namespace } = object.metadata;
   if (namespace !== view.proxy.namespace && namespace !== view.mesh.meshConfig.rootNamespace) return false;
   const spec = specOf<SelectingSpec>(object);
   // Gateways and waypoints only.
   if (spec.targetRef !== undefined || (spec.targetRefs ?? []).length > 0) return false;
-  // These never refuse anything.
-  if (spec.action === "AUDIT" || annotations["istio.io/dry-run"] === "true") return false;
   return selects(spec.selector?.matchLabels, view.workload?.labels ?? view.labels);
 }

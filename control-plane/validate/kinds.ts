@@ -13,6 +13,7 @@ import { AuthorizationPolicy } from "@kubernetes-models/istio/security.istio.io/
 import { PeerAuthentication } from "@kubernetes-models/istio/security.istio.io/v1/PeerAuthentication";
 import { RequestAuthentication } from "@kubernetes-models/istio/security.istio.io/v1/RequestAuthentication";
 import { Telemetry } from "@kubernetes-models/istio/telemetry.istio.io/v1/Telemetry";
+import { type Fields, listOf } from "../model/read-fields.ts";
 
 /** A model of the CRD, of which only the validator is used. */
 interface CrdModel {
@@ -25,8 +26,12 @@ export interface KnownKind {
   /** Served versions; their schemas are the same, so that one stands for all. */
   readonly versions: readonly string[];
   readonly model: CrdModel;
+  /** Fields of the served CRD that the model does not know yet, `[]` for any item; their checks see to their types. */
+  readonly added?: readonly string[];
   /** `none`: taken, but translated into nothing yet. `deny`: not there yet, so that what it selects is closed. */
   readonly effect: "full" | "none" | "deny";
+  /** Says what of an object has no effect yet, or closes what it selects, where that depends on the object. */
+  readonly exceptions?: (spec: Fields) => { readonly effect: "none" | "deny"; readonly what: string } | undefined;
 }
 
 const networking = ["v1", "v1beta1", "v1alpha3"];
@@ -39,7 +44,18 @@ export const istioKinds: Readonly<Record<string, KnownKind>> = {
   ServiceEntry: { group: "networking.istio.io", versions: networking, model: ServiceEntry, effect: "full" },
   WorkloadEntry: { group: "networking.istio.io", versions: networking, model: WorkloadEntry, effect: "full" },
   PeerAuthentication: { group: "security.istio.io", versions: security, model: PeerAuthentication, effect: "full" },
-  AuthorizationPolicy: { group: "security.istio.io", versions: security, model: AuthorizationPolicy, effect: "deny" },
+  AuthorizationPolicy: {
+    group: "security.istio.io",
+    versions: security,
+    model: AuthorizationPolicy,
+    added: ["spec.rules[].from[].source.trustDomains", "spec.rules[].from[].source.notTrustDomains"],
+    effect: "full",
+    exceptions: ({ action, targetRef, targetRefs }) => {
+      if (action === "CUSTOM") return { effect: "deny", what: "AuthorizationPolicy with the action CUSTOM" };
+      const isAttached = (targetRef ?? undefined) !== undefined || listOf(targetRefs).length > 0;
+      return isAttached ? { effect: "none", what: "AuthorizationPolicy with targetRefs (of gateways)" } : undefined;
+    },
+  },
   RequestAuthentication: {
     group: "security.istio.io",
     versions: security,

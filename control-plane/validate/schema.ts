@@ -34,7 +34,7 @@ export function checkSchema(kind: KnownKind, findings: Findings): void {
     findings.note(path, "null counts as absent; an API server refuses it. Remove the key.", "null-field");
   }
   for (const error of withoutConsequences(errors)) reportError(error, plain, findings);
-  reportUnknown(plain, "", recorded, findings);
+  reportUnknown(plain, "", recorded, { findings, added: new Set(kind.added) });
 }
 
 function runValidator(kind: KnownKind, recorded: RecordedValue): readonly SchemaError[] {
@@ -104,21 +104,27 @@ function reportError(error: SchemaError, plain: unknown, findings: Findings): vo
   }
 }
 
-function reportUnknown(value: unknown, path: string, recorded: RecordedValue, findings: Findings): void {
+interface UnknownReport {
+  readonly findings: Findings;
+  readonly added: ReadonlySet<string>;
+}
+
+function reportUnknown(value: unknown, path: string, recorded: RecordedValue, report: UnknownReport): void {
   if (typeof value !== "object" || value === null) return;
   const known = recorded.readsOf(value);
   if (known === undefined) return;
   if (Array.isArray(value)) {
-    for (const [index, item] of value.entries()) reportUnknown(item, pathOf(path, index), recorded, findings);
+    for (const [index, item] of value.entries()) reportUnknown(item, pathOf(path, index), recorded, report);
     return;
   }
   for (const [key, item] of Object.entries(value)) {
     const below = pathOf(path, key);
     if (known.has(key)) {
-      if (below !== "metadata" && below !== "status") reportUnknown(item, below, recorded, findings);
+      if (below !== "metadata" && below !== "status") reportUnknown(item, below, recorded, report);
       continue;
     }
-    findings.refuse(below, `unknown field ${key}; ${meantOrAllowed(key, known)}`, "unknown-field");
+    if (report.added.has(below.replace(/\[\d+\]/g, "[]"))) continue;
+    report.findings.refuse(below, `unknown field ${key}; ${meantOrAllowed(key, known)}`, "unknown-field");
   }
 }
 

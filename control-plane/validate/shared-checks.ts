@@ -1,5 +1,5 @@
 /** Checks that several kinds have in common. */
-import { fieldsOf, listOf, stringOf } from "../model/read-fields.ts";
+import { type Fields, fieldsOf, listOf, stringOf } from "../model/read-fields.ts";
 import { durationFault, isDnsLabel, labelKeyFault, labelValueFault } from "./check-strings.ts";
 import type { Findings } from "./findings.ts";
 
@@ -36,6 +36,26 @@ export function expectSelector(findings: Findings, path: string, selector: unkno
       findings.refuse(at, "wildcards are not supported in a selector.");
   }
   if (labels.length === 0) findings.warn(path, "the selector has no labels: it selects every workload.");
+}
+
+/** A policy selects workloads by labels, or names what it is attached to, not both; and nothing in another namespace. */
+export function expectTargetRefs(findings: Findings, spec: Fields): void {
+  const ways = ["selector", "targetRef", "targetRefs"].filter((field) => {
+    const value = spec[field];
+    return value !== undefined && value !== null && !(Array.isArray(value) && value.length === 0);
+  });
+  if (ways.length > 1) findings.refuse("spec", `set only one of ${ways.join(", ")}.`);
+  const refs = [
+    ...(ways.includes("targetRef") ? [{ at: "spec.targetRef", ref: spec["targetRef"] }] : []),
+    ...listOf(spec["targetRefs"]).map((ref, index) => ({ at: `spec.targetRefs[${index}]`, ref })),
+  ];
+  for (const { at, ref } of refs) {
+    const { name, kind, namespace } = fieldsOf(ref);
+    if ((stringOf(name) ?? "") === "") findings.refuse(`${at}.name`, "name is missing; it is required.");
+    if ((stringOf(kind) ?? "") === "") findings.refuse(`${at}.kind`, "kind is missing; it is required.");
+    if ((stringOf(namespace) ?? "") !== "")
+      findings.refuse(`${at}.namespace`, "a policy reaches only its own namespace.");
+  }
 }
 
 /** `exportTo`: `*` alone, or `.` and namespaces; `~` for services only. */

@@ -115,12 +115,22 @@ describe("kinds without effect", () => {
     expect(said).toContain(`${kind} default/x`);
   });
 
-  test("AuthorizationPolicy and RequestAuthentication: the selected workloads deny until they are supported", () => {
-    for (const kind of ["AuthorizationPolicy", "RequestAuthentication"]) {
-      expect(findings(object("security.istio.io/v1", kind)).join()).toMatch(
-        /warning GM0102 .*deny every inbound request/,
-      );
+  test("RequestAuthentication and CUSTOM: the selected workloads deny until they are supported", () => {
+    const custom = "{ action: CUSTOM, provider: { name: p }, rules: [{}] }";
+    for (const yaml of [
+      object("security.istio.io/v1", "RequestAuthentication"),
+      `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: x}, spec: ${custom}}`,
+    ]) {
+      expect(findings(yaml).join()).toMatch(/warning GM0102 .*deny every inbound request/);
     }
+  });
+
+  test("an AuthorizationPolicy takes effect; one that is attached to a gateway does not, and says so", () => {
+    const policy = (spec: string): string =>
+      `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: x}, spec: ${spec}}`;
+    expect(findings(policy("{}"))).toEqual([]);
+    const attached = policy("{ targetRefs: [{ group: gateway.networking.k8s.io, kind: Gateway, name: g }] }");
+    expect(findings(attached).join()).toMatch(/warning GM0101 .*no effect/);
   });
 
   test("Kubernetes' own kinds that take part say nothing", () => {

@@ -3,6 +3,7 @@ import type { Problem } from "#lib/problem.ts";
 import { isMeshConfigFile, isMeshConfigMap } from "../model/read-mesh-config.ts";
 import { fieldsOf, type Fields } from "../model/read-fields.ts";
 import type { MeshObject } from "../model/object.ts";
+import { validateAuthorizationPolicy } from "./authorization-policy.ts";
 import { validateDestinationRule } from "./destination-rule.ts";
 import { createFindings, type Findings } from "./findings.ts";
 import { istioKinds, kubernetesKinds, type KnownKind } from "./kinds.ts";
@@ -30,6 +31,7 @@ const semantics: Readonly<Record<string, (findings: Findings, spec: Fields) => v
   VirtualService: validateVirtualService,
   DestinationRule: validateDestinationRule,
   PeerAuthentication: validatePeerAuthentication,
+  AuthorizationPolicy: validateAuthorizationPolicy,
   ServiceEntry: validateServiceEntry,
   WorkloadEntry: validateWorkloadEntry,
   Sidecar: validateSidecar,
@@ -76,11 +78,13 @@ function validateIstio(findings: Findings, kind: KnownKind): void {
   checkSchema(kind, findings);
   if (findings.problems.some(({ code }) => code === "wrong-type")) return;
   semantics[object.kind]?.(findings, fieldsOf(object.spec));
-  if (kind.effect === "none") {
-    findings.warn("", `${object.kind} has no effect here yet; it is loaded and nothing is made of it.`, NO_EFFECT);
+  const exception = kind.exceptions?.(fieldsOf(object.spec));
+  const { effect, what } = exception ?? { effect: kind.effect, what: object.kind };
+  if (effect === "none") {
+    findings.warn("", `${what} has no effect here yet; it is loaded and nothing is made of it.`, NO_EFFECT);
   }
-  if (kind.effect === "deny") {
-    const message = `${object.kind} is not supported yet: until it is, the workloads that it selects deny every inbound request.`;
+  if (effect === "deny") {
+    const message = `${what} is not supported yet: until it is, the workloads that it selects deny every inbound request.`;
     findings.warn("", message, DENIES_UNTIL_SUPPORTED);
   }
 }

@@ -12,6 +12,7 @@ const ours = new Set([
   "VirtualService",
   "DestinationRule",
   "PeerAuthentication",
+  "AuthorizationPolicy",
   "ServiceEntry",
   "WorkloadEntry",
   "Sidecar",

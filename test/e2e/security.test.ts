@@ -96,14 +96,14 @@ describe("mutual TLS, over real processes", () => {
     );
   });
 
-  test("a workload that an AuthorizationPolicy selects denies everything until authorization is there, and says so", async () => {
+  test("a workload that a RequestAuthentication selects denies everything until tokens are checked, and says so", async () => {
     mesh.write(
-      "authz.yaml",
+      "tokens.yaml",
       `
 apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: { name: only-get }
-spec: { selector: { matchLabels: { app: echo } }, rules: [{ to: [{ operation: { methods: [GET] } }] }] }
+kind: RequestAuthentication
+metadata: { name: tokens }
+spec: { selector: { matchLabels: { app: echo } }, jwtRules: [{ issuer: bank.example }] }
 `,
     );
     await vi.waitFor(
@@ -112,8 +112,8 @@ spec: { selector: { matchLabels: { app: echo } }, rules: [{ to: [{ operation: { 
     );
     const debug = mesh.session.runner.file.controlPlane.debug;
     const findings = await request(`http://${debug.address}:${debug.port}/debug/findings`);
-    expect(await findings.body.text()).toMatch(/AuthorizationPolicy default\/only-get/);
-    mesh.remove("authz.yaml");
+    expect(await findings.body.text()).toMatch(/RequestAuthentication default\/tokens/);
+    mesh.remove("tokens.yaml");
     await vi.waitFor(
       async () => expect(await mesh.call("client", "http://echo/")).toMatchObject({ statuses: { "200": 1 } }),
       WAIT,

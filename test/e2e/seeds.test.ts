@@ -65,7 +65,19 @@ const EFFECTS: Readonly<Record<string, readonly Effect[]>> = {
   "timeout-and-retries.yaml": [{ from: "client.default", url: payment, is: all(503) }],
   "strict-production.yaml": [{ from: "client.production", url: payment, flags: ["-n", "5"], is: all(200) }],
   "mtls-gradual-rollout.yaml": [{ from: "client.production", url: payment, flags: ["-n", "5"], is: all(200) }],
-  "deny-all-then-allow.yaml": [{ from: "client.production", url: payment, is: all(403) }],
+  "deny-all-then-allow.yaml": [
+    { from: "client.production", url: payment, is: all(403) },
+    { from: "frontend.production", url: `${payment}api/payments`, flags: ["-X", "POST"], is: all(200) },
+    { from: "frontend.production", url: `${payment}api/payments/7`, flags: ["-X", "POST"], is: all(200) },
+    { from: "frontend.production", url: `${payment}api/payments`, is: all(403) },
+    { from: "client.production", url: `${payment}api/payments`, flags: ["-X", "POST"], is: all(403) },
+  ],
+  // The namespace `frontend` of its principal is not here: nobody is let in.
+  "least-privilege.yaml": [
+    { from: "frontend.production", url: `${payment}api/payments/7`, is: all(403) },
+    { from: "client.default", url: payment, is: all(200) },
+  ],
+  "zero-trust-and-jwt.yaml": [{ from: "frontend.production", url: `${payment}api/payments/7`, is: all(403) }],
 };
 
 describe.skipIf(seeds.missing !== undefined)("seed manifests", () => {
@@ -89,6 +101,7 @@ describe.skipIf(seeds.missing !== undefined)("seed manifests", () => {
       "production.yaml": both(
         "production",
         deployment("client", { port: undefined }) +
+          deployment("frontend", { port: undefined }) +
           deployment("payment-v1", { app: "payment-api" }) +
           deployment("payment-v2", { app: "payment-api", version: "v2" }) +
           service("payment-api") +

@@ -8,6 +8,10 @@ const oracle = sharedFolder("oracle");
 if (oracle.missing !== undefined) process.stderr.write(`oracle tests are skipped: ${oracle.missing}\n`);
 
 const SAME = [
+  "authz-actions",
+  "authz-conditions",
+  "authz-dry-run",
+  "authz-sources",
   "dns-capture",
   "dr-connection-pool",
   "dr-consistent-hash",
@@ -31,8 +35,11 @@ const SAME = [
   "se-resolutions",
   "se-tcp",
   "se-workload-entries",
+  "seed-api-server-authorization",
   "seed-api-server-canary",
+  "seed-authorization-products",
   "seed-canary-breaker-retries",
+  "seed-deny-all-then-allow",
   "seed-fault-injection",
   "seed-istio-operator-production",
   "seed-kiali-config",

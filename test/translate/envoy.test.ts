@@ -14,6 +14,8 @@ if (envoy.missing !== undefined) process.stderr.write(`tests with a real Envoy a
 
 /** Between them they hold every construct. */
 const CASES = [
+  "authorization-placed-on-another-port",
+  "authorization-without-the-filter",
   "mesh-access-log-json",
   "placed-listeners",
   "rule-21-without-headers",
@@ -32,9 +34,18 @@ const CASES = [
   "rule-53-outlier-detection",
   "rule-55-port-level",
   "rule-59-simple-tls",
+  "rule-64-actions-in-order",
+  "rule-65-without-rules",
+  "rule-67-http-fields-on-tcp",
+  "rule-67-nothing-left-on-tcp",
+  "rule-68-request-principals",
+  "rule-70-namespaces-and-service-accounts",
+  "rule-71-operations",
+  "rule-72-addresses",
+  "rule-76-dry-run",
+  "rule-80-conditions",
   "rule-86-headless",
   "rule-92-workload-entries",
-  "security-authorization-policy-denies",
   "security-policy-on-tcp-denies",
 ];
 

@@ -26,6 +26,8 @@ interface Header {
   /** `clusters outbound|80||x: outlierDetection lbPolicy`; without fields the names of all of a type. */
   readonly look: readonly string[];
   readonly interception?: "REDIRECT" | "NONE";
+  /** Extensions that the proxy has not. */
+  readonly without?: readonly string[];
 }
 
 type ResourceType = "clusters" | "endpoints" | "listeners" | "routes";
@@ -66,7 +68,9 @@ function proxyOf(header: Header, mesh: MeshIndex): ProxyNode {
       MESH_ID: "cluster.local",
       INTERCEPTION_MODE: header.interception ?? "REDIRECT",
     },
-    extensions: [...STOCK_EXTENSIONS].map((extension) => ({ name: extension })),
+    extensions: [...STOCK_EXTENSIONS]
+      .filter((name) => header.without?.includes(name) !== true)
+      .map((extension) => ({ name: extension })),
   }).value;
   if (said === undefined) throw new Error(`${header.proxy} is no proxy`);
   return withMesh(said, mesh).node;
