@@ -18,7 +18,7 @@ import { createListenerManager } from "./listener/listener-manager.ts";
 import type { ListenerManager } from "./listener/types.ts";
 import { builtInNetworkFilters } from "./network/built-in.ts";
 import { createNetworkFilterRegistry } from "./network/registry.ts";
-import { createFileSinks, type FileSinks } from "./observability/access-log/file-sinks.ts";
+import { createAccessLogs, type AccessLogs } from "./observability/access-log/sinks.ts";
 import { istioStatsTcp } from "./observability/istio-stats/network-filter.ts";
 import { createTracingFactory } from "./observability/tracing/tracing.ts";
 import type { StatsStore } from "./observability/stats-store.ts";
@@ -110,7 +110,7 @@ export interface ServerParts {
   readonly options: ProxyOptions;
   readonly settings: StatsSettings;
   readonly serverStats: ServerStats;
-  readonly accessLogs: FileSinks;
+  readonly accessLogs: AccessLogs;
   readonly secrets: SecretRecords;
   readonly clusters: ClusterManagerShell;
   readonly listeners: ListenerManager;
@@ -171,7 +171,8 @@ class Server implements ProxyServer {
     const transports = createTransportFactory({ runtime, secrets: records.provider, scope: root });
     const node = nodeInfo(bootstrap);
     const clusters = createClusterManager({ runtime, scope: root, node, transports, xds: sources?.ads });
-    const accessLogs = createFileSinks(runtime, root, options.fileFlushIntervalMs);
+    const flushIntervalMs = options.fileFlushIntervalMs;
+    const accessLogs = createAccessLogs({ runtime, scope: root, clusters, node, flushIntervalMs });
     const httpFilters = standardHttpFilters();
     const routeRecords = new ConfigRecords(runtime.clock);
     const listeners = createListenerManager({

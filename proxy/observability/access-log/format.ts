@@ -57,6 +57,16 @@ export function formatEnvironment(runtime?: FormatEnvironment["runtime"]): Forma
   return { runtime, hostname: hostname(), variables: process.env };
 }
 
+/** Clock and chance do not matter to whether a format is right. */
+export const CHECKING: FormatEnvironment = {
+  runtime: {
+    clock: { now: () => 0 } as Exclude<FormatEnvironment["runtime"], undefined>["clock"],
+    random: { uuid: () => "" } as Exclude<FormatEnvironment["runtime"], undefined>["random"],
+  },
+  hostname: "",
+  variables: {},
+};
+
 export interface FormatOptions {
   /** Names the place in problems. */
   readonly path?: string;

@@ -5,6 +5,11 @@ import { unpackAny } from "#protos/any.ts";
 import { MessageReader } from "#protos/reader.ts";
 import type { AccessLog } from "#protos/gen/envoy/config/accesslog/v3/accesslog_pb.js";
 import type { SubstitutionFormatString } from "#protos/gen/envoy/config/core/v3/substitution_format_string_pb.js";
+import type {
+  HttpGrpcAccessLogConfig,
+  TcpGrpcAccessLogConfig,
+} from "#protos/gen/envoy/extensions/access_loggers/grpc/v3/als_pb.js";
+import type { OpenTelemetryAccessLogConfig } from "#protos/gen/envoy/extensions/access_loggers/open_telemetry/v3/logs_service_pb.js";
 import type { FileAccessLog } from "#protos/gen/envoy/extensions/access_loggers/file/v3/file_pb.js";
 import type {
   StderrAccessLog,
@@ -12,10 +17,11 @@ import type {
 } from "#protos/gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js";
 import { RegexCache } from "../../router/regex.ts";
 import { parseAccessLogFilter } from "./filters.ts";
-import { compileFormat, type FormatOptions } from "./format.ts";
+import { CHECKING, compileFormat, type FormatOptions } from "./format.ts";
 import { compileJsonFormat, type JsonTemplate } from "./json-format.ts";
-import type { FormatEnvironment } from "./operator.ts";
-import type { AccessLogConfig, Format } from "./types.ts";
+import { parseHttpGrpcLog, parseTcpGrpcLog } from "./grpc-log.ts";
+import { parseOpenTelemetryLog } from "./open-telemetry-log.ts";
+import type { AccessLogConfig, AccessLogger, Format, FormatContext, LineSink } from "./types.ts";
 
 /** Envoy's own line, for a log without a format. */
 export const DEFAULT_FORMAT: string =
@@ -52,12 +58,12 @@ export function parseAccessLogs(messages: readonly AccessLog[], path: string): P
     const opened = unpackAny(config.value, reader.at("configType"));
     problems.push(...opened.problems);
     const sink = opened.value === undefined ? undefined : parseSink(opened.value, reader.at("configType"), problems);
-    if (sink !== undefined) configs.push({ ...sink, filter: parsedFilter });
+    if (sink !== undefined) configs.push({ open: sink, filter: parsedFilter });
   }
   return problems.length > 0 ? { problems } : { value: configs, problems };
 }
 
-function parseSink(message: Message, path: string, problems: Problem[]): Omit<AccessLogConfig, "filter"> | undefined {
+function parseSink(message: Message, path: string, problems: Problem[]): AccessLogConfig["open"] | undefined {
   switch (message.$typeName) {
     case "envoy.extensions.access_loggers.file.v3.FileAccessLog": {
       const reader = new MessageReader(message as FileAccessLog, path, problems);
@@ -70,6 +76,12 @@ function parseSink(message: Message, path: string, problems: Problem[]): Omit<Ac
       return parseStream(new MessageReader(message as StdoutAccessLog, path, problems), "/dev/stdout");
     case "envoy.extensions.access_loggers.stream.v3.StderrAccessLog":
       return parseStream(new MessageReader(message as StderrAccessLog, path, problems), "/dev/stderr");
+    case "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig":
+      return parseOpenTelemetryLog(new MessageReader(message as OpenTelemetryAccessLogConfig, path, problems));
+    case "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig":
+      return parseHttpGrpcLog(new MessageReader(message as HttpGrpcAccessLogConfig, path, problems));
+    case "envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig":
+      return parseTcpGrpcLog(new MessageReader(message as TcpGrpcAccessLogConfig, path, problems));
     default:
       problems.push({
         code: "unsupported-type",
@@ -84,7 +96,7 @@ function parseSink(message: Message, path: string, problems: Problem[]): Omit<Ac
 function parseStream(
   reader: MessageReader<StdoutAccessLog> | MessageReader<StderrAccessLog>,
   file: string,
-): Omit<AccessLogConfig, "filter"> | undefined {
+): AccessLogConfig["open"] | undefined {
   const format = (reader as MessageReader<StdoutAccessLog>).get("accessLogFormat");
   const maker =
     format.case === undefined
@@ -161,31 +173,30 @@ function jsonMaker(template: JsonTemplate, path: string, omitEmptyValues: boolea
   return (options) => compileJsonFormat(template, { ...options, path, omitEmptyValues });
 }
 
-/** Clock and chance do not matter to whether a format is right. */
-const CHECKING: FormatEnvironment = {
-  runtime: {
-    clock: { now: () => 0 } as Exclude<FormatEnvironment["runtime"], undefined>["clock"],
-    random: { uuid: () => "" } as Exclude<FormatEnvironment["runtime"], undefined>["random"],
-  },
-  hostname: "",
-  variables: {},
-};
-
 function checked(
   path: string,
   maker: FormatMaker | undefined,
   problems: Problem[],
-): Omit<AccessLogConfig, "filter"> | undefined {
+): AccessLogConfig["open"] | undefined {
   if (maker === undefined) return undefined;
   const trial = maker({ environment: CHECKING });
   problems.push(...trial.problems);
   if (trial.value === undefined) return undefined;
-  return {
-    path,
-    format(environment) {
-      const { value } = maker({ environment });
-      if (value === undefined) throw new Error(`a format that was fine is not any more: ${path}`);
-      return value;
-    },
+  return (host) => {
+    const { value } = maker({ environment: host.environment });
+    if (value === undefined) throw new Error(`a format that was fine is not any more: ${path}`);
+    return new FileLog(host.file(path), value);
   };
+}
+
+class FileLog implements AccessLogger {
+  readonly #file: LineSink;
+  readonly #format: Format;
+  constructor(file: LineSink, format: Format) {
+    this.#file = file;
+    this.#format = format;
+  }
+  log(context: FormatContext): void {
+    this.#file.append(this.#format(context));
+  }
 }

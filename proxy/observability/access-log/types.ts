@@ -1,8 +1,10 @@
 /** What the connection manager, the TCP proxy and the listener see of access logs. */
-import type { Random } from "#lib/runtime.ts";
+import type { Random, Runtime } from "#lib/runtime.ts";
+import type { NodeInfo } from "../../http/filter.ts";
 import type { HeaderMap } from "../../http/header-map.ts";
 import type { StreamInfo } from "../../stream-info.ts";
-import type { Metadata } from "../../upstream/types.ts";
+import type { ClusterManager, Metadata } from "../../upstream/types.ts";
+import type { StatsScope } from "../stats.ts";
 import type { FormatEnvironment } from "./operator.ts";
 
 /** Envoy's `ACCESS_LOG_TYPE`. */
@@ -37,12 +39,27 @@ export type Format = (context: FormatContext) => string;
 /** True when the stream is to be logged. */
 export type AccessLogFilter = (context: FormatContext) => boolean;
 
-/** One `access_log` entry, checked (`parseAccessLogs`). The functions are called once, when the log is opened. */
+/** One `access_log` entry, checked (`parseAccessLogs`). */
 export interface AccessLogConfig {
-  /** File to append to; `/dev/stdout` and `/dev/stderr` are the process' own. */
-  readonly path: string;
-  format(environment: FormatEnvironment): Format;
+  /** Called once, when the log is opened. Throws a `MeshError` when it can't be. */
+  open(this: void, host: AccessLogHost): AccessLogger;
   readonly filter: ((random: Random) => AccessLogFilter) | undefined;
+}
+
+/** What a log may need of its proxy. */
+export interface AccessLogHost {
+  readonly runtime: Runtime;
+  readonly scope: StatsScope;
+  readonly clusters: ClusterManager;
+  readonly node: NodeInfo;
+  readonly environment: FormatEnvironment;
+  /** A path that is logged to from several places is opened once; `/dev/stdout` and `/dev/stderr` are the process' own. */
+  file(path: string): LineSink;
+}
+
+/** Takes whole lines. */
+export interface LineSink {
+  append(line: string): void;
 }
 
 /** Writes lines of ended streams. `log` neither waits nor throws. */
@@ -50,7 +67,7 @@ export interface AccessLogger {
   log(context: FormatContext): void;
 }
 
-/** The files of one proxy: a path that is logged to from several places is opened once. */
+/** The access logs of one proxy. */
 export interface AccessLogSinks {
   /** One logger for all of `configs`; undefined when there are none, so that nothing is called. */
   logger(configs: readonly AccessLogConfig[]): AccessLogger | undefined;

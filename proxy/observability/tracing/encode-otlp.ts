@@ -2,7 +2,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { createMessage, schema } from "#protos/registry.ts";
 import type { ExportTraceServiceRequest } from "#protos/gen/opentelemetry/proto/collector/trace/v1/trace_service_pb.js";
-import type { EncodedBatch } from "./collector.ts";
+import { grpcBatch, type EncodedBatch } from "../collector.ts";
 import type { SpanRecord } from "./span-record.ts";
 
 const REQUEST = "opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest";
@@ -21,11 +21,7 @@ export function encodeOtlpHttp(spans: readonly SpanRecord[], resource: OtlpResou
 
 /** As one message of a gRPC call. */
 export function encodeOtlpGrpc(spans: readonly SpanRecord[], resource: OtlpResource): EncodedBatch {
-  const message = requestBytes(spans, resource);
-  const body = Buffer.alloc(5 + message.length);
-  body.writeUInt32BE(message.length, 1);
-  body.set(message, 5);
-  return { contentType: "application/grpc", body };
+  return grpcBatch(requestBytes(spans, resource));
 }
 
 function requestBytes(spans: readonly SpanRecord[], resource: OtlpResource): Uint8Array {

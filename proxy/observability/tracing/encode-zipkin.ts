@@ -1,5 +1,5 @@
 /** Spans in Zipkin's JSON of version 2. Loaded when the first span is sent. */
-import type { EncodedBatch } from "./collector.ts";
+import type { EncodedBatch } from "../collector.ts";
 import type { SpanRecord } from "./span-record.ts";
 
 /** A list of spans, as `POST /api/v2/spans` takes it. */

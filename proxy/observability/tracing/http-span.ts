@@ -7,7 +7,8 @@ import type { FormatContext } from "../access-log/types.ts";
 import { grpcStatus, isGrpcContentType } from "../grpc-status.ts";
 import { formatResponseFlags } from "../response-flags.ts";
 import type { TagSource } from "./custom-tags.ts";
-import type { SpanSink } from "./span-record.ts";
+import type { Sink } from "../collector.ts";
+import type { SpanRecord } from "./span-record.ts";
 import type { Propagation, TraceContext } from "./trace-context.ts";
 
 /** What the spans of one configuration share. */
@@ -18,7 +19,7 @@ export interface SpanSettings {
   readonly maxPathTagLength: number;
   readonly customTags: readonly TagSource[];
   readonly propagation: Propagation;
-  readonly sink: SpanSink;
+  readonly sink: Sink<SpanRecord>;
 }
 
 export class HttpSpan implements Span {

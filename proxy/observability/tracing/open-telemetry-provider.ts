@@ -1,16 +1,13 @@
 /** `envoy.config.trace.v3.OpenTelemetryConfig`: W3C contexts, OTLP over HTTP or gRPC. */
 import { unpackAny } from "#protos/any.ts";
 import type { MessageReader } from "#protos/reader.ts";
-import type { GrpcService, GrpcService_EnvoyGrpc } from "#protos/gen/envoy/config/core/v3/grpc_service_pb.js";
 import type { OpenTelemetryConfig } from "#protos/gen/envoy/config/trace/v3/opentelemetry_pb.js";
-import { durationMs } from "../../config-values.ts";
-import type { CollectorTarget } from "./collector.ts";
-import { parseHttpService } from "./http-service.ts";
+import { parseGrpcService, parseHttpService } from "../collector-target.ts";
 import { w3c } from "./trace-context.ts";
+import { spanStats } from "./span-record.ts";
 import type { Provider } from "./tracing.ts";
 
 const GRPC_PATH = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-const DEFAULT_TIMEOUT_MS = 10_000;
 const ENVIRONMENT_DETECTOR =
   "envoy.extensions.tracers.opentelemetry.resource_detectors.v3.EnvironmentResourceDetectorConfig";
 
@@ -34,7 +31,7 @@ export function parseOpenTelemetry(reader: MessageReader<OpenTelemetryConfig>): 
     reader.finish();
     return undefined;
   }
-  const target = grpc === undefined ? http && parseHttpService(http) : parseGrpcService(grpc);
+  const target = grpc === undefined ? http && parseHttpService(http) : parseGrpcService(grpc, GRPC_PATH);
   reader.finish();
   if (target === undefined) return undefined;
   return {
@@ -43,7 +40,7 @@ export function parseOpenTelemetry(reader: MessageReader<OpenTelemetryConfig>): 
     sharesSpans: false,
     readsB3: false,
     collector: ({ rootScope }) => ({
-      scope: rootScope.scope("tracing").scope("opentelemetry"),
+      stats: spanStats(rootScope.scope("tracing").scope("opentelemetry")),
       target,
       loadEncoder: async () => {
         const { encodeOtlpGrpc, encodeOtlpHttp } = await import("./encode-otlp.ts");
@@ -72,31 +69,4 @@ function addDetected(reader: MessageReader<OpenTelemetryConfig>, attributes: [st
         attributes.push([pair.slice(0, equals).trim(), decodeURIComponent(pair.slice(equals + 1).trim())]);
     }
   }
-}
-
-function parseGrpcService(reader: MessageReader<GrpcService>): CollectorTarget | undefined {
-  const timeoutMs = durationMs(reader.get("timeout")) ?? DEFAULT_TIMEOUT_MS;
-  const headers = reader.children("initialMetadata").map((header): [string, string] => {
-    const pair: [string, string] = [header.get("key").toLowerCase(), header.get("value")];
-    header.finish();
-    return pair;
-  });
-  const target = reader.get("targetSpecifier");
-  reader.finish();
-  if (target.case !== "envoyGrpc") {
-    reader.unsupported("targetSpecifier", "only envoy_grpc is supported: name a cluster");
-    return undefined;
-  }
-  const service = reader.oneof<GrpcService_EnvoyGrpc>("targetSpecifier", target.value);
-  const clusterName = service.get("clusterName");
-  const authority = service.get("authority") || clusterName;
-  service.finish();
-  return {
-    clusterName,
-    authority,
-    protocol: "http2",
-    path: GRPC_PATH,
-    headers: [["te", "trailers"], ...headers],
-    timeoutMs: timeoutMs === 0 ? DEFAULT_TIMEOUT_MS : timeoutMs,
-  };
 }

@@ -1,4 +1,6 @@
 /** A span that is complete, before it is encoded for a collector. */
+import type { CollectorStats } from "../collector.ts";
+import type { StatsScope } from "../stats.ts";
 
 export interface SpanRecord {
   readonly traceId: string;
@@ -18,7 +20,11 @@ export interface SpanRecord {
   readonly isShared: boolean;
 }
 
-/** Takes complete spans; they are sent later, in batches. */
-export interface SpanSink {
-  add(span: SpanRecord): void;
+/** `scope` is `tracing.<provider>.`. */
+export function spanStats(scope: StatsScope): CollectorStats {
+  return {
+    sent: scope.counter("spans_sent"),
+    dropped: scope.counter("spans_dropped"),
+    failed: scope.counter("reports_failed"),
+  };
 }

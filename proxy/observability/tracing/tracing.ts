@@ -8,16 +8,16 @@ import type { ZipkinConfig } from "#protos/gen/envoy/config/trace/v3/zipkin_pb.j
 import type { HttpConnectionManager_Tracing } from "#protos/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js";
 import type { FilterFactoryContext } from "../../http/filter.ts";
 import type { TracerMaker, TracingFactory } from "../../http/tracing.ts";
-import { createCollector } from "./collector.ts";
+import { createCollector, type CollectorDeps } from "../collector.ts";
 import { parseCustomTag, type TagSource } from "./custom-tags.ts";
 import { parseOpenTelemetry } from "./open-telemetry-provider.ts";
-import type { SpanSink } from "./span-record.ts";
+import type { SpanRecord } from "./span-record.ts";
 import { createTracer, type TracerSettings } from "./tracer.ts";
 import { parseZipkin } from "./zipkin-provider.ts";
 
 /** What a provider adds to the settings of a tracer. */
 export interface Provider extends Pick<TracerSettings, "propagation" | "traceIdBits" | "sharesSpans" | "readsB3"> {
-  collector(context: FilterFactoryContext): Omit<Parameters<typeof createCollector>[0], "runtime" | "clusters">;
+  collector(context: FilterFactoryContext): Omit<CollectorDeps<SpanRecord>, "runtime" | "clusters">;
 }
 
 const DEFAULT_MAX_PATH_TAG_LENGTH = 256;
@@ -94,7 +94,7 @@ function settingsOf(
   },
 ): TracerSettings {
   const { runtime, clusters, node, trafficDirection } = context;
-  const sink: SpanSink = createCollector({ runtime, clusters, ...provider.collector(context) });
+  const sink = createCollector<SpanRecord>({ runtime, clusters, ...provider.collector(context) });
   return {
     ...common,
     ...provider,

@@ -1,8 +1,8 @@
 /** `envoy.config.trace.v3.ZipkinConfig`: B3 contexts, JSON of version 2. */
 import type { MessageReader } from "#protos/reader.ts";
 import type { ZipkinConfig } from "#protos/gen/envoy/config/trace/v3/zipkin_pb.js";
-import type { CollectorTarget } from "./collector.ts";
-import { parseHttpService } from "./http-service.ts";
+import { parseHttpService, type CollectorTarget } from "../collector-target.ts";
+import { spanStats } from "./span-record.ts";
 import { b3, b3WithW3c } from "./trace-context.ts";
 import type { Provider } from "./tracing.ts";
 
@@ -26,7 +26,7 @@ export function parseZipkin(reader: MessageReader<ZipkinConfig>): Provider | und
     sharesSpans,
     readsB3: true,
     collector: ({ rootScope, node }) => ({
-      scope: rootScope.scope("tracing").scope("zipkin"),
+      stats: spanStats(rootScope.scope("tracing").scope("zipkin")),
       target,
       loadEncoder: async () => {
         const { encodeZipkin } = await import("./encode-zipkin.ts");

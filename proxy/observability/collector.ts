@@ -1,10 +1,10 @@
-/** Where spans go: a queue that is sent in batches, by a POST through a cluster of the proxy. */
+/** Where spans and log entries go: a queue that is sent in batches, by a POST through a cluster of the proxy. */
 import type { Runtime, Timer } from "#lib/runtime.ts";
-import { HeaderMap } from "../../http/header-map.ts";
-import type { StreamDecoder } from "../../http/codec.ts";
-import type { Counter, StatsScope } from "../stats.ts";
-import type { ClusterManager } from "../../upstream/types.ts";
-import type { SpanRecord, SpanSink } from "./span-record.ts";
+import { HeaderMap } from "../http/header-map.ts";
+import type { StreamDecoder } from "../http/codec.ts";
+import type { Counter } from "./stats.ts";
+import type { ClusterManager } from "../upstream/types.ts";
+import type { CollectorTarget } from "./collector-target.ts";
 
 /** One batch, ready to be posted. */
 export interface EncodedBatch {
@@ -12,75 +12,75 @@ export interface EncodedBatch {
   readonly body: Buffer;
 }
 
-export interface CollectorTarget {
-  readonly clusterName: string;
-  readonly protocol: "http1" | "http2" | "auto";
-  readonly authority: string;
-  readonly path: string;
-  readonly headers: readonly (readonly [string, string])[];
-  readonly timeoutMs: number;
+/** Takes complete records; they are sent later, in batches. */
+export interface Sink<T> {
+  add(record: T): void;
 }
 
-export interface CollectorDeps {
+export interface CollectorDeps<T> {
   readonly runtime: Runtime;
   readonly clusters: ClusterManager;
-  /** `tracing.opentelemetry.` or `tracing.zipkin.`. */
-  readonly scope: StatsScope;
+  readonly stats: CollectorStats;
   readonly target: CollectorTarget;
   /** Loads what encodes; called when the first batch is due. */
-  readonly loadEncoder: () => Promise<(spans: readonly SpanRecord[]) => EncodedBatch>;
+  readonly loadEncoder: () => Promise<(records: readonly T[]) => EncodedBatch>;
+  /** Default: 1 s. */
+  readonly flushIntervalMs?: number | undefined;
+}
+
+/** Records, but for `failed`: batches. */
+export interface CollectorStats {
+  readonly sent: Counter;
+  readonly dropped: Counter;
+  readonly failed: Counter;
 }
 
 const FLUSH_MS = 1000;
 const MAX_BATCH = 256;
-/** Spans beyond this are dropped: a collector that is away must not cost memory. */
+/** Records beyond this are dropped: a collector that is away must not cost memory. */
 const MAX_QUEUE = 4096;
 
 /** The sink in front of one collector. */
-export function createCollector(deps: CollectorDeps): SpanSink {
+export function createCollector<T>(deps: CollectorDeps<T>): Sink<T> {
   return new Collector(deps);
 }
 
-class Collector implements SpanSink {
-  readonly #deps: CollectorDeps;
-  readonly #sent: Counter;
-  readonly #dropped: Counter;
-  readonly #failed: Counter;
-  #queue: SpanRecord[] = [];
+class Collector<T> implements Sink<T> {
+  readonly #deps: CollectorDeps<T>;
+  readonly #stats: CollectorStats;
+  #queue: T[] = [];
   #timer: Timer | undefined = undefined;
-  #encode: Promise<(spans: readonly SpanRecord[]) => EncodedBatch> | undefined = undefined;
+  #encode: Promise<(records: readonly T[]) => EncodedBatch> | undefined = undefined;
 
-  constructor(deps: CollectorDeps) {
+  constructor(deps: CollectorDeps<T>) {
     this.#deps = deps;
-    this.#sent = deps.scope.counter("spans_sent");
-    this.#dropped = deps.scope.counter("spans_dropped");
-    this.#failed = deps.scope.counter("reports_failed");
+    this.#stats = deps.stats;
   }
 
-  add(span: SpanRecord): void {
+  add(record: T): void {
     if (this.#queue.length >= MAX_QUEUE) {
-      this.#dropped.inc();
+      this.#stats.dropped.inc();
       return;
     }
-    this.#queue.push(span);
+    this.#queue.push(record);
     if (this.#queue.length === MAX_BATCH) this.#flush();
     else if (this.#timer === undefined)
-      this.#timer = this.#deps.runtime.clock.wheel.schedule(FLUSH_MS, () => {
+      this.#timer = this.#deps.runtime.clock.wheel.schedule(this.#deps.flushIntervalMs ?? FLUSH_MS, () => {
         this.#timer = undefined;
         this.#flush();
       });
   }
 
   #flush(): void {
-    const spans = this.#queue;
-    if (spans.length === 0) return;
+    const records = this.#queue;
+    if (records.length === 0) return;
     this.#queue = [];
     this.#encode ??= this.#deps.loadEncoder();
     this.#encode.then(
-      (encode) => this.#post(encode(spans), spans.length),
+      (encode) => this.#post(encode(records), records.length),
       (error: unknown) => {
-        this.#failed.inc();
-        this.#deps.runtime.log.child("tracing").error(`spans can't be encoded: ${String(error)}`);
+        this.#stats.failed.inc();
+        this.#deps.runtime.log.child("tracing").error(`a batch can't be encoded: ${String(error)}`);
       },
     );
   }
@@ -90,8 +90,8 @@ class Collector implements SpanSink {
     const cluster = clusters.get(target.clusterName);
     const host = cluster?.chooseHost({});
     if (cluster === undefined || host === undefined) {
-      this.#failed.inc();
-      this.#dropped.add(count);
+      this.#stats.failed.inc();
+      this.#stats.dropped.add(count);
       return;
     }
     const headers = HeaderMap.of([
@@ -103,7 +103,7 @@ class Collector implements SpanSink {
       ["content-length", String(body.length)],
       ...target.headers,
     ]);
-    const exchange = new Exchange((isGood) => (isGood ? this.#sent.add(count) : this.#failed.inc()));
+    const exchange = new Exchange((isGood) => (isGood ? this.#stats.sent.add(count) : this.#stats.failed.inc()));
     const pool = cluster.httpPool(host, { priority: "default", protocol: target.protocol });
     pool.newStream(exchange, {
       onPoolReady(encoder) {
@@ -148,4 +148,12 @@ class Exchange implements StreamDecoder {
     this.#onDone?.(isGood);
     this.#onDone = undefined;
   }
+}
+
+/** One message of a unary or client-streaming gRPC call. */
+export function grpcBatch(message: Uint8Array): EncodedBatch {
+  const body = Buffer.alloc(5 + message.length);
+  body.writeUInt32BE(message.length, 1);
+  body.set(message, 5);
+  return { contentType: "application/grpc", body };
 }

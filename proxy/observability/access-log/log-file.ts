@@ -1,15 +1,13 @@
-/** Access-log files: lines are gathered and written in pieces of 64 KiB, or each second. */
+/** An access-log file: lines are gathered and written in pieces of 64 KiB, or each second. */
 import { closeSync, openSync, write, writeSync } from "node:fs";
 import { MeshError } from "#lib/problem.ts";
 import type { Runtime, Timer } from "#lib/runtime.ts";
 import type { Counter, Gauge, StatsScope } from "../stats.ts";
-import { formatEnvironment } from "./format.ts";
-import type { AccessLogConfig, AccessLogFilter, AccessLogger, AccessLogSinks, Format } from "./types.ts";
+import type { LineSink } from "./types.ts";
 
 const FLUSH_BYTES = 64 * 1024;
 /** Room for the line that crosses the limit. */
 const BUFFER_BYTES = FLUSH_BYTES + 16 * 1024;
-const FLUSH_MS = 1000;
 /** A pipe that is full is tried again. */
 const RETRY_MS = 10;
 
@@ -23,81 +21,7 @@ const STANDARD: Readonly<Record<string, number>> = {
   "/proc/self/fd/2": 2,
 };
 
-export interface FileSinks extends AccessLogSinks {
-  /** Opens every file anew (log rotation); a file that can't be opened keeps its old descriptor. */
-  reopen(): void;
-  /** Writes what is gathered and closes the files. */
-  close(): Promise<void>;
-}
-
-/** The access-log files of one proxy; `flushIntervalMs` is the bootstrap's `--file-flush-interval-msec`. */
-export function createFileSinks(runtime: Runtime, scope: StatsScope, flushIntervalMs: number = FLUSH_MS): FileSinks {
-  const files = new Map<string, LogFile>();
-  const stats = fileStats(scope);
-  const environment = formatEnvironment(runtime);
-  return {
-    logger(configs) {
-      const logs = configs.map((config) => openLog(config));
-      const [only] = logs;
-      return logs.length > 1 ? new SeveralLogs(logs) : only;
-    },
-    reopen() {
-      for (const file of files.values()) file.reopen();
-    },
-    async close() {
-      const open = [...files.values()];
-      files.clear();
-      await Promise.all(open.map((file) => file.close()));
-    },
-  };
-
-  function openLog(config: AccessLogConfig): AccessLogger {
-    let file = files.get(config.path);
-    if (file === undefined) {
-      file = new LogFile(config.path, runtime, stats, flushIntervalMs);
-      files.set(config.path, file);
-    }
-    const format = config.format(environment);
-    return config.filter === undefined
-      ? new Log(file, format)
-      : new FilteredLog(file, format, config.filter(runtime.random));
-  }
-}
-
-class Log implements AccessLogger {
-  readonly #file: LogFile;
-  readonly #format: Format;
-  constructor(file: LogFile, format: Format) {
-    this.#file = file;
-    this.#format = format;
-  }
-  log(context: Parameters<Format>[0]): void {
-    this.#file.append(this.#format(context));
-  }
-}
-
-class FilteredLog extends Log {
-  readonly #filter: AccessLogFilter;
-  constructor(file: LogFile, format: Format, filter: AccessLogFilter) {
-    super(file, format);
-    this.#filter = filter;
-  }
-  override log(context: Parameters<Format>[0]): void {
-    if (this.#filter(context)) super.log(context);
-  }
-}
-
-class SeveralLogs implements AccessLogger {
-  readonly #logs: readonly AccessLogger[];
-  constructor(logs: readonly AccessLogger[]) {
-    this.#logs = logs;
-  }
-  log(context: Parameters<Format>[0]): void {
-    for (const log of this.#logs) log.log(context);
-  }
-}
-
-interface FileStats {
+export interface FileStats {
   readonly buffered: Counter;
   readonly completed: Counter;
   readonly failed: Counter;
@@ -106,7 +30,8 @@ interface FileStats {
   readonly totalBuffered: Gauge;
 }
 
-function fileStats(scope: StatsScope): FileStats {
+/** `filesystem.` */
+export function fileStats(scope: StatsScope): FileStats {
   const filesystem = scope.scope("filesystem");
   return {
     buffered: filesystem.counter("write_buffered"),
@@ -122,7 +47,7 @@ function fileStats(scope: StatsScope): FileStats {
  * One open file. At most one write is under way; what comes meanwhile is gathered in another buffer. A line is bytes as
  * soon as it is complete: the pieces that it was joined from would otherwise live until the file is written.
  */
-class LogFile {
+export class LogFile implements LineSink {
   readonly #path: string;
   readonly #runtime: Runtime;
   readonly #stats: FileStats;

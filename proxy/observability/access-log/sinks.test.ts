@@ -8,19 +8,25 @@ import type { AccessLog } from "#protos/gen/envoy/config/accesslog/v3/accesslog_
 import { HeaderMap } from "../../http/header-map.ts";
 import { ResponseFlag, StreamInfo } from "../../stream-info.ts";
 import { createStatsStore } from "../stats-store.ts";
-import { createFileSinks, type FileSinks } from "./file-sinks.ts";
+import { createAccessLogs, type AccessLogs } from "./sinks.ts";
 import { parseAccessLogs } from "./parse.ts";
 import type { AccessLogConfig } from "./types.ts";
 
 let directory = "";
 let path = "";
 const stats = createStatsStore();
-let sinks: FileSinks;
+let sinks: AccessLogs;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "glassmesh-access-log-"));
   path = join(directory, "access.log");
-  sinks = createFileSinks(nodeRuntime({ logLevel: "off" }), stats.root, 20);
+  sinks = createAccessLogs({
+    runtime: nodeRuntime({ logLevel: "off" }),
+    scope: stats.root,
+    clusters: { get: () => undefined },
+    node: { id: "", cluster: "", metadata: {}, locality: { region: "", zone: "", subZone: "" } },
+    flushIntervalMs: 20,
+  });
 });
 afterEach(async () => {
   await sinks.close();
@@ -94,16 +100,13 @@ describe("access-log files", () => {
   test("an unknown sink, field or operator is refused by name", () => {
     const { problems } = parse(
       {
-        name: "grpc",
-        typed_config: {
-          "@type": "type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
-          common_config: { log_name: "a", grpc_service: { envoy_grpc: { cluster_name: "als" } } },
-        },
+        name: "wasm",
+        typed_config: { "@type": "type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog" },
       },
       file({ format: "%NO%" }),
     );
     expect(problems.map(({ path: at, message }) => `${at}: ${message}`)).toEqual([
-      "access_log[0].typed_config: access log envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig is not supported by this proxy: log to a file (envoy.access_loggers.file)",
+      "access_log[0].typed_config: access log envoy.extensions.access_loggers.wasm.v3.WasmAccessLog is not supported by this proxy: log to a file (envoy.access_loggers.file)",
       "access_log[1].typed_config.format: Not supported field in StreamInfo: NO: there is no such command operator",
     ]);
   });
