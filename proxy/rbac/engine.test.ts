@@ -96,6 +96,7 @@ describe("permissions", () => {
     ],
     ["{*} is one segment", template("/a/*/c"), { headers: { ":path": "/a/b/c?q" } }, true],
     ["{*} is not two", template("/a/*/c"), { headers: { ":path": "/a/b/b/c" } }, false],
+    ["{*} may be a star", template("/a/*/c"), { headers: { ":path": "/a/*/c" } }, true],
     ["{**} is any number", template("/a/**"), { headers: { ":path": "/a/b/c" } }, true],
     ["destination port", { destinationPort: 8080 }, {}, true],
     ["another port", { destinationPort: 80 }, {}, false],
@@ -132,7 +133,7 @@ describe("principals", () => {
     ["the client's is the peer's", { remoteIp: cidr("10.0.0.9", 32) }, {}, true],
     ["a range of another family", { directRemoteIp: cidr("::", 0) }, {}, false],
     ["a header", header("x-a", "1"), { headers: { "x-a": "1" } }, true],
-    ["every value of a header, joined", header("x-a", "1"), { headers: { "x-a": "1,2" } }, false],
+    ["a value with a comma is one value", header("x-a", "1"), { headers: { "x-a": "1,2" } }, false],
     ["metadata", { metadata: nested }, { metadata: { f: { a: { b: "x" } } } }, true],
     ["metadata that is not there", { metadata: nested }, {}, false],
     ["filter state", { filterState: { key: "k", stringMatch: { exact: "v" } } }, { filterState: { k: "v" } }, true],
@@ -141,6 +142,17 @@ describe("principals", () => {
     ["the path", path({ prefix: "/" }), {}, true],
   ])("%s", (_what, principal, ask, expected) => {
     expect(matches({ principal }, ask)).toBe(expected);
+  });
+
+  test("a further value of a header hides none", () => {
+    const { rules } = read({ policies: { p: { permissions: ANY, principals: [header("x-a", "1")] } } });
+    const headers = headersOf({ "x-a": "0" });
+    headers.add("x-a", "1");
+    expect(rules?.policies[0]?.matches(headers, infoOf({}))).toBe(true);
+    const inverted = { header: { name: "x-a", stringMatch: { exact: "1" }, invertMatch: true } };
+    const others = read({ policies: { p: { permissions: ANY, principals: [inverted] } } }).rules;
+    expect(others?.policies[0]?.matches(headers, infoOf({}))).toBe(false);
+    expect(others?.policies[0]?.matches(headersOf(), infoOf({}))).toBe(false);
   });
 
   test("an address that comes again gets the same answer, another gets its own", () => {

@@ -46,7 +46,7 @@ export function parsePrincipal(reader: MessageReader<Principal>, regexes: RegexC
     case "remoteIp":
       return parseIpCondition(reader.oneof("identifier", id.value), clientIp);
     case "header":
-      return parseHeaderMatcher(reader.oneof("identifier", id.value), regexes);
+      return parseHeaderMatcher(reader.oneof("identifier", id.value), regexes, "each");
     case "urlPath":
       return parsePathCondition(reader.oneof("identifier", id.value), regexes);
     case "metadata":

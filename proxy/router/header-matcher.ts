@@ -7,15 +7,24 @@ import type { RegexCache } from "./regex.ts";
 import { parseRegexMatcher, parseStringMatcher, type StringMatcher } from "./string-matcher.ts";
 import type { HeaderPredicate } from "./types.ts";
 
+/**
+ * Several fields of one name: `joined` with commas, as routes see them, or tried `each` for itself, as access control
+ * sees them, so that a further value hides none.
+ */
+export type SeveralValues = "joined" | "each";
+
 /** Reads one matcher; undefined when it has problems, which are on the reader's list. */
 export function parseHeaderMatcher(
   reader: MessageReader<HeaderMatcher>,
   regexes: RegexCache,
+  several: SeveralValues = "joined",
 ): HeaderPredicate | undefined {
   const name = headerKey(reader.get("name"));
   const invert = reader.get("invertMatch");
   const missingIsEmpty = reader.get("treatMissingHeaderAsEmpty");
   const specifier = reader.get("headerMatchSpecifier");
+  const valued = (name: string, test: StringMatcher | undefined, invert: boolean, missingIsEmpty: boolean) =>
+    test === undefined ? undefined : (several === "each" ? eachValue : joinedValue)(name, test, invert, missingIsEmpty);
   reader.finish();
   switch (specifier.case) {
     case undefined:
@@ -74,17 +83,22 @@ function present(name: string, wanted: boolean, missingIsEmpty: boolean): Header
 }
 
 /** A missing header never matches, not even inverted (R-19). */
-function valued(
-  name: string,
-  test: StringMatcher | undefined,
-  invert: boolean,
-  missingIsEmpty: boolean,
-): HeaderPredicate | undefined {
-  if (test === undefined) return undefined;
+function joinedValue(name: string, test: StringMatcher, invert: boolean, missingIsEmpty: boolean): HeaderPredicate {
   return (headers: HeaderMap) => {
     const value = headers.getJoined(name);
     if (value === undefined) return missingIsEmpty ? test("") !== invert : false;
     return test(value) !== invert;
+  };
+}
+
+/** Matches when one of the values does; inverted, when none does. */
+function eachValue(name: string, test: StringMatcher, invert: boolean, missingIsEmpty: boolean): HeaderPredicate {
+  if (name.startsWith(":")) return joinedValue(name, test, invert, missingIsEmpty);
+  return ({ names, values }: HeaderMap) => {
+    let at = names.indexOf(name);
+    if (at < 0) return missingIsEmpty ? test("") !== invert : false;
+    for (; at >= 0; at = names.indexOf(name, at + 1)) if (test(values[at] as string)) return !invert;
+    return invert;
   };
 }
 

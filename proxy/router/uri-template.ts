@@ -2,7 +2,8 @@
 import { RE2JS } from "re2js";
 import { pathEnd, withoutQuery, type PathMatcher } from "./path-matcher.ts";
 
-const pathCharacter = "[a-zA-Z0-9\\-._~%!$&'()+,;:@=]";
+// With `*`: a path that has one must not slip past a template.
+const pathCharacter = "[a-zA-Z0-9\\-._~%!$&'()*+,;:@=]";
 const oneSegment = `${pathCharacter}+`;
 const anySegments = `(?:${pathCharacter.slice(0, -1)}/])*`;
 const maxVariables = 5;
