@@ -48,6 +48,11 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   readonly #manager: ConnectionManager;
   readonly #encoder: StreamEncoder;
 
+  /** A stream is logged once, at its end. */
+  get accessLogType(): "DownstreamEnd" {
+    return "DownstreamEnd";
+  }
+
   constructor(connection: ServerConnection, encoder: StreamEncoder) {
     const { manager } = connection;
     const { clock } = manager.runtime;
