@@ -16,7 +16,7 @@ async function h2spec(): Promise<string> {
   const folder = join(tmpdir(), "glassmesh-h2spec");
   const program = join(folder, "h2spec");
   if (!existsSync(program))
-    await run(go.path, ["install", "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1"], {
+    await run(go.path, ["install", "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible"], {
       env: { ...process.env, GOBIN: folder },
     });
   return program;
