@@ -105,11 +105,28 @@ describe("envoy.filters.network.rbac", () => {
     expect(tcp.info.connectionTerminationDetails).toBe("rbac_access_denied_matched_policy[a_b]");
   });
 
-  test("HTTP matchers never match a connection", () => {
-    const header = { permissions: [{ header: { name: ":method", presentMatch: true } }], principals: ANY };
-    const tcp = setUp({ rules: { policies: { p: header } } });
+  test("a path never matches a connection", () => {
+    const path = { permissions: [{ urlPath: { path: { prefix: "/" } } }], principals: ANY };
+    const tcp = setUp({ rules: { policies: { p: path } } });
     tcp.receive("GET / HTTP/1.1\r\n\r\n");
     expect(tcp.connection.isClosed).toBe(true);
+  });
+
+  test.each([
+    ["a permission", { permissions: [{ notRule: { header: { name: ":method" } } }], principals: ANY }],
+    ["one of several", { permissions: [{ orRules: { rules: [{ header: { name: "a" } }] } }], principals: ANY }],
+    ["a principal", { permissions: ANY, principals: [{ andIds: { ids: [{ notId: { header: { name: "a" } } }] } }] }],
+  ])("%s that asks for a header is refused by name", (_, policy) => {
+    for (const field of ["rules", "shadow_rules"]) {
+      const read = messageFromJson("envoy.extensions.filters.network.rbac.v3.RBAC", {
+        stat_prefix: "t",
+        [field]: { policies: { p: policy } },
+      });
+      if (read.value === undefined) throw new Error("not a message");
+      const parsed = networkRbac.parse(read.value, "");
+      expect(parsed.value).toBeUndefined();
+      expect(parsed.problems[0]).toMatchObject({ path: `${field}.policies["p"]`, code: "unsupported-field" });
+    }
   });
 
   test("rules without policies refuse everything; without rules everything passes", () => {

@@ -2,6 +2,7 @@
 import type { Message } from "@bufbuild/protobuf";
 import type { Parsed, Problem } from "#lib/problem.ts";
 import type { Timer } from "#lib/runtime.ts";
+import type { Permission, Principal, RBAC as Rules } from "#protos/gen/envoy/config/rbac/v3/rbac_pb.js";
 import type { RBAC } from "#protos/gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.js";
 import { MessageReader } from "#protos/reader.ts";
 import { durationMs } from "../config-values.ts";
@@ -42,8 +43,8 @@ function parseNetworkRbac(message: Message, path: string): Parsed<NetworkRbacCon
   const rules = reader.child("rules");
   const shadowRules = reader.child("shadowRules");
   const value: NetworkRbacConfig = {
-    rules: rules === undefined ? undefined : parseRbacRules(rules),
-    shadowRules: shadowRules === undefined ? undefined : parseRbacRules(shadowRules),
+    rules: rules === undefined ? undefined : parseRules(rules),
+    shadowRules: shadowRules === undefined ? undefined : parseRules(shadowRules),
     shadowRulesStatPrefix: reader.get("shadowRulesStatPrefix"),
     statPrefix: reader.get("statPrefix"),
     isContinuous: reader.get("enforcementType") === 1,
@@ -52,6 +53,46 @@ function parseNetworkRbac(message: Message, path: string): Parsed<NetworkRbacCon
   if (value.statPrefix === "") reader.invalid("statPrefix", "must be set");
   reader.finish();
   return problems.length > 0 ? { problems } : { value, problems };
+}
+
+/** A connection has no headers: rules about them are a mistake, as for Envoy. */
+function parseRules(reader: MessageReader<Rules>): RbacRules | undefined {
+  for (const [name, { permissions, principals }] of Object.entries(reader.message.policies)) {
+    if (permissions.some(asksPermission) || principals.some(asksPrincipal)) {
+      const path = `${reader.at("policies")}["${name}"]`;
+      const message = "asks for a header, which a connection has not";
+      reader.problems.push({ code: "unsupported-field", level: "error", path, message });
+    }
+  }
+  return parseRbacRules(reader);
+}
+
+function asksPermission({ rule }: Permission): boolean {
+  switch (rule.case) {
+    case "header":
+      return true;
+    case "andRules":
+    case "orRules":
+      return rule.value.rules.some(asksPermission);
+    case "notRule":
+      return asksPermission(rule.value);
+    default:
+      return false;
+  }
+}
+
+function asksPrincipal({ identifier }: Principal): boolean {
+  switch (identifier.case) {
+    case "header":
+      return true;
+    case "andIds":
+    case "orIds":
+      return identifier.value.ids.some(asksPrincipal);
+    case "notId":
+      return asksPrincipal(identifier.value);
+    default:
+      return false;
+  }
 }
 
 interface Judges {
@@ -87,7 +128,7 @@ class ConnectionJudgement implements ConnectionFilter {
   readonly #judges: Judges;
   readonly #downstream: DownstreamConnection;
   readonly #context: NetworkFilterContext;
-  /** TCP has no headers: what asks for some does not match. */
+  /** TCP has no headers, and no path: what asks for one does not match. */
   readonly #headers = new HeaderMap();
   #isShadowed = false;
   #isAllowed: boolean | undefined = undefined;

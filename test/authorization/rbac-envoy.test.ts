@@ -125,12 +125,63 @@ function bootstrap(log: string): unknown {
       ],
     }),
   );
-  return bootstrapOf({ listeners });
+  const tcp = Object.entries(NETWORK_RULES).map(([name, fields]) => tcpListener(name, fields, `${log}.tcp`));
+  return bootstrapOf({ listeners: [...listeners, ...tcp] });
+}
+
+/** The same for connections: each echoes what it is sent, unless it is refused. */
+const NETWORK_RULES: Readonly<Record<string, Json>> = {
+  tcpAllowPeer: allow(asker({ directRemoteIp: { addressPrefix: "127.0.0.0", prefixLen: 8 } })),
+  tcpAllowOthers: allow(asker({ remoteIp: { addressPrefix: "192.0.2.0", prefixLen: 24 } })),
+  tcpDenyUnnamed: deny(asker({ notId: named({ safeRegex: { regex: ".+" } }) })),
+  tcpDenyNotPath: deny(asked({ notRule: path({ prefix: "/" }) })),
+  tcpAllowPath: allow(asked(path({ prefix: "/" }))),
+  tcpDenyPort: deny(asked({ destinationPortRange: { start: 1, end: 65_536 } })),
+  tcpAllowNothing: { rules: {} },
+  tcpShadow: {
+    shadowRules: { policies: { sh: asker({ sourceIp: { addressPrefix: "127.0.0.1", prefixLen: 32 } }) } },
+    shadowRulesStatPrefix: "istio_dry_run_allow_",
+  },
+};
+
+const TCP_FORMAT =
+  "%FILTER_CHAIN_NAME%|%CONNECTION_TERMINATION_DETAILS%|%DYNAMIC_METADATA(envoy.filters.network.rbac)%\n";
+
+function tcpListener(name: string, fields: Json, log: string): Json {
+  const type = "type.googleapis.com/envoy.extensions";
+  return {
+    name,
+    address: { socket_address: { address: "127.0.0.1", port_value: 0 } },
+    access_log: [
+      {
+        name: "file",
+        typed_config: {
+          "@type": `${type}.access_loggers.file.v3.FileAccessLog`,
+          path: log,
+          log_format: { text_format_source: { inline_string: TCP_FORMAT } },
+        },
+      },
+    ],
+    filter_chains: [
+      {
+        name,
+        filters: [
+          {
+            name: "envoy.filters.network.rbac",
+            typed_config: { "@type": `${type}.filters.network.rbac.v3.RBAC`, stat_prefix: `${name}.`, ...fields },
+          },
+          { name: "envoy.filters.network.echo", typed_config: { "@type": `${type}.filters.network.echo.v3.Echo` } },
+        ],
+      },
+    ],
+  };
 }
 
 interface Seen {
   /** By case: status, details, metadata. */
   readonly lines: Readonly<Record<string, unknown>>;
+  /** By listener: what came back, details, metadata. */
+  readonly connections: Readonly<Record<string, unknown>>;
   readonly stats: readonly string[];
 }
 
@@ -167,13 +218,17 @@ async function theirs(folder: Workspace): Promise<string> {
   return readFileSync(admin, "utf8");
 }
 
-/** One request on a connection of its own, up to its answer. */
-async function send(address: string, text: string): Promise<void> {
+/** Sends on a connection of its own, and gives the first that comes back; nothing where it is closed before. */
+async function send(address: string, text: string): Promise<string> {
   const [host = "", port = ""] = address.split(":");
   return new Promise((resolve, reject) => {
     const socket = connect(Number(port), host, () => socket.write(text, "latin1"));
-    socket.on("data", () => socket.destroy());
-    socket.on("close", () => resolve());
+    let answer = "";
+    socket.on("data", (chunk: Buffer) => {
+      answer += chunk.toString("latin1");
+      socket.destroy();
+    });
+    socket.on("close", () => resolve(answer));
     socket.on("error", reject);
   });
 }
@@ -193,29 +248,44 @@ async function seenBy(start: (folder: Workspace) => Promise<string>): Promise<Se
       await send(addresses.get(name) ?? "", `${request}x-case: ${name} ${index}\r\nconnection: close\r\n\r\n`);
     }
   }
-  const lines = await vi.waitFor(
-    () => {
-      const all = readFileSync(join(folder.path, "log"), "latin1").split("\n").slice(0, -1);
-      expect(all.length).toBe(requests.length * Object.keys(RULES).length);
-      return all;
-    },
-    { timeout: 10_000, interval: 50 },
-  );
+  const echoed: Record<string, string> = {};
+  for (const name of Object.keys(NETWORK_RULES)) echoed[name] = await send(addresses.get(name) ?? "", "GET /");
+  const logged = async (file: string, count: number): Promise<readonly string[]> =>
+    vi.waitFor(
+      () => {
+        const all = readFileSync(join(folder.path, file), "latin1").split("\n").slice(0, -1);
+        expect(all.length).toBe(count);
+        return all;
+      },
+      { timeout: 10_000, interval: 50 },
+    );
+  const lines = await logged("log", requests.length * Object.keys(RULES).length);
+  const tcpLines = await logged("log.tcp", Object.keys(NETWORK_RULES).length);
+  const json = (text: string): unknown => (text === "-" ? undefined : JSON.parse(text));
+  const connections = tcpLines.map((line) => {
+    const [name = "", details, metadata = ""] = line.split("|");
+    return [name, { echoed: echoed[name], details, metadata: json(metadata) }];
+  });
   const byCase = lines.map((line) => {
     const [name = "", status, details, metadata = "", common = ""] = line.split("|");
     const [rules = "", index = ""] = name.split(" ");
-    const json = (text: string): unknown => (text === "-" ? undefined : JSON.parse(text));
     return [`${rules}: ${requests[Number(index)]}`, { status, details, rbac: json(metadata), common: json(common) }];
   });
   const stats = (await page("/stats")).filter((line) => /\.rbac\..*: [1-9]/.test(line));
-  return { lines: Object.fromEntries(byCase) as Seen["lines"], stats: stats.toSorted() };
+  return {
+    lines: Object.fromEntries(byCase) as Seen["lines"],
+    connections: Object.fromEntries(connections) as Seen["connections"],
+    stats: stats.toSorted(),
+  };
 }
 
-describe.skipIf(envoy.missing !== undefined)("envoy.filters.http.rbac beside a real Envoy", () => {
+describe.skipIf(envoy.missing !== undefined)("role-based access control beside a real Envoy", () => {
   test("the same verdicts, details, metadata and counts", async () => {
     const [wanted, own] = await Promise.all([seenBy(theirs), seenBy(ours)]);
     expect(Object.keys(wanted.lines).length).toBe((REQUESTS.length + MORE.length) * Object.keys(RULES).length);
     expect(own.lines).toEqual(wanted.lines);
+    expect(Object.keys(wanted.connections).length).toBe(Object.keys(NETWORK_RULES).length);
+    expect(own.connections).toEqual(wanted.connections);
     expect(own.stats).toEqual(wanted.stats);
   }, 60_000);
 });
