@@ -80,7 +80,10 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     this.requestHeaders = headers;
     this.info.protocol = this.#connection.protocolOf(this.#encoder);
     this.info.requestHeaderBytes = headers.byteSize;
-    if (endStream) this.#onRequestComplete();
+    if (endStream) {
+      this.isRequestComplete = true;
+      this.info.requestEnd = this.info.start; // it came at once
+    }
     if (headers.authority === "") return this.#refuse(400, "missing_host_header");
     if (headers.method !== "CONNECT" || headers.protocol !== "") {
       if (!this.#checkPath(headers)) return;

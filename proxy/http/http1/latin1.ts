@@ -16,6 +16,11 @@ export function writeLatin1(bytes: Buffer, text: string, offset: number): void {
   (bytes as unknown as Latin1Buffer).latin1Write(text, offset);
 }
 
+/** Writes `text` at `offset`; there must be room. Returns how many bytes that were. */
+export function writeLatin1(bytes: Buffer, text: string, offset: number): number {
+  return (bytes as unknown as Latin1Buffer).latin1Write(text, offset);
+}
+
 /** A body chunk between two texts of its framing, as one owned Buffer. */
 export function joinBytes(before: string, chunk: Buffer, after: string): Buffer {
   const bytes = Buffer.allocUnsafe(before.length + chunk.length + after.length);

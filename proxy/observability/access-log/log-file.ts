@@ -2,6 +2,7 @@
 import { closeSync, openSync, write, writeSync } from "node:fs";
 import { MeshError } from "#lib/problem.ts";
 import type { Runtime, Timer } from "#lib/runtime.ts";
+import { writeLatin1 } from "../../http/http1/latin1.ts";
 import type { Counter, Gauge, StatsScope } from "../stats.ts";
 import type { LineSink } from "./types.ts";
 
@@ -73,7 +74,7 @@ export class LogFile implements LineSink {
 
   append(line: string): void {
     if (this.#length + line.length > this.#gathered.length) this.#grow(line.length);
-    this.#length += this.#gathered.write(line, this.#length, "latin1");
+    this.#length += writeLatin1(this.#gathered, line, this.#length);
     this.#stats.buffered.value++;
     if (this.#length >= FLUSH_BYTES) this.#flush();
     else if (this.#timer === undefined) this.#arm();
