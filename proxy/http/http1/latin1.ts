@@ -11,11 +11,6 @@ export function latin1(bytes: Buffer, start: number, end: number): string {
   return (bytes as unknown as Latin1Buffer).latin1Slice(start, end);
 }
 
-/** `text` from `offset` on; the caller has seen to it that there is room. */
-export function writeLatin1(bytes: Buffer, text: string, offset: number): void {
-  (bytes as unknown as Latin1Buffer).latin1Write(text, offset);
-}
-
 /** Writes `text` at `offset`; there must be room. Returns how many bytes that were. */
 export function writeLatin1(bytes: Buffer, text: string, offset: number): number {
   return (bytes as unknown as Latin1Buffer).latin1Write(text, offset);
