@@ -62,7 +62,7 @@ export interface ServerCodecHandler {
    * made from it even when no stream exists yet); HTTP/2: the connection is already being closed.
    */
   onProtocolError(error: CodecError): void;
-  /** HTTP/1.1: a request has begun whose head is not complete: `onStream` will follow, or `abortHead`. */
+  /** A request has begun whose head is not complete: `onStream` will follow, or `abortHead`. */
   onHeadBegun?(): void;
   /** HTTP/2: the peer sent GOAWAY. */
   onGoAway?(): void;
@@ -86,7 +86,7 @@ export interface ServerCodec {
   onDrain(): void;
   /** No new streams: HTTP/1.1 answers `connection: close`, HTTP/2 sends GOAWAY. */
   drain(): void;
-  /** HTTP/1.1: gives up a head that has begun; the handler hears of `error`. Without one, nothing happens. */
+  /** Gives up a head that has begun; the handler hears of `error`. Without one, nothing happens. */
   abortHead?(error: CodecError): void;
   readonly activeStreams: number;
   /** True once the connection is to be closed when the last stream has ended (asked by the peer, by `drain`, or by an error). */

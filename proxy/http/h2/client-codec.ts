@@ -7,6 +7,7 @@ import { ErrorCode, maxStreamId, Setting } from "./frames.ts";
 import type { BlockKind, HeadError } from "./head-builder.ts";
 import type { SessionOptions } from "./options.ts";
 import { prefaceText } from "./preface.ts";
+import { defaultHttp2ProtocolSettings } from "./protocol-options.ts";
 import { Http2Session } from "./session.ts";
 import { Http2Stream } from "./stream.ts";
 
@@ -16,10 +17,7 @@ export interface Http2ClientOptions extends SessionOptions {
 
 /** What a cluster uses when its configuration says nothing. */
 export const defaultHttp2ClientOptions: Http2ClientOptions = {
-  maxConcurrentStreams: 1024,
-  initialStreamWindowBytes: 16 * 1024 * 1024,
-  initialConnectionWindowBytes: 24 * 1024 * 1024,
-  headerTableBytes: 4096,
+  ...defaultHttp2ProtocolSettings,
   maxResponseHeadersBytes: 60 * 1024,
   maxHeadersCount: 100,
 };
@@ -136,6 +134,8 @@ class Http2ClientCodec extends Http2Session implements ClientCodec {
     if (endStream) stream.delivered();
     return undefined;
   }
+
+  protected override onHeadBegun(): void {}
 
   protected override onRefusedHead(): void {}
 

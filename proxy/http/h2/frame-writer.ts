@@ -10,6 +10,7 @@ export interface FrameWriterOptions {
   readonly buffers: BufferPool;
   readonly limits: AbuseLimits;
   readonly stats: Http2Stats;
+  readonly sentBytes: { add(amount: number): void } | undefined;
   readonly atEndOfTurn: (flush: () => void) => void;
   /** The peer doesn't take what it makes us send. */
   readonly onFlood: (details: string) => void;
@@ -134,9 +135,10 @@ export class FrameWriter {
   flush(): void {
     this.#isScheduled = false;
     if (this.out.length === 0) return;
-    const { connection } = this.#options;
+    const { connection, sentBytes } = this.#options;
     const bytes = this.out.take();
     if (this.#isClosed || connection.isClosed) return;
+    sentBytes?.add(bytes.length);
     if (!connection.write(bytes)) this.isBlocked = true;
     if (connection.bufferedBytes === 0) this.#count(0, 0);
     else this.#report();

@@ -58,6 +58,10 @@ export interface SessionOptions {
   readonly maxHeadersCount: number;
   /** `override_stream_error_on_invalid_http_message`: a malformed message costs its stream, not the connection (R-100). */
   readonly streamErrorOnInvalidMessage?: boolean | undefined;
+  /** Huffman code for what the peer keeps. Default true. */
+  readonly usesHuffman?: boolean | undefined;
+  /** Counts what is written. */
+  readonly sentBytes?: { add(amount: number): void } | undefined;
   readonly limits?: AbuseLimits | undefined;
   readonly shared?: Http2Shared | undefined;
   /** Without it there is no keepalive and no limit to how long a drain waits for the peer. */

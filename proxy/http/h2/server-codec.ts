@@ -37,6 +37,7 @@ class Http2ServerCodec extends Http2Session implements ServerCodec {
   /** The last GOAWAY is out: what begins now is not looked at. */
   #isClosed = false;
   #isDrained = false;
+  #status: CodecError["status"] = 400;
   #drainTimer: Timer | undefined = undefined;
   readonly #preface: PrefaceReader = new PrefaceReader();
   readonly #resets: ResetGuard;
@@ -161,6 +162,17 @@ class Http2ServerCodec extends Http2Session implements ServerCodec {
     return undefined;
   }
 
+  protected override onHeadBegun(): void {
+    this.#handler.onHeadBegun?.();
+  }
+
+  /** A head that does not come to its end: nothing else can come before it does. */
+  abortHead(error: CodecError): void {
+    if (!this.isInHead) return;
+    this.#status = error.status;
+    this.fail(ErrorCode.enhanceYourCalm, error.message, error.details);
+  }
+
   protected override onRefusedHead(stream: Http2Stream): void {
     stream.decoder ??= this.#handler.onStream(stream);
   }
@@ -189,8 +201,7 @@ class Http2ServerCodec extends Http2Session implements ServerCodec {
 
   protected override onConnectionError(details: string, message: string): void {
     this.#drainTimer?.cancel();
-    const status: CodecError["status"] = 400;
-    this.#handler.onProtocolError({ status, details, message });
+    this.#handler.onProtocolError({ status: this.#status, details, message });
   }
 
   protected override onGoAwayFrame(): void {

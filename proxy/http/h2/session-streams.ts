@@ -20,7 +20,7 @@ export abstract class SessionStreams implements StreamOwner {
   protected readonly streams: StreamTable = new StreamTable();
   protected readonly peer: PeerSettings;
   protected readonly writer: FrameWriter;
-  protected readonly encoder: HpackEncoder = new HpackEncoder();
+  protected readonly encoder: HpackEncoder;
   protected readonly shared: Http2Shared;
   protected readonly connection: Connection;
   /** Streams that were given up: what the peer has sent before it knew is ignored. */
@@ -39,6 +39,7 @@ export abstract class SessionStreams implements StreamOwner {
     const shared = options.shared ?? createHttp2Shared();
     this.connection = connection;
     this.sessionOptions = options;
+    this.encoder = new HpackEncoder(options.usesHuffman);
     this.shared = shared;
     this.peer = new PeerSettings(!isServer);
     this.receiveWindow = Math.max(options.initialConnectionWindowBytes, initialWindowBytes);
@@ -47,6 +48,7 @@ export abstract class SessionStreams implements StreamOwner {
       limits: options.limits ?? defaultAbuseLimits,
       buffers: shared.buffers,
       stats: shared.stats,
+      sentBytes: options.sentBytes,
       atEndOfTurn: options.atEndOfTurn ?? queueMicrotask,
       onFlood: (details) => this.#abandon(details),
     });

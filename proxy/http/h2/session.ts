@@ -17,10 +17,9 @@ import {
 import { HeadBuilder, type BlockKind, type HeadError, type HeadRules } from "./head-builder.ts";
 import { HeaderBlock } from "./header-block.ts";
 import { HpackDecoder, type FieldSink } from "./hpack/decoder.ts";
-import { InboundGuard } from "./inbound-guard.ts";
 import { Keepalive, type KeepaliveOwner } from "./keepalive.ts";
-import { defaultAbuseLimits, type SessionOptions } from "./options.ts";
-import { SessionStreams } from "./session-streams.ts";
+import type { SessionOptions } from "./options.ts";
+import { SessionBodies } from "./session-bodies.ts";
 import type { Http2Stream } from "./stream.ts";
 
 /** Pings of ours, told apart by their first byte. */
@@ -29,22 +28,18 @@ export const drainPing: Buffer = Buffer.from("drain...", "latin1");
 
 const ignoredFields: FieldSink = { onField() {} };
 
-export abstract class Http2Session extends SessionStreams implements FrameSink, KeepaliveOwner {
+export abstract class Http2Session extends SessionBodies implements FrameSink, KeepaliveOwner {
   readonly protocol = "HTTP/2";
   lastReceivedMs = 0;
   protected readonly head: HeadBuilder;
   protected readonly keepalive: Keepalive | undefined;
   readonly #decoder: HpackDecoder;
   readonly #reader: FrameReader = new FrameReader(this);
-  readonly #guard: InboundGuard;
   readonly #block = new HeaderBlock();
   readonly #maxHeaderBytes: number;
   #hasSettings = false;
   /** Our SETTINGS are in force at the peer. */
   #isAcknowledged = false;
-  /** The stream whose DATA frame is being read; undefined: nobody wants it. */
-  #dataStream: Http2Stream | undefined = undefined;
-  #dataEnds = false;
 
   constructor(connection: Connection, options: SessionOptions, rules: Omit<HeadRules, "stats">, isServer: boolean) {
     super(connection, options, isServer);
@@ -54,7 +49,6 @@ export abstract class Http2Session extends SessionStreams implements FrameSink, 
     // Until the peer knows better it uses the protocol's default.
     this.#decoder = new HpackDecoder(initialTableBytes, names);
     if (options.headerTableBytes > initialTableBytes) this.#decoder.setLimit(options.headerTableBytes);
-    this.#guard = new InboundGuard(options.limits ?? defaultAbuseLimits, stats);
     const { clock, keepalive } = options;
     if (clock !== undefined) this.lastReceivedMs = clock.monotonic();
     this.keepalive =
@@ -122,13 +116,11 @@ export abstract class Http2Session extends SessionStreams implements FrameSink, 
   protected abstract blockKind(stream: Http2Stream): BlockKind;
   /** A good head. Returns what is wrong with it after all. */
   protected abstract onHead(stream: Http2Stream, headers: HeaderMap, endStream: boolean): HeadError | undefined;
-  /** Sees to it that somebody hears of a stream whose head is refused. */
-  protected abstract onRefusedHead(stream: Http2Stream): void;
+  /** A head has begun that is not whole yet. */
+  protected abstract onHeadBegun(): void;
   protected abstract onGoAwayFrame(lastStreamId: number): void;
   protected abstract onPeerSettings(): void;
   protected abstract onPingAck(payload: Buffer, start: number): void;
-  /** Neither side ever began it. */
-  protected abstract isIdle(streamId: number): boolean;
 
   // Frames.
 
@@ -143,7 +135,7 @@ export abstract class Http2Session extends SessionStreams implements FrameSink, 
       case FrameType.continuation:
         return this.#onContinuation(flags, id, bytes, start, end);
       case FrameType.windowUpdate:
-        return this.#onWindowUpdate(id, bytes, start, end);
+        return this.onWindowUpdate(id, bytes, start, end);
       case FrameType.settings:
         return this.#onSettings(flags, id, bytes, start, end);
       case FrameType.ping:
@@ -183,16 +175,19 @@ export abstract class Http2Session extends SessionStreams implements FrameSink, 
     }
     if (from > to) return this.protocolError("HEADERS is shorter than its padding and priority");
     const endStream = (flags & Flag.endStream) !== 0;
-    if (this.#isFlood(this.#guard.onPayload(from === to && !endStream))) return;
+    if (this.isFlood(this.guard.onPayload(from === to && !endStream))) return;
     if ((flags & Flag.endHeaders) !== 0) this.#onBlock(id, bytes, from, to, endStream);
-    else this.#block.begin(id, endStream, bytes, from, to);
+    else {
+      this.#block.begin(id, endStream, bytes, from, to);
+      this.onHeadBegun();
+    }
   }
 
   #onContinuation(flags: number, id: number, bytes: Buffer, start: number, end: number): void {
     const block = this.#block;
     if (block.streamId === 0 || block.streamId !== id)
       return this.protocolError("CONTINUATION without the HEADERS that it continues");
-    if (this.#isFlood(this.#guard.onPayload(start === end))) return;
+    if (this.isFlood(this.guard.onPayload(start === end))) return;
     // A block that is larger encoded than its list may be decoded was not made to be read.
     if (block.length + end - start > this.#maxHeaderBytes + 16_384)
       return this.fail(ErrorCode.enhanceYourCalm, "a header block is too large", "http2.header_list_size_too_large");
@@ -216,99 +211,28 @@ export abstract class Http2Session extends SessionStreams implements FrameSink, 
       return this.fail(ErrorCode.compressionError, "a header block can't be decoded");
     if (stream === undefined) return;
     const error = this.head.finish();
-    if (error !== undefined) return this.#onMalformed(stream, error);
+    if (error !== undefined) return this.onMalformed(stream, error);
     const { headers } = this.head;
     if (kind === "trailers") {
-      if (!endStream || stream.contentLeft > 0) return this.#onMalformed(stream, "http2.violation.of.messaging.rule");
+      if (!endStream || stream.contentLeft > 0) return this.onMalformed(stream, "http2.violation.of.messaging.rule");
       this.shared.stats.trailers.inc();
       stream.isReceived = true;
       stream.receiveTrailers(headers);
       return;
     }
     const late = this.onHead(stream, headers, endStream);
-    if (late !== undefined) this.#onMalformed(stream, late);
+    if (late !== undefined) this.onMalformed(stream, late);
   }
 
-  onDataStart(id: number, size: number, padding: number, endStream: boolean): void {
-    this.#dataStream = undefined;
-    if (this.#block.streamId !== 0) return this.protocolError("a header block is interrupted by another frame");
-    if (!this.#hasSettings) return this.protocolError("the first frame is not SETTINGS");
-    if (id === 0) return this.protocolError("DATA without a stream");
-    if (this.#isFlood(this.#guard.onPayload(size === padding && !endStream))) return;
-    this.receiveWindow -= size;
-    if (this.receiveWindow < 0)
-      return this.fail(ErrorCode.flowControlError, "more DATA than the connection's window allows");
-    const stream = this.streams.get(id);
-    if (stream === undefined || stream.isReceived) {
-      this.giveBack(size);
-      this.#onStrayData(id, stream);
-      return;
-    }
-    stream.receiveWindow -= size;
-    if (stream.receiveWindow < 0) {
-      this.giveBack(size);
-      return this.streamError(stream, ErrorCode.flowControlError, "http2.violation.of.messaging.rule");
-    }
-    const isTooMuch = stream.contentLeft >= 0 && size - padding > stream.contentLeft;
-    if (stream.contentLeft >= 0) stream.contentLeft -= size - padding;
-    if (!stream.hasHead || isTooMuch || (endStream && stream.contentLeft > 0)) {
-      this.giveBack(size);
-      return this.#onMalformed(stream, "http2.violation.of.messaging.rule");
-    }
-    if (padding > 0) this.consumed(stream, padding);
-    this.#dataStream = stream;
-    this.#dataEnds = endStream;
+  override onDataStart(id: number, size: number, padding: number, endStream: boolean): void {
+    if (this.#block.streamId !== 0) this.protocolError("a header block is interrupted by another frame");
+    else if (!this.#hasSettings) this.protocolError("the first frame is not SETTINGS");
+    else super.onDataStart(id, size, padding, endStream);
   }
 
-  onDataPart(chunk: Buffer, isLast: boolean): void {
-    const stream = this.#dataStream;
-    if (stream === undefined) return;
-    if (stream.isOver) {
-      this.giveBack(chunk.length);
-      return;
-    }
-    const ends = isLast && this.#dataEnds;
-    if (ends) stream.isReceived = true;
-    stream.receiveData(chunk, ends);
-  }
-
-  #onStrayData(id: number, stream: Http2Stream | undefined): void {
-    if (stream !== undefined) this.streamError(stream, ErrorCode.streamClosed, "http2.violation.of.messaging.rule");
-    else if (this.isIdle(id)) this.protocolError("DATA on a stream that never began");
-    else if (this.ended.has(id)) this.fail(ErrorCode.streamClosed, "DATA on a stream that has ended");
-    else if (!this.givenUp.has(id)) this.writer.rstStream(id, ErrorCode.streamClosed);
-  }
-
-  /** HEADERS for a stream that is not there and may not begin. */
-  protected onStrayHeaders(id: number): undefined {
-    if (this.givenUp.has(id)) return undefined;
-    if (this.ended.has(id)) this.fail(ErrorCode.streamClosed, "HEADERS on a stream that has ended");
-    else this.protocolError("HEADERS on a stream that may not begin");
-    return undefined;
-  }
-
-  #onWindowUpdate(id: number, bytes: Buffer, start: number, end: number): void {
-    if (end - start !== 4) return this.fail(ErrorCode.frameSizeError, "WINDOW_UPDATE is not four bytes long");
-    if (this.#isFlood(this.#guard.onWindowUpdate(this.openedStreams, this.writer.dataFrames))) return;
-    const increment = bytes.readUInt32BE(start) & maxWindowBytes;
-    if (id === 0) {
-      this.sendWindow += increment;
-      if (increment === 0) return this.protocolError("WINDOW_UPDATE of nothing");
-      if (this.sendWindow > maxWindowBytes)
-        return this.fail(ErrorCode.flowControlError, "the connection's window is larger than a window can be");
-      return this.pumpAll();
-    }
-    const stream = this.streams.get(id);
-    if (stream === undefined) {
-      if (this.isIdle(id)) this.protocolError("WINDOW_UPDATE on a stream that never began");
-      return undefined;
-    }
-    stream.sendWindow += increment;
-    if (increment === 0) return this.streamError(stream, ErrorCode.protocolError, "http2.violation.of.messaging.rule");
-    if (stream.sendWindow > maxWindowBytes)
-      return this.streamError(stream, ErrorCode.flowControlError, "http2.violation.of.messaging.rule");
-    if (stream.isWaiting) this.pumpAll();
-    return undefined;
+  /** A header block is open: nothing else may come before its end. */
+  protected get isInHead(): boolean {
+    return this.#block.streamId !== 0;
   }
 
   #onSettings(flags: number, id: number, bytes: Buffer, start: number, end: number): void {
@@ -371,7 +295,7 @@ export abstract class Http2Session extends SessionStreams implements FrameSink, 
 
   #onPriority(id: number, bytes: Buffer, start: number, end: number): void {
     if (id === 0) return this.protocolError("PRIORITY without a stream");
-    if (this.#isFlood(this.#guard.onPriority(this.openedStreams))) return undefined;
+    if (this.isFlood(this.guard.onPriority(this.openedStreams))) return undefined;
     if (end - start !== 5) {
       const stream = this.streams.get(id);
       if (stream === undefined) return this.fail(ErrorCode.frameSizeError, "PRIORITY is not five bytes long");
@@ -379,28 +303,5 @@ export abstract class Http2Session extends SessionStreams implements FrameSink, 
     }
     if ((bytes.readUInt32BE(start) & maxWindowBytes) === id) return this.protocolError("a stream depends on itself");
     return undefined;
-  }
-
-  // Errors.
-
-  /** RFC 9113 §8.1.1: the message means nothing; its stream, or by Envoy's default the connection, ends. */
-  #onMalformed(stream: Http2Stream, error: HeadError): void {
-    const { stats } = this.shared;
-    this.onRefusedHead(stream);
-    if (error === "http2.too_many_headers" || error === "http2.header_list_size_too_large") {
-      stats.headerOverflow.inc();
-      this.streamError(stream, ErrorCode.internalError, error);
-      return;
-    }
-    stats.rxMessagingError.inc();
-    if (this.sessionOptions.streamErrorOnInvalidMessage === true || error === "http2.unexpected_underscore")
-      this.streamError(stream, ErrorCode.protocolError, error);
-    else this.fail(ErrorCode.protocolError, "a message is malformed", error);
-  }
-
-  #isFlood(details: string | undefined): boolean {
-    if (details === undefined) return false;
-    this.fail(ErrorCode.enhanceYourCalm, "too many frames that do nothing", details);
-    return true;
   }
 }

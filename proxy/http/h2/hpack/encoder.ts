@@ -28,10 +28,15 @@ export class HpackEncoder {
   readonly #table: EncoderTable = new EncoderTable(initialTableBytes);
   readonly #slots = new Map<string, NameSlot>();
   readonly #status: NameSlot = new NameSlot(":status", "index");
+  readonly #usesHuffman: boolean;
   #maxSize = initialTableBytes;
   /** The smallest and the last size since the last block: both have to be told (RFC 7541 §4.2). */
   #smallestSize = initialTableBytes;
   #toldSize = initialTableBytes;
+
+  constructor(usesHuffman = true) {
+    this.#usesHuffman = usesHuffman;
+  }
 
   /** The peer's SETTINGS_HEADER_TABLE_SIZE; more than the protocol's default is not used. */
   setMaxSize(bytes: number): void {
@@ -103,7 +108,7 @@ export class HpackEncoder {
       return;
     }
     // What stays in the table is worth the work of a Huffman code, what is sent once is not.
-    if (this.#table.offer(slot, value)) this.#literal(out, slot, value, 0x3f, 0x40, true);
+    if (this.#table.offer(slot, value)) this.#literal(out, slot, value, 0x3f, 0x40, this.#usesHuffman);
     else this.#literal(out, slot, value, 0x0f, 0, false);
   }
 
