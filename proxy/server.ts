@@ -42,8 +42,6 @@ export interface ProxyServerDeps {
   readonly runtime: Runtime;
   readonly bootstrap: BootstrapModel;
   readonly options: ProxyOptions;
-  /** Called once, when everything is there and no connection is: the moment for what would disturb traffic. */
-  readonly beforeListening?: (() => void) | undefined;
 }
 
 export interface ProxyServer {
@@ -129,7 +127,6 @@ class Server implements ProxyServer {
   readonly #subscriptions: XdsSubscription[] = [];
   #sources: XdsSources | undefined;
   readonly #identity: WorkloadIdentity | undefined;
-  readonly #beforeListening: (() => void) | undefined;
   #admin: AdminServer | undefined = undefined;
   #flushTimer: Timer | undefined = undefined;
   #state: ServerState = "PRE_INITIALIZING";
@@ -149,7 +146,6 @@ class Server implements ProxyServer {
     this.#log = runtime.log;
     this.#sources = sources;
     this.#identity = identity;
-    this.#beforeListening = deps.beforeListening;
     this.live = new Promise((resolve, reject) => {
       this.#onLive = resolve;
       this.#onDead = reject;
@@ -399,7 +395,6 @@ class Server implements ProxyServer {
   /** */
   async #startListeners(): Promise<void> {
     if (this.#isStopping) return;
-    this.#beforeListening?.();
     const problems = await this.#parts.listeners.start();
     const { fixed } = this.#parts.listenerRecords;
     const fatal = problems.filter(({ object }) => fixed.has(object?.replace(/^listener /, "") ?? ""));

@@ -1,8 +1,5 @@
 /** Shell: arguments, files, signals and exit codes around one proxy. */
 import { createWriteStream, readFileSync, writeFileSync } from "node:fs";
-import { flushCompileCache } from "node:module";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { formatAddress } from "#lib/connection.ts";
 import { nodeRuntime } from "#lib/node-runtime.ts";
 import { formatProblem, MeshError, type Parsed, type Problem } from "#lib/problem.ts";
@@ -11,6 +8,7 @@ import { loadBootstrap } from "../bootstrap/bootstrap.ts";
 import type { BootstrapModel } from "../bootstrap/model.ts";
 import { parseCommandLine, USAGE, type ProxyOptions } from "../options.ts";
 import { createProxyServer, type ProxyServer } from "../server.ts";
+import { settleAtRest } from "./settle-at-rest.ts";
 import { VERSION } from "./version.ts";
 
 /** Exit codes as Envoy's: 0 for an orderly end, 1 for everything that keeps it from serving. */
@@ -49,7 +47,7 @@ async function run(options: ProxyOptions, notes: readonly string[]): Promise<num
   if (bootstrap.value === undefined) return refuse(name, bootstrap.problems);
   let server: ProxyServer;
   try {
-    server = await createProxyServer({ runtime, bootstrap: bootstrap.value, options, beforeListening: compactHeap });
+    server = await createProxyServer({ runtime, bootstrap: bootstrap.value, options });
   } catch (error) {
     return refuse(name, error);
   }
@@ -58,16 +56,20 @@ async function run(options: ProxyOptions, notes: readonly string[]): Promise<num
     process.stdout.write(`configuration '${name}' OK\n`);
     return 0;
   }
-  return serve(server, options, log, name);
+  return serve(server, options, runtime, name);
 }
 
-async function serve(server: ProxyServer, options: ProxyOptions, log: Logger, name: string): Promise<number> {
+async function serve(server: ProxyServer, options: ProxyOptions, runtime: Runtime, name: string): Promise<number> {
+  const { log } = runtime;
   const ended = waitForEnd(server, log);
   let failure: unknown;
-  server.live.catch((error: unknown) => {
-    failure = error;
-    return server.stop();
-  });
+  server.live.then(
+    () => settleAtRest(runtime.clock.wheel),
+    (error: unknown) => {
+      failure = error;
+      return server.stop();
+    },
+  );
   try {
     await server.start();
     if (options.adminAddressPath !== "" && server.adminAddress !== undefined)
@@ -99,22 +101,6 @@ function waitForEnd(server: ProxyServer, log: Logger): Promise<void> {
   process.stdout.on("error", () => undefined);
   process.stderr.on("error", () => undefined);
   return server.stopped;
-}
-
-/**
- * Gives back what the start has left behind: a fifth of a resting sidecar. V8 would do so some day; here no request waits
- * for it.
- */
-function compactHeap(): void {
-  // Node would write the cache at the end, which a process that is killed never has.
-  flushCompileCache();
-  setFlagsFromString("--expose-gc");
-  const collect = runInNewContext("gc") as (options: {
-    readonly type: "major";
-    readonly flavor: "last-resort";
-  }) => void;
-  setFlagsFromString("--no-expose-gc");
-  collect({ type: "major", flavor: "last-resort" });
 }
 
 function runtimeOf({ logLevel, componentLogLevels, logPath }: ProxyOptions): Runtime {
