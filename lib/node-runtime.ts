@@ -49,6 +49,7 @@ function nodeClock(tickMs: number): Clock {
     now: () => Date.now(),
     monotonic,
     setTimer: (delayMs, callback) => setTimer(delayMs, callback),
+    atEndOfTurn: (callback) => void setImmediate(callback),
     wheel: new HashedTimerWheel(
       // Rounded up: a system timer may come a fraction early, and a wheel that wakes early has to wake twice.
       { monotonic, wake: (delayMs, callback) => setTimer(Math.ceil(delayMs), callback, false) },

@@ -20,6 +20,11 @@ export interface Clock {
   /** Runs `callback` once after `delayMs`. For rare timers; a request uses `wheel`. */
   setTimer(delayMs: number, callback: () => void): Timer;
   /**
+   * Runs `callback` once, when all that has arrived by now has been handled and before anything else is waited for:
+   * for what is worth doing once for many events, such as one write to a connection that many others feed.
+   */
+  atEndOfTurn(callback: () => void): void;
+  /**
    * A shared coarse wheel for the timeouts of requests and connections: `schedule` and `cancel` are O(1) and
    * make no system call. A timer fires no earlier than asked and at most one tick later.
    */

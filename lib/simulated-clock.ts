@@ -46,6 +46,11 @@ export class SimulatedClock implements Clock {
     };
   }
 
+  /** Before the next event. */
+  atEndOfTurn(callback: () => void): void {
+    queueMicrotask(callback);
+  }
+
   /** Moves time forward, running everything that falls due on the way. Resolves when all is quiet. */
   async advance(ms: number): Promise<void> {
     const target = this.#nowMs + ms;
