@@ -9,33 +9,19 @@ import type { Logger, Runtime, Timer } from "#lib/runtime.ts";
 import type { AdminServer } from "./admin/admin-server.ts";
 import type { ServerState } from "./admin/server-endpoints.ts";
 import type { BootstrapModel } from "./bootstrap/model.ts";
-import type { NodeInfo } from "./http/filter.ts";
-import { createConnectionManagerFactory } from "./http/connection-manager.ts";
-import { standardHttpFilters } from "./http/filters/standard-filters.ts";
 import type { WorkloadIdentity } from "./identity/workload-identity.ts";
-import { connectionLimits } from "./listener/connection-limits.ts";
-import { createListenerManager } from "./listener/listener-manager.ts";
 import type { ListenerManager } from "./listener/types.ts";
-import { builtInNetworkFilters } from "./network/built-in.ts";
-import { createNetworkFilterRegistry } from "./network/registry.ts";
-import { createAccessLogs, type AccessLogs } from "./observability/access-log/sinks.ts";
-import { istioStatsTcp } from "./observability/istio-stats/network-filter.ts";
-import { createTracingFactory } from "./observability/tracing/tracing.ts";
 import type { StatsStore } from "./observability/stats-store.ts";
 import type { ProxyOptions } from "./options.ts";
 import { createAdmin } from "./server/admin.ts";
-import { withAnnouncedExtensions } from "./server/announced-extensions.ts";
-import { ConfigRecords } from "./server/config-records.ts";
+import type { ConfigRecords } from "./server/config-records.ts";
 import { applied, discoveryHandler } from "./server/discovery.ts";
-import { createRouteProvider } from "./server/route-provider.ts";
-import { recordSecrets, type SecretRecords } from "./server/secret-records.ts";
-import { createServerSecrets } from "./server/secrets.ts";
-import { createServerStats, type ServerStats } from "./server/server-stats.ts";
+import { createManagementServers, type ManagementServers } from "./server/management-servers.ts";
+import { createParts, type ServerParts } from "./server/parts.ts";
 import { createStatsSettings, type StatsSettings } from "./server/stats-settings.ts";
-import { createTransportFactory } from "./tls/transport-factory.ts";
-import { createClusterManager, type ClusterManagerShell } from "./upstream/cluster-manager.ts";
+import type { ClusterManagerShell } from "./upstream/cluster-manager.ts";
 import { createSubscriptionStats } from "./xds/subscription-stats.ts";
-import type { XdsSource, XdsSources } from "./xds/sources.ts";
+import type { XdsSource } from "./xds/sources.ts";
 import { TypeUrl, type XdsSubscription } from "./xds/types.ts";
 
 export interface ProxyServerDeps {
@@ -67,55 +53,19 @@ export async function createProxyServer(deps: ProxyServerDeps): Promise<ProxySer
   const { ads, cds, lds, identity: identityConfig } = deps.bootstrap;
   const settings = createStatsSettings(deps.bootstrap.stats.config);
   const isServing = deps.options.mode === "serve";
-  const needsSources = isServing && (ads ?? cds ?? lds) !== undefined;
-  const sources = needsSources ? await openSources(deps, settings) : undefined;
+  const servers = createManagementServers(deps.runtime, deps.bootstrap, settings.store);
+  if (isServing && (ads ?? cds ?? lds) !== undefined) await servers.load();
   let identity: WorkloadIdentity | undefined;
   if (isServing && identityConfig !== undefined) {
     const { startIdentity } = await import("./server/identity.ts");
     identity = startIdentity(identityConfig, deps.runtime, settings.store.root);
   }
-  return new Server(deps, settings, sources, identity);
-}
-
-const CONNECTION_MANAGER = { name: "envoy.filters.network.http_connection_manager" };
-
-/** Loads what speaks gRPC: a proxy without a management server does without. */
-async function openSources({ runtime, bootstrap }: ProxyServerDeps, { store }: StatsSettings): Promise<XdsSources> {
-  const { createXdsSources } = await import("./xds/sources.ts");
-  const node = withAnnouncedExtensions(bootstrap.node, {
-    http: standardHttpFilters().all,
-    network: [CONNECTION_MANAGER, ...builtInNetworkFilters, istioStatsTcp],
-  });
-  const { value, problems } = createXdsSources({ runtime, scope: store.root, bootstrap: { ...bootstrap, node } });
-  if (value === undefined) throw new MeshError("management-server", "the management server can't be used", problems);
-  return value;
-}
-
-function nodeInfo({ node }: BootstrapModel): NodeInfo {
-  const { region = "", zone = "", subZone = "" } = node.locality ?? {};
-  return { id: node.id, cluster: node.cluster, metadata: node.metadata ?? {}, locality: { region, zone, subZone } };
+  return new Server(deps, settings, servers, identity);
 }
 
 interface Discovery {
   readonly cds: XdsSource | undefined;
   readonly lds: XdsSource | undefined;
-}
-
-/** Everything of one proxy; the admin pages read it. */
-export interface ServerParts {
-  readonly runtime: Runtime;
-  readonly bootstrap: BootstrapModel;
-  readonly options: ProxyOptions;
-  readonly settings: StatsSettings;
-  readonly serverStats: ServerStats;
-  readonly accessLogs: AccessLogs;
-  readonly secrets: SecretRecords;
-  readonly clusters: ClusterManagerShell;
-  readonly listeners: ListenerManager;
-  readonly clusterRecords: ConfigRecords;
-  readonly listenerRecords: ConfigRecords;
-  readonly routeRecords: ConfigRecords;
-  readonly startedMs: number;
 }
 
 class Server implements ProxyServer {
@@ -125,7 +75,7 @@ class Server implements ProxyServer {
   readonly #log: Logger;
   readonly #discovery: Discovery;
   readonly #subscriptions: XdsSubscription[] = [];
-  #sources: XdsSources | undefined;
+  readonly #servers: ManagementServers;
   readonly #identity: WorkloadIdentity | undefined;
   #admin: AdminServer | undefined = undefined;
   #flushTimer: Timer | undefined = undefined;
@@ -139,12 +89,12 @@ class Server implements ProxyServer {
   constructor(
     deps: ProxyServerDeps,
     settings: StatsSettings,
-    sources: XdsSources | undefined,
+    servers: ManagementServers,
     identity: WorkloadIdentity | undefined,
   ) {
     const { runtime, bootstrap, options } = deps;
     this.#log = runtime.log;
-    this.#sources = sources;
+    this.#servers = servers;
     this.#identity = identity;
     this.live = new Promise((resolve, reject) => {
       this.#onLive = resolve;
@@ -154,62 +104,8 @@ class Server implements ProxyServer {
     this.live.catch(() => undefined);
     this.stopped = new Promise((resolve) => (this.#onStopped = resolve));
     const problems: Problem[] = [];
-    const root = settings.store.root;
-    const secrets = createServerSecrets({
-      runtime,
-      bootstrap,
-      identity,
-      sources: () => this.#loadSources(deps),
-      ads: () => this.#sources?.ads,
-    });
-    problems.push(...secrets.problems);
-    const records = recordSecrets(secrets.provider, runtime.clock);
-    const transports = createTransportFactory({ runtime, secrets: records.provider, scope: root });
-    const node = nodeInfo(bootstrap);
-    const clusters = createClusterManager({ runtime, scope: root, node, transports, xds: sources?.ads });
-    const flushIntervalMs = options.fileFlushIntervalMs;
-    const accessLogs = createAccessLogs({ runtime, scope: root, clusters, node, flushIntervalMs });
-    const httpFilters = standardHttpFilters();
-    const routeRecords = new ConfigRecords(runtime.clock);
-    const listeners = createListenerManager({
-      runtime,
-      scope: root,
-      node,
-      clusters,
-      transports,
-      filters: createNetworkFilterRegistry([
-        createConnectionManagerFactory({ filters: httpFilters, tracing: createTracingFactory() }),
-        ...builtInNetworkFilters,
-        istioStatsTcp,
-      ]),
-      routes: createRouteProvider({
-        runtime,
-        xds: sources?.ads,
-        clusters,
-        filters: httpFilters.all,
-        records: routeRecords,
-        scope: root,
-      }),
-      accessLogs,
-      drainTimeMs: options.drainTimeSeconds * 1000,
-      drainStrategy: options.drainStrategy,
-      ...connectionLimits(bootstrap.runtimeLayers.flatMap((layer) => (layer.kind === "static" ? [layer.values] : []))),
-    });
-    this.#parts = {
-      runtime,
-      bootstrap,
-      options,
-      settings,
-      serverStats: createServerStats(runtime.clock, root, bootstrap.runtimeLayers),
-      accessLogs,
-      secrets: records,
-      clusters,
-      listeners,
-      clusterRecords: new ConfigRecords(runtime.clock),
-      listenerRecords: new ConfigRecords(runtime.clock),
-      routeRecords,
-      startedMs: runtime.clock.now(),
-    };
+    this.#parts = createParts({ runtime, bootstrap, options, settings, servers, identity }, problems);
+    const { clusters, listeners } = this.#parts;
     this.#discovery = this.#openDiscovery(problems);
     this.#holdBackRoutes(true);
     this.#addStatic(problems);
@@ -219,7 +115,7 @@ class Server implements ProxyServer {
     if (errors.length > 0) {
       listeners.close();
       clusters.close();
-      sources?.close();
+      servers.close();
       identity?.close();
       throw new MeshError("bootstrap", "the bootstrap can't be used", errors);
     }
@@ -280,7 +176,7 @@ class Server implements ProxyServer {
     for (const subscription of this.#subscriptions) subscription.close();
     this.#parts.listeners.close();
     this.#parts.clusters.close();
-    this.#sources?.close();
+    this.#servers.close();
     this.#identity?.close();
     await this.#admin?.close();
     await this.#parts.accessLogs.close();
@@ -301,8 +197,8 @@ class Server implements ProxyServer {
   #openDiscovery(problems: Problem[]): Discovery {
     const { cds, lds } = this.#parts.bootstrap;
     const open = (source: typeof cds, typeUrl: string, path: string): XdsSource | undefined => {
-      if (source === undefined || this.#sources === undefined) return undefined;
-      const opened = this.#sources.open(source, typeUrl, path);
+      const opened = source && this.#servers.loaded?.open(source, typeUrl, path);
+      if (opened === undefined) return undefined;
       problems.push(...opened.problems);
       return opened.value;
     };
@@ -354,8 +250,8 @@ class Server implements ProxyServer {
       records: clusterRecords,
       stats: createSubscriptionStats(settings.store.root.scope("cluster_manager").scope("cds")),
       log: runtime.log.child("upstream"),
-      pause: () => this.#sources?.ads?.pause(TypeUrl.endpoint),
-      resume: () => this.#sources?.ads?.resume(TypeUrl.endpoint),
+      pause: () => this.#servers.ads?.pause(TypeUrl.endpoint),
+      resume: () => this.#servers.ads?.resume(TypeUrl.endpoint),
       onFirst: next,
     });
     this.#subscriptions.push(cds.client.wildcard(TypeUrl.cluster, handler, cds.initialFetchTimeoutMs));
@@ -379,8 +275,8 @@ class Server implements ProxyServer {
       records: listenerRecords,
       stats: createSubscriptionStats(settings.store.root.scope("listener_manager").scope("lds")),
       log: runtime.log.child("config"),
-      pause: () => this.#sources?.ads?.pause(TypeUrl.route),
-      resume: () => this.#sources?.ads?.resume(TypeUrl.route),
+      pause: () => this.#servers.ads?.pause(TypeUrl.route),
+      resume: () => this.#servers.ads?.resume(TypeUrl.route),
       onFirst: next,
     });
     this.#subscriptions.push(lds.client.wildcard(TypeUrl.listener, handler, lds.initialFetchTimeoutMs));
@@ -388,8 +284,8 @@ class Server implements ProxyServer {
 
   /** Listeners of the bootstrap may want routes: they are asked for after the clusters. */
   #holdBackRoutes(isHeldBack: boolean): void {
-    if (isHeldBack) this.#sources?.ads?.pause(TypeUrl.route);
-    else this.#sources?.ads?.resume(TypeUrl.route);
+    if (isHeldBack) this.#servers.ads?.pause(TypeUrl.route);
+    else this.#servers.ads?.resume(TypeUrl.route);
   }
 
   /** */
@@ -441,10 +337,5 @@ class Server implements ProxyServer {
     report(listeners.drain({ stopsListening: false, inboundOnly, strategy: options.drainStrategy }));
     if (drain.skipExit) return;
     runtime.clock.setTimer(options.drainTimeSeconds * 1000, () => report(listeners.drain({ inboundOnly })));
-  }
-
-  async #loadSources(deps: ProxyServerDeps): Promise<XdsSources> {
-    this.#sources ??= await openSources(deps, this.#parts.settings);
-    return this.#sources;
   }
 }

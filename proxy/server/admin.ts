@@ -6,7 +6,7 @@ import type { ServerView } from "../admin/server-endpoints.ts";
 import type { AdminModel } from "../bootstrap/model.ts";
 import { parseAccessLogs } from "../observability/access-log/parse.ts";
 import { optionsJson } from "../options.ts";
-import type { ServerParts } from "../server.ts";
+import type { ServerParts } from "./parts.ts";
 import { clusterViews, endpointDumps } from "./cluster-views.ts";
 import { ConfigRecords } from "./config-records.ts";
 import { dumpSections, type DumpInputs } from "./dump-sections.ts";

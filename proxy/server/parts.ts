@@ -1,0 +1,119 @@
+/** The parts of one proxy, made and joined; nothing is opened. */
+import type { Problem } from "#lib/problem.ts";
+import type { Runtime } from "#lib/runtime.ts";
+import type { BootstrapModel } from "../bootstrap/model.ts";
+import type { NodeInfo } from "../http/filter.ts";
+import { createConnectionManagerFactory } from "../http/connection-manager.ts";
+import { standardHttpFilters } from "../http/filters/standard-filters.ts";
+import type { WorkloadIdentity } from "../identity/workload-identity.ts";
+import { connectionLimits } from "../listener/connection-limits.ts";
+import { createListenerManager } from "../listener/listener-manager.ts";
+import type { ListenerManager } from "../listener/types.ts";
+import { builtInNetworkFilters } from "../network/built-in.ts";
+import { createNetworkFilterRegistry } from "../network/registry.ts";
+import { createAccessLogs, type AccessLogs } from "../observability/access-log/sinks.ts";
+import { istioStatsTcp } from "../observability/istio-stats/network-filter.ts";
+import { createTracingFactory } from "../observability/tracing/tracing.ts";
+import type { ProxyOptions } from "../options.ts";
+import { ConfigRecords } from "./config-records.ts";
+import type { ManagementServers } from "./management-servers.ts";
+import { createRouteProvider } from "./route-provider.ts";
+import { recordSecrets, type SecretRecords } from "./secret-records.ts";
+import { createServerSecrets } from "./secrets.ts";
+import { createServerStats, type ServerStats } from "./server-stats.ts";
+import type { StatsSettings } from "./stats-settings.ts";
+import { createTransportFactory } from "../tls/transport-factory.ts";
+import { createClusterManager, type ClusterManagerShell } from "../upstream/cluster-manager.ts";
+
+/** Everything of one proxy; the admin pages read it. */
+export interface ServerParts {
+  readonly runtime: Runtime;
+  readonly bootstrap: BootstrapModel;
+  readonly options: ProxyOptions;
+  readonly settings: StatsSettings;
+  readonly serverStats: ServerStats;
+  readonly accessLogs: AccessLogs;
+  readonly secrets: SecretRecords;
+  readonly clusters: ClusterManagerShell;
+  readonly listeners: ListenerManager;
+  readonly clusterRecords: ConfigRecords;
+  readonly listenerRecords: ConfigRecords;
+  readonly routeRecords: ConfigRecords;
+  readonly startedMs: number;
+}
+
+/** What the parts are made of. */
+export interface PartsDeps {
+  readonly runtime: Runtime;
+  readonly bootstrap: BootstrapModel;
+  readonly options: ProxyOptions;
+  readonly settings: StatsSettings;
+  readonly servers: ManagementServers;
+  readonly identity: WorkloadIdentity | undefined;
+}
+
+/** Makes them; problems of the bootstrap's secrets are added to the list. */
+export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
+  const { runtime, bootstrap, options, settings, servers, identity } = deps;
+  const root = settings.store.root;
+  const secrets = createServerSecrets({
+    runtime,
+    bootstrap,
+    identity,
+    sources: () => servers.load(),
+    ads: () => servers.ads,
+  });
+  problems.push(...secrets.problems);
+  const records = recordSecrets(secrets.provider, runtime.clock);
+  const transports = createTransportFactory({ runtime, secrets: records.provider, scope: root });
+  const node = nodeInfo(bootstrap);
+  const clusters = createClusterManager({ runtime, scope: root, node, transports, xds: servers.ads });
+  const flushIntervalMs = options.fileFlushIntervalMs;
+  const accessLogs = createAccessLogs({ runtime, scope: root, clusters, node, flushIntervalMs });
+  const httpFilters = standardHttpFilters();
+  const routeRecords = new ConfigRecords(runtime.clock);
+  const listeners = createListenerManager({
+    runtime,
+    scope: root,
+    node,
+    clusters,
+    transports,
+    filters: createNetworkFilterRegistry([
+      createConnectionManagerFactory({ filters: httpFilters, tracing: createTracingFactory() }),
+      ...builtInNetworkFilters,
+      istioStatsTcp,
+    ]),
+    routes: createRouteProvider({
+      runtime,
+      xds: servers.ads,
+      clusters,
+      filters: httpFilters.all,
+      records: routeRecords,
+      scope: root,
+    }),
+    accessLogs,
+    drainTimeMs: options.drainTimeSeconds * 1000,
+    drainStrategy: options.drainStrategy,
+    ...connectionLimits(bootstrap.runtimeLayers.flatMap((layer) => (layer.kind === "static" ? [layer.values] : []))),
+  });
+  return {
+    runtime,
+    bootstrap,
+    options,
+    settings,
+    serverStats: createServerStats(runtime.clock, root, bootstrap.runtimeLayers),
+    accessLogs,
+    secrets: records,
+    clusters,
+    listeners,
+    clusterRecords: new ConfigRecords(runtime.clock),
+    listenerRecords: new ConfigRecords(runtime.clock),
+    routeRecords,
+    startedMs: runtime.clock.now(),
+  };
+}
+
+function nodeInfo({ node }: BootstrapModel): NodeInfo {
+  const { region = "", zone = "", subZone = "" } = node.locality ?? {};
+  return { id: node.id, cluster: node.cluster, metadata: node.metadata ?? {}, locality: { region, zone, subZone } };
+}
