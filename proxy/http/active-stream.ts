@@ -32,6 +32,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   isRequestComplete = false;
   /** The response's headers have gone to the codec. */
   #isResponseStarted = false;
+  /** What the upstream still says is of no interest. */
+  #isAnsweredLocally = false;
   #isOver = false;
   #isRouteResolved = false;
   #route: ResolvedRoute | undefined = undefined;
@@ -97,7 +99,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
       this.sendLocalReply({ status: 404, details: "route_configuration_not_found", flag: ResponseFlag.NoRouteFound });
       return;
     }
-    if (this.#isUpgrade && !this.#isUpgradeAllowed(headers, route)) return;
+    const needsUpgrade = this.#isUpgrade || headers.method === "CONNECT";
+    if (needsUpgrade && route !== undefined && !this.#isUpgradeAllowed(headers, route)) return;
     if (this.#manager.tracing !== undefined) this.#startTrace(headers, route);
     const chain = new FilterChain(this.#manager.chain, this, this);
     this.#chain = chain;
@@ -204,7 +207,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   #isForceTraced = false;
 
   #isUpgradeAllowed(headers: HeaderMap, route: ResolvedRoute | undefined): boolean {
-    const type = (headers.protocol === "" ? (headers.get("upgrade") ?? "") : headers.protocol).toLowerCase();
+    const upgrade = headers.protocol === "" ? headers.get("upgrade") : headers.protocol;
+    const type = (upgrade ?? headers.method).toLowerCase();
     const own = route?.kind === "forward" ? route.upgrades.get(type) : undefined;
     if (own ?? this.#manager.config.upgrades.get(type) ?? false) return true;
     this.#manager.stats.rqWsOnNonWsRoute.inc();
@@ -311,6 +315,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     info.responseCodeDetails = reply.details.replaceAll(/\s/g, "_");
     if (this.#isResponseStarted) return this.#giveUp();
     this.#chain?.abortDecoding();
+    this.#isAnsweredLocally = true;
     info.responseCode = reply.status;
     const { headers, body } = localReplyMessage(reply, this.requestHeaders, this, this.#manager.localReplies);
     // A message that was malformed in one way may be so in another: what follows it is not read (as in Envoy).
@@ -325,20 +330,20 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   }
 
   encodeHeaders(headers: HeaderMap, endStream: boolean): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#isAnsweredLocally) return;
     this.responseHeaders = headers;
     if (this.#idleMs > 0) this.#lastActivity = this.#manager.runtime.clock.monotonic();
     this.#chain?.encodeHeaders(headers, endStream);
   }
 
   encodeData(chunk: Buffer | string, endStream: boolean): boolean {
-    if (this.#isOver) return true;
+    if (this.#isOver || this.#isAnsweredLocally) return true;
     if (this.#idleMs > 0) this.#lastActivity = this.#manager.runtime.clock.monotonic();
     return this.#chain?.encodeData(chunk, endStream) ?? true;
   }
 
   encodeTrailers(trailers: HeaderMap): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#isAnsweredLocally) return;
     this.responseTrailers = trailers;
     this.#chain?.encodeTrailers(trailers);
   }

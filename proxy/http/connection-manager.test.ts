@@ -260,6 +260,32 @@ describe("envoy.filters.network.http_connection_manager", () => {
     expect(await disabled.exchange(request)).toMatch(/^HTTP\/1\.1 403 /);
   });
 
+  test("R-105 CONNECT: 404 without a route, 403 where no upgrade is configured for it", async () => {
+    const connect = "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n";
+    const without = await helloWorld();
+    expect(await without.exchange(connect)).toMatch(/^HTTP\/1\.1 404 /);
+    const matching = await helloWorld({ routes: [{ match: { connect_matcher: {} }, route: { cluster: "up" } }] });
+    expect(await matching.exchange(connect)).toMatch(/^HTTP\/1\.1 403 /);
+  });
+
+  test("a client that reads slowly gets the last response whole, however long it takes", async () => {
+    const body = "x".repeat(400_000);
+    const world = await httpWorld();
+    await world.serve(80, () => ok(body));
+    const client = await world.connect();
+    client.connection.pause();
+    await client.send(get("/", "Connection: close\r\n"));
+    for (let i = 0; i < 20 && !client.isClosed; i++) {
+      client.connection.resume();
+      await world.runtime.settle();
+      client.connection.pause();
+      await world.runtime.advance(700);
+    }
+    client.connection.resume();
+    await world.runtime.advance(2000);
+    expect(client.take().endsWith(body)).toBe(true);
+  });
+
   test("R-60 the handshake of an upgrade is under the route's timeout", async () => {
     const world = await httpWorld({ manager: { upgrade_configs: [{ upgrade_type: "websocket" }] } });
     await world.serve(80, () => undefined);

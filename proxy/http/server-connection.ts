@@ -207,9 +207,15 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
     const { connection } = this.downstream;
     if (connection.isClosed) return;
     connection.end();
-    const { delayedCloseMs } = this.manager.config.timeouts;
-    if (atOnce || delayedCloseMs === 0) return;
-    this.#closeTimer = this.manager.runtime.clock.wheel.schedule(delayedCloseMs, () => {
+    if (!atOnce && this.manager.config.timeouts.delayedCloseMs > 0) this.#armClose();
+  }
+
+  /** A client that still reads what is queued is given its time. */
+  #armClose(): void {
+    const { connection } = this.downstream;
+    const queued = connection.bufferedBytes;
+    this.#closeTimer = this.manager.runtime.clock.wheel.schedule(this.manager.config.timeouts.delayedCloseMs, () => {
+      if (connection.bufferedBytes < queued) return this.#armClose();
       this.manager.stats.cxDelayedCloseTimeout.inc();
       connection.destroy();
     });

@@ -320,6 +320,14 @@ describe("HTTP/1.1 server codec: responses", () => {
     expect(connection.written).toBe("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
   });
 
+  test("to HTTP/1.0 a body without length ends with the connection, whatever was asked", () => {
+    const { send, encoders, connection, codec } = server({ acceptHttp10: true });
+    send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+    reply(encoders[0], 200, "x");
+    expect(connection.written).toBe("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nx");
+    expect(codec.isDraining).toBe(true);
+  });
+
   test("a connection that goes away resets its stream", () => {
     const { send, codec, events } = server();
     send(`${post}Content-Length: 10\r\n\r\nabc`);

@@ -10,6 +10,8 @@ export interface ServerStreamOwner {
   readonly canWrite: boolean;
   /** True: this response is the last one of the connection. */
   readonly closesAfterResponse: boolean;
+  /** Makes it so. */
+  drain(): void;
   /** Calls `stream.flush()` before the turn of the event loop ends. */
   flushSoon(stream: Http1ServerStream): void;
   onResponseEnd(stream: Http1ServerStream): void;
@@ -46,12 +48,15 @@ export class Http1ServerStream implements StreamEncoder {
     this.isResponseStarted = true;
     let head = responseHead(headers);
     const isUpgrade = headers.status === 101 && this.wantsUpgrade;
+    const hasLength = headers.has("content-length");
+    this.#hasNoBody = !isUpgrade && (this.isHead || hasNoBody(headers.status));
+    // Without a length, and without chunks to put it in, a body ends with the connection.
+    if (this.isHttp10 && !endStream && !hasLength && !this.#hasNoBody) this.#owner.drain();
     if (this.#owner.closesAfterResponse && !isUpgrade) head += "connection: close\r\n";
     else if (this.isHttp10) head += "connection: keep-alive\r\n";
-    this.#hasNoBody = !isUpgrade && (this.isHead || hasNoBody(headers.status));
     if (isUpgrade) {
       this.#owner.onUpgraded();
-    } else if (!headers.has("content-length") && !this.#hasNoBody) {
+    } else if (!hasLength && !this.#hasNoBody) {
       if (endStream) head += "content-length: 0\r\n";
       else if (!this.isHttp10) {
         this.#isChunked = true;
