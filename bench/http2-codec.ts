@@ -14,9 +14,9 @@ import type { Connection, SocketAddress } from "#lib/connection.ts";
 import { nodeRuntime } from "#lib/node-runtime.ts";
 import type { Network } from "#lib/runtime.ts";
 import type { ClientCodec, StreamDecoder, StreamEncoder } from "#proxy/http/codec.ts";
-import { createHttp2ClientCodec, defaultHttp2ClientOptions } from "#proxy/http/h2/client-codec.ts";
-import { createHttp2Shared } from "#proxy/http/h2/options.ts";
-import { createHttp2ServerCodec, type Http2ServerOptions } from "#proxy/http/h2/server-codec.ts";
+import { createHttp2ClientCodec, defaultHttp2ClientOptions } from "#proxy/http/http2/client-codec.ts";
+import { createHttp2Shared } from "#proxy/http/http2/options.ts";
+import { createHttp2ServerCodec, type Http2ServerOptions } from "#proxy/http/http2/server-codec.ts";
 import { HeaderMap } from "#proxy/http/header-map.ts";
 
 const body = "x".repeat(1024);

@@ -10,7 +10,6 @@ import type {
 } from "#protos/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js";
 import type {
   Http1ProtocolOptions,
-  Http2ProtocolOptions,
   HttpProtocolOptions,
   SchemeHeaderTransformation,
 } from "#protos/gen/envoy/config/core/v3/protocol_pb.js";
@@ -22,6 +21,7 @@ import { parseRouteConfiguration } from "../router/parse-route-config.ts";
 import type { RouteTable } from "../router/types.ts";
 import { parseCidrRanges, type CidrRange } from "./cidr.ts";
 import { parseHttpFilters, type ConfiguredFilter } from "./filters/configured-filters.ts";
+import { parseHttp2ProtocolOptions, type Http2ProtocolSettings } from "./http2/protocol-options.ts";
 import type { HttpFilterRegistry } from "./filters/registry.ts";
 import { parseLocalReplyConfig, type LocalReplyRules } from "./local-reply-config.ts";
 import { parseTracing, type TracingConfig } from "./tracing-config.ts";
@@ -43,7 +43,7 @@ export interface ConnectionManagerConfig {
   readonly maxRequestHeadersBytes: number;
   readonly maxHeadersCount: number;
   readonly http1: Http1Settings;
-  readonly http2: Http2Settings;
+  readonly http2: Http2ProtocolSettings;
   readonly underscores: "allow" | "reject" | "drop";
   readonly timeouts: ConnectionManagerTimeouts;
   readonly maxRequestsPerConnection: number;
@@ -65,14 +65,6 @@ export interface Http1Settings {
   readonly allowCustomMethods: boolean;
 }
 
-export interface Http2Settings {
-  readonly maxConcurrentStreams: number;
-  readonly initialStreamWindowBytes: number;
-  readonly initialConnectionWindowBytes: number;
-  readonly headerTableBytes: number;
-  readonly allowConnect: boolean;
-}
-
 /** ms; 0: none. */
 export interface ConnectionManagerTimeouts {
   readonly connectionIdleMs: number;
@@ -82,6 +74,8 @@ export interface ConnectionManagerTimeouts {
   readonly requestMs: number;
   readonly requestHeadersMs: number;
   readonly delayedCloseMs: number;
+  /** HTTP/2: between the first GOAWAY and the last. */
+  readonly drainMs: number;
 }
 
 /** Who the client is and what the next hop is told of it (R-77 … R-85). */
@@ -140,6 +134,8 @@ export function parseConnectionManager(
   const codecType = codecTypes[reader.get("codecType")];
   if (codecType === undefined) reader.unsupported("codecType", "HTTP/3 is not supported by this proxy");
   const maxRequestHeadersKb = reader.get("maxRequestHeadersKb") ?? 60;
+  const http2 = parseHttp2ProtocolOptions(reader.child("http2ProtocolOptions"));
+  const streamError = reader.get("streamErrorOnInvalidHttpMessage");
   const config: Omit<ConnectionManagerConfig, "routes"> = {
     codecType: codecType ?? "auto",
     statPrefix: reader.get("statPrefix"),
@@ -152,7 +148,7 @@ export function parseConnectionManager(
     maxRequestHeadersBytes: maxRequestHeadersKb * 1024,
     maxHeadersCount: common.maxHeadersCount,
     http1: parseHttp1(reader.child("httpProtocolOptions")),
-    http2: parseHttp2(reader.child("http2ProtocolOptions")),
+    http2: { ...http2, streamErrorOnInvalidMessage: http2.streamErrorOnInvalidMessage ?? streamError },
     underscores: common.underscores,
     timeouts: {
       connectionIdleMs: common.idleMs,
@@ -162,6 +158,7 @@ export function parseConnectionManager(
       requestMs: durationMs(reader.get("requestTimeout")) ?? 0,
       requestHeadersMs: durationMs(reader.get("requestHeadersTimeout")) ?? 0,
       delayedCloseMs: durationMs(reader.get("delayedCloseTimeout")) ?? 1000,
+      drainMs: durationMs(reader.get("drainTimeout")) ?? 5000,
     },
     maxRequestsPerConnection: common.maxRequestsPerConnection,
     forwarding: parseForwarding(reader),
@@ -171,13 +168,11 @@ export function parseConnectionManager(
     proxy100Continue: reader.get("proxy100Continue"),
     localReplies: parseLocalReplyConfig(reader.child("localReplyConfig")),
   };
-  reader.ignore("drainTimeout", "a connection that drains says so once: there is no second notice to wait for");
   reader.ignore("appendLocalOverload", "there is no overload manager whose replies it would mark");
-  const streamError = reader.get("streamErrorOnInvalidHttpMessage");
-  if (streamError === true)
+  if (streamError === true && config.codecType !== "http2")
     reader.unsupported(
       "streamErrorOnInvalidHttpMessage",
-      "an invalid message always ends its connection here; leave it out or set false",
+      "an invalid HTTP/1 message always ends its connection here; leave it out, or set it in http2_protocol_options",
     );
   reader.finish();
   if (problems.some((problem) => problem.level === "error") || routes === undefined) return { problems };
@@ -260,18 +255,6 @@ function parseHttp1(reader: MessageReader<Http1ProtocolOptions> | undefined): Ht
   if (reader?.get("overrideStreamErrorOnInvalidHttpMessage") === true)
     reader.unsupported("overrideStreamErrorOnInvalidHttpMessage", "an invalid message always ends its connection here");
   reader?.ignore("useBalsaParser", "names Envoy's parser; this proxy has its own");
-  reader?.finish();
-  return settings;
-}
-
-function parseHttp2(reader: MessageReader<Http2ProtocolOptions> | undefined): Http2Settings {
-  const settings: Http2Settings = {
-    maxConcurrentStreams: reader?.get("maxConcurrentStreams") ?? 1024,
-    initialStreamWindowBytes: reader?.get("initialStreamWindowSize") ?? 16 * 1024 * 1024,
-    initialConnectionWindowBytes: reader?.get("initialConnectionWindowSize") ?? 24 * 1024 * 1024,
-    headerTableBytes: reader?.get("hpackTableSize") ?? 4096,
-    allowConnect: reader?.get("allowConnect") ?? false,
-  };
   reader?.finish();
   return settings;
 }

@@ -49,6 +49,7 @@ export interface ConnectionManagerStats {
   readonly rqTimeout: Counter;
   readonly rqTooLarge: Counter;
   readonly rsTooLarge: Counter;
+  readonly rqTooManyPrematureResets: Counter;
   readonly rqWsOnNonWsRoute: Counter;
   readonly rqTime: Histogram;
   readonly listenerRqCompleted: Counter;
@@ -77,8 +78,7 @@ export function connectionManagerStats(
   const tracing = scope.scope("tracing");
   // Counters of what cannot happen here (yet) exist all the same, with the zero that they have in Envoy.
   for (const name of ["http3_total", "overload_disable_keepalive"]) cx(name);
-  for (const name of ["http3_total", "overload_close", "rejected_via_ip_detection", "too_many_premature_resets"])
-    rq(name);
+  for (const name of ["http3_total", "overload_close", "rejected_via_ip_detection"]) rq(name);
   for (const name of ["http3_active", "http1_soft_drain", "rx_bytes_buffered", "tx_bytes_buffered"]) cxGauge(name);
   return {
     cxTotal: cx("total"),
@@ -127,6 +127,7 @@ export function connectionManagerStats(
     rqTimeout: rq("timeout"),
     rqTooLarge: rq("too_large"),
     rsTooLarge: scope.counter("rs_too_large"),
+    rqTooManyPrematureResets: rq("too_many_premature_resets"),
     rqWsOnNonWsRoute: rq("ws_on_non_ws_route"),
     rqTime: scope.histogram("downstream_rq_time"),
     listenerRqCompleted: listenerScope.counter("downstream_rq_completed"),

@@ -12,6 +12,9 @@ import { connectionManagerStats, type ConnectionManagerStats } from "./connectio
 import { FilterChainFactory } from "./filter-chain.ts";
 import type { HttpFilterRegistry } from "./filters/registry.ts";
 import type { HeaderMap } from "./header-map.ts";
+import { http2Stats } from "./http2/http2-stats.ts";
+import { createHttp2Shared } from "./http2/options.ts";
+import type { Http2ServerOptions } from "./http2/server-codec.ts";
 import { FieldNames } from "./http1/field-names.ts";
 import type { Http1ServerOptions } from "./http1/server-codec.ts";
 import type { LocalReplyRewriter } from "./local-reply-config.ts";
@@ -54,6 +57,7 @@ export class ConnectionManager {
   readonly localReplies: LocalReplyRewriter | undefined;
   readonly sanitizer: RequestSanitizerContext;
   readonly http1: Http1ServerOptions;
+  readonly http2: Http2ServerOptions;
   readonly tracing: TracingConfig | undefined;
   readonly tracer: Tracer | undefined;
   readonly bufferLimitBytes: number;
@@ -93,6 +97,7 @@ export class ConnectionManager {
     this.tracer = config.tracing?.makeTracer?.(filterContext);
     this.tracing = config.tracing;
     this.http1 = this.#http1Options(context);
+    this.http2 = this.#http2Options(context);
     if (config.routes.kind === "inline") this.routes = config.routes.table;
     else context.routes.subscribe(config.routes.name, (table) => void (this.routes = table), scope);
   }
@@ -153,6 +158,24 @@ export class ConnectionManager {
       headersWithUnderscores: config.underscores,
       onUnderscoreDropped: () => dropped.inc(),
       sentBytes: this.stats.cxTxBytesTotal,
+    };
+  }
+
+  #http2Options(context: NetworkFilterContext): Http2ServerOptions {
+    const { config, stats } = this;
+    const { clock, random } = context.runtime;
+    return {
+      ...config.http2,
+      maxRequestHeadersBytes: config.maxRequestHeadersBytes,
+      maxHeadersCount: config.maxHeadersCount,
+      headersWithUnderscores: config.underscores,
+      drainMs: config.timeouts.drainMs,
+      shared: createHttp2Shared(http2Stats(context.rootScope)),
+      clock,
+      random: () => random.float(),
+      atEndOfTurn: (flush) => clock.atEndOfTurn(flush),
+      sentBytes: stats.cxTxBytesTotal,
+      onTooManyPrematureResets: () => stats.rqTooManyPrematureResets.inc(),
     };
   }
 }

@@ -5,9 +5,9 @@ import type { ConnectionFilter, DownstreamConnection } from "../network/filter.t
 import { ActiveStream } from "./active-stream.ts";
 import type { CodecError, Protocol, ServerCodec, ServerCodecHandler, StreamDecoder, StreamEncoder } from "./codec.ts";
 import type { ConnectionManager } from "./connection-manager.ts";
-import { createHttp1ServerCodec } from "./http1/server-codec.ts";
-import { createHttp2ServerCodec } from "./http2/server-codec.ts";
 import { isHttp2Preface } from "./http2/preface.ts";
+import { createHttp2ServerCodec } from "./http2/server-codec.ts";
+import { createHttp1ServerCodec } from "./http1/server-codec.ts";
 
 export class ServerConnection implements ConnectionFilter, ConnectionHandler, ServerCodecHandler {
   readonly manager: ConnectionManager;
@@ -144,11 +144,21 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
     if (error.status === 408) stats.rqHeaderTimeout.inc();
     else stats.cxProtocolError.inc();
     if (error.details === "http1.unexpected_underscore") stats.underscoresRejected.inc();
-    if (this.#codec?.protocol !== "HTTP/2") this.#lastStream?.onCodecError(error);
+    if (this.#isHttp2) this.#close(false);
+    else this.#lastStream?.onCodecError(error);
   }
 
   onGoAway(): void {
     this.drain();
+  }
+
+  onDrained(): void {
+    this.#close(false);
+  }
+
+  /** An HTTP/2 codec knows best when its connection may end: streams outlive their responses until they are read. */
+  get #isHttp2(): boolean {
+    return this.#codec?.protocol === "HTTP/2";
   }
 
   // Calls of the streams.
@@ -186,13 +196,13 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
     this.#activeStreams--;
     if (this.#lastStream === stream) this.#lastStream = undefined;
     if (this.manager.config.timeouts.connectionIdleMs > 0) this.#lastActive = stream.info.end;
-    if (this.#codec?.isDraining === true && this.#activeStreams === 0) this.#close(wasTunnel);
+    if (this.#codec?.isDraining === true && this.#activeStreams === 0 && !this.#isHttp2) this.#close(wasTunnel);
   }
 
   /** No new requests; ends at once when there are none. */
   drain(): void {
     this.#codec?.drain();
-    if (this.#activeStreams === 0) this.#close(false);
+    if (this.#activeStreams === 0 && !this.#isHttp2) this.#close(false);
   }
 
   /**
@@ -257,14 +267,10 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
   }
 
   #useHttp2(): ServerCodec {
-    const { stats, config } = this.manager;
+    const { stats, http2 } = this.manager;
     stats.cxHttp2Total.inc();
     stats.cxHttp2Active.inc();
-    const codec = createHttp2ServerCodec(this.downstream.connection, this, {
-      ...config.http2,
-      maxRequestHeadersBytes: config.maxRequestHeadersBytes,
-      maxHeadersCount: config.maxHeadersCount,
-    });
+    const codec = createHttp2ServerCodec(this.downstream.connection, this, http2);
     this.#codec = codec;
     return codec;
   }

@@ -173,7 +173,7 @@ class Manager implements ClusterManagerShell {
         ],
       };
     }
-    const codecs = codecFactory(config.http, this.#names);
+    const codecs = codecFactory(config.http, this.#names, runtime, own);
     const cluster = new ClusterEntry(config, { runtime, scope: own, xds, codecs });
     return { cluster, problems };
   }

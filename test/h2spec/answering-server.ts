@@ -2,7 +2,7 @@
 import type { Connection, ConnectionHandler, SocketAddress } from "#lib/connection.ts";
 import { nodeRuntime } from "#lib/node-runtime.ts";
 import type { ServerCodec, StreamDecoder, StreamEncoder } from "#proxy/http/codec.ts";
-import { createHttp2ServerCodec, type Http2ServerOptions } from "#proxy/http/h2/server-codec.ts";
+import { createHttp2ServerCodec, type Http2ServerOptions } from "#proxy/http/http2/server-codec.ts";
 import { HeaderMap } from "#proxy/http/header-map.ts";
 
 export interface AnsweringServer {

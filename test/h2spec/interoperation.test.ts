@@ -8,7 +8,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { Connection } from "#lib/connection.ts";
 import { nodeRuntime } from "#lib/node-runtime.ts";
 import type { ClientCodec, StreamDecoder, StreamEncoder } from "#proxy/http/codec.ts";
-import { createHttp2ClientCodec, defaultHttp2ClientOptions } from "#proxy/http/h2/client-codec.ts";
+import { createHttp2ClientCodec, defaultHttp2ClientOptions } from "#proxy/http/http2/client-codec.ts";
 import { HeaderMap } from "#proxy/http/header-map.ts";
 import { needProgram, type Need } from "#test/needs.ts";
 import { answeringServer } from "./answering-server.ts";

@@ -1,13 +1,13 @@
 /** A peer that speaks HTTP/2 frame by frame, rightly or wrongly, for tests of the codecs. */
 import type { Connection } from "#lib/connection.ts";
 import type { SimulatedRuntime } from "#lib/simulated-runtime.ts";
-import { Http2FieldNames } from "../h2/field-name.ts";
-import { FrameReader, type FrameSink } from "../h2/frame-reader.ts";
-import { ErrorCode, FrameType } from "../h2/frames.ts";
-import { HpackDecoder } from "../h2/hpack/decoder.ts";
-import { HpackEncoder } from "../h2/hpack/encoder.ts";
-import { prefaceText } from "../h2/preface.ts";
-import { BufferPool, WriteBuffer } from "../h2/write-buffer.ts";
+import { Http2FieldNames } from "../http2/field-name.ts";
+import { FrameReader, type FrameSink } from "../http2/frame-reader.ts";
+import { ErrorCode, FrameType } from "../http2/frames.ts";
+import { HpackDecoder } from "../http2/hpack/decoder.ts";
+import { HpackEncoder } from "../http2/hpack/encoder.ts";
+import { prefaceText } from "../http2/preface.ts";
+import { BufferPool, WriteBuffer } from "../http2/write-buffer.ts";
 
 export type Fields = readonly (readonly [string, string])[];
 

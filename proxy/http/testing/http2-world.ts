@@ -3,11 +3,11 @@ import type { Connection } from "#lib/connection.ts";
 import { simulatedRuntime, type SimulatedRuntime } from "#lib/simulated-runtime.ts";
 import { createStatsStore, type StatsStore } from "../../observability/stats-store.ts";
 import type { ClientCodec, ServerCodec, StreamEncoder } from "../codec.ts";
-import { createHttp2ClientCodec, defaultHttp2ClientOptions, type Http2ClientOptions } from "../h2/client-codec.ts";
-import { http2Stats } from "../h2/http2-stats.ts";
-import { createHttp2Shared } from "../h2/options.ts";
-import { createHttp2ServerCodec, type Http2ServerOptions } from "../h2/server-codec.ts";
-import { prefaceText } from "../h2/preface.ts";
+import { createHttp2ClientCodec, defaultHttp2ClientOptions, type Http2ClientOptions } from "../http2/client-codec.ts";
+import { http2Stats } from "../http2/http2-stats.ts";
+import { createHttp2Shared } from "../http2/options.ts";
+import { createHttp2ServerCodec, type Http2ServerOptions } from "../http2/server-codec.ts";
+import { prefaceText } from "../http2/preface.ts";
 import { Http2Peer, settings } from "./http2-peer.ts";
 import { RecordingDecoder } from "./recording-decoder.ts";
 

@@ -1,5 +1,6 @@
 /** A cluster as the configuration describes it, checked: what `Cluster` messages are read into. */
 import type { TcpKeepAlive } from "#lib/runtime.ts";
+import type { Http2ProtocolSettings } from "../../http/http2/protocol-options.ts";
 import type { MetadataExchangeConfig } from "../../network/metadata-exchange.ts";
 import type { Metadata } from "../types.ts";
 import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
@@ -78,18 +79,10 @@ export interface HttpConfig {
   readonly autoSni: boolean;
   readonly autoSanValidation: boolean;
   readonly http1: Http1Config;
-  readonly http2: Http2Config;
+  readonly http2: Http2ProtocolSettings;
 }
 
 export interface Http1Config {
   readonly enableTrailers: boolean;
   readonly allowChunkedLength: boolean;
-}
-
-/** undefined: what the codec does by itself. */
-export interface Http2Config {
-  readonly maxConcurrentStreams: number | undefined;
-  readonly initialStreamWindowSize: number | undefined;
-  readonly initialConnectionWindowSize: number | undefined;
-  readonly hpackTableSize: number | undefined;
 }

@@ -4,22 +4,16 @@ import { unpackAny } from "#protos/any.ts";
 import type { Cluster } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
 import type {
   Http1ProtocolOptions,
-  Http2ProtocolOptions,
   HttpProtocolOptions as CommonHttpProtocolOptions,
   UpstreamHttpProtocolOptions,
 } from "#protos/gen/envoy/config/core/v3/protocol_pb.js";
 import type { HttpProtocolOptions } from "#protos/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js";
 import { durationMs } from "../../config-values.ts";
-import type { Http1Config, Http2Config, HttpConfig } from "./cluster-config.ts";
+import { defaultHttp2ProtocolSettings, parseHttp2ProtocolOptions } from "../../http/http2/protocol-options.ts";
+import type { Http1Config, HttpConfig } from "./cluster-config.ts";
 
 const optionsType = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const http1Defaults: Http1Config = { enableTrailers: false, allowChunkedLength: false };
-const http2Defaults: Http2Config = {
-  maxConcurrentStreams: undefined,
-  initialStreamWindowSize: undefined,
-  initialConnectionWindowSize: undefined,
-  hpackTableSize: undefined,
-};
 const defaults: HttpConfig = {
   protocol: "http1",
   idleTimeoutMs: 3_600_000,
@@ -31,7 +25,7 @@ const defaults: HttpConfig = {
   autoSni: false,
   autoSanValidation: false,
   http1: http1Defaults,
-  http2: http2Defaults,
+  http2: defaultHttp2ProtocolSettings,
 };
 
 /** Reads how HTTP is spoken; problems are on the reader's list. */
@@ -76,7 +70,7 @@ function parseOptions(reader: MessageReader<HttpProtocolOptions>): HttpConfig {
         return {
           ...base,
           protocol: "http2",
-          http2: parseHttp2(new MessageReader(choice.value, choiceAt, reader.problems)),
+          http2: parseHttp2ProtocolOptions(new MessageReader(choice.value, choiceAt, reader.problems)),
         };
       }
       if (choice.case === "http3ProtocolOptions") explicit.unsupported("protocolConfig", "HTTP/3 is not supported");
@@ -97,7 +91,7 @@ function parseOptions(reader: MessageReader<HttpProtocolOptions>): HttpConfig {
         ...base,
         protocol: protocol.case === "autoConfig" ? "auto" : "downstream",
         http1: http1 === undefined ? http1Defaults : parseHttp1(http1),
-        http2: http2 === undefined ? http2Defaults : parseHttp2(http2),
+        http2: parseHttp2ProtocolOptions(http2),
       };
     }
     case undefined:
@@ -124,7 +118,7 @@ function parseDeprecated(reader: MessageReader<Cluster>): HttpConfig {
     ...(maxRequests === undefined ? {} : { maxRequestsPerConnection: maxRequests }),
     protocol: isDownstream ? "downstream" : http2 === undefined ? "http1" : "http2",
     http1: http1 === undefined ? http1Defaults : parseHttp1(http1),
-    http2: http2 === undefined ? http2Defaults : parseHttp2(http2),
+    http2: parseHttp2ProtocolOptions(http2),
   };
 }
 
@@ -158,20 +152,6 @@ function parseHttp1(reader: MessageReader<Http1ProtocolOptions>): Http1Config {
   const parsed = { enableTrailers: reader.get("enableTrailers"), allowChunkedLength: reader.get("allowChunkedLength") };
   reader.ignore("allowAbsoluteUrl", "concerns requests that come in");
   reader.ignore("useBalsaParser", "names a parser of Envoy's");
-  reader.finish();
-  return parsed;
-}
-
-function parseHttp2(reader: MessageReader<Http2ProtocolOptions>): Http2Config {
-  const parsed = {
-    maxConcurrentStreams: reader.get("maxConcurrentStreams"),
-    initialStreamWindowSize: reader.get("initialStreamWindowSize"),
-    initialConnectionWindowSize: reader.get("initialConnectionWindowSize"),
-    hpackTableSize: reader.get("hpackTableSize"),
-  };
-  reader.ignore("allowConnect", "concerns requests that come in");
-  reader.ignore("useOghttp2Codec", "names a codec of Envoy's");
-  reader.ignore("streamErrorOnInvalidHttpMessaging", "deprecated");
   reader.finish();
   return parsed;
 }

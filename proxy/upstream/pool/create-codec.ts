@@ -1,13 +1,13 @@
 /** The client codecs with a cluster's settings. */
 import type { Connection } from "#lib/connection.ts";
+import type { Runtime } from "#lib/runtime.ts";
 import type { ClientCodec, ClientCodecHandler } from "../../http/codec.ts";
+import { createHttp2ClientCodec, type Http2ClientOptions } from "../../http/http2/client-codec.ts";
+import { http2Stats } from "../../http/http2/http2-stats.ts";
+import { createHttp2Shared } from "../../http/http2/options.ts";
 import { createHttp1ClientCodec, type Http1ClientOptions } from "../../http/http1/client-codec.ts";
 import type { FieldNames } from "../../http/http1/field-names.ts";
-import {
-  createHttp2ClientCodec,
-  defaultHttp2ClientOptions,
-  type Http2ClientOptions,
-} from "../../http/http2/client-codec.ts";
+import type { StatsScope } from "../../observability/stats.ts";
 import type { HttpConfig } from "../config/cluster-config.ts";
 
 export type CodecFactory = (
@@ -16,8 +16,13 @@ export type CodecFactory = (
   handler: ClientCodecHandler,
 ) => ClientCodec;
 
-/** `names` is the proxy's cache of field names. */
-export function codecFactory(config: HttpConfig, names: FieldNames): CodecFactory {
+/** `names` is the proxy's cache of field names, `scope` the cluster's: `http2.` is made with its first connection. */
+export function codecFactory(
+  config: HttpConfig,
+  names: FieldNames,
+  { clock, random }: Runtime,
+  scope: StatsScope,
+): CodecFactory {
   const maxResponseHeadersBytes = config.maxResponseHeadersKb * 1024;
   const maxHeadersCount = config.maxResponseHeadersCount;
   const http1: Http1ClientOptions = {
@@ -27,18 +32,18 @@ export function codecFactory(config: HttpConfig, names: FieldNames): CodecFactor
     enableTrailers: config.http1.enableTrailers,
     allowChunkedLength: config.http1.allowChunkedLength,
   };
-  const defaults = defaultHttp2ClientOptions;
-  const http2: Http2ClientOptions = {
-    ...defaults,
-    maxConcurrentStreams: config.http2.maxConcurrentStreams ?? defaults.maxConcurrentStreams,
-    initialStreamWindowBytes: config.http2.initialStreamWindowSize ?? defaults.initialStreamWindowBytes,
-    initialConnectionWindowBytes: config.http2.initialConnectionWindowSize ?? defaults.initialConnectionWindowBytes,
-    headerTableBytes: config.http2.hpackTableSize ?? defaults.headerTableBytes,
-    maxResponseHeadersBytes,
-    maxHeadersCount,
+  let http2: Http2ClientOptions | undefined;
+  return (protocol, connection, handler) => {
+    if (protocol === "http1") return createHttp1ClientCodec(connection, handler, http1);
+    http2 ??= {
+      ...config.http2,
+      maxResponseHeadersBytes,
+      maxHeadersCount,
+      shared: createHttp2Shared(http2Stats(scope)),
+      clock,
+      random: () => random.float(),
+      atEndOfTurn: (flush) => clock.atEndOfTurn(flush),
+    };
+    return createHttp2ClientCodec(connection, handler, http2);
   };
-  return (protocol, connection, handler) =>
-    protocol === "http2"
-      ? createHttp2ClientCodec(connection, handler, http2)
-      : createHttp1ClientCodec(connection, handler, http1);
 }

@@ -157,7 +157,7 @@ export class HttpConnectionPool implements HttpPool {
   }
 
   get #streamsPerConnection(): number {
-    return this.environment.http.http2.maxConcurrentStreams ?? 1024;
+    return this.environment.http.http2.maxConcurrentStreams;
   }
 
   #enqueue(request: PendingRequest): void {

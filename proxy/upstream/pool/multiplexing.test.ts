@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Connection, ConnectionHandler } from "#lib/connection.ts";
 import { simulatedRuntime } from "#lib/simulated-runtime.ts";
 import type { ClientCodec, ClientCodecHandler, StreamDecoder, StreamEncoder } from "../../http/codec.ts";
+import { defaultHttp2ProtocolSettings } from "../../http/http2/protocol-options.ts";
 import { createStatsStore } from "../../observability/stats-store.ts";
 import type { UpstreamTransport } from "../../tls/types.ts";
 import { TrafficStats } from "../cluster-stats.ts";
@@ -57,12 +58,7 @@ const http: HttpConfig = {
   autoSni: false,
   autoSanValidation: false,
   http1: { enableTrailers: false, allowChunkedLength: false },
-  http2: {
-    maxConcurrentStreams: undefined,
-    initialStreamWindowSize: undefined,
-    initialConnectionWindowSize: undefined,
-    hpackTableSize: undefined,
-  },
+  http2: defaultHttp2ProtocolSettings,
 };
 
 function setUp(protocol: PoolOptions["protocol"], limit = 3) {
