@@ -43,12 +43,12 @@ export function createRetryState(
   return state;
 }
 
-/** True when a name begins with `x-envoy-`: only then the overriding headers are worth looking for. */
+/** True when a header is there that overrides a timeout or a retry policy: only then each is worth looking for. */
 export function hasEnvoyHeaders(headers: HeaderMap): boolean {
   const names = headers.names;
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string;
-    if (name.charCodeAt(2) === 101 && name.charCodeAt(0) === 120 && name.startsWith("x-envoy-")) return true;
+    if (name.charCodeAt(2) === 101 && name.charCodeAt(0) === 120 && overridingHeaders.has(name)) return true;
   }
   return false;
 }
@@ -62,6 +62,13 @@ const retryHeaders = [
   "x-envoy-retriable-status-codes",
   "x-envoy-upstream-rq-per-try-timeout-ms",
 ] as const;
+
+const overridingHeaders: ReadonlySet<string> = new Set([
+  ...retryHeaders,
+  "x-envoy-upstream-rq-timeout-ms",
+  "x-envoy-upstream-rq-timeout-alt-response",
+  "x-envoy-expected-rq-timeout-ms",
+]);
 
 const emptyPolicy: RetryPolicy = {
   retryOn: 0,
