@@ -48,8 +48,9 @@ export interface Connection {
   /**
    * Queues bytes. A string is latin1 (one byte a character). A Buffer belongs to the connection from here on: the
    * caller copies borrowed ones first. Returns false when more than the high-water mark is buffered; `onDrain` follows.
+   * `onReleased`: a Buffer is no longer needed and may be filled anew. It may come at any time later, or never.
    */
-  write(data: string | Buffer): boolean;
+  write(data: string | Buffer, onReleased?: () => void): boolean;
   /** Half-closes after everything queued is flushed. */
   end(): void;
   /** Closes at once, dropping what is queued. `onClose` follows. */

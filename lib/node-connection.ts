@@ -121,9 +121,9 @@ export class NodeConnection implements Connection {
     this.handler.onData(chunk);
   }
 
-  write(data: string | Buffer): boolean {
+  write(data: string | Buffer, onReleased?: () => void): boolean {
     this.bytesWritten += data.length;
-    return typeof data === "string" ? this.socket.write(data, "latin1") : this.socket.write(data);
+    return typeof data === "string" ? this.socket.write(data, "latin1") : this.socket.write(data, onReleased);
   }
 
   end(): void {

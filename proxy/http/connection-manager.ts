@@ -15,6 +15,7 @@ import type { HeaderMap } from "./header-map.ts";
 import { http2Stats } from "./http2/http2-stats.ts";
 import { createHttp2Shared } from "./http2/options.ts";
 import type { Http2ServerOptions } from "./http2/server-codec.ts";
+import { BulkWriter } from "./http1/bulk-writer.ts";
 import { FieldNames } from "./http1/field-names.ts";
 import type { Http1ServerOptions } from "./http1/server-codec.ts";
 import type { LocalReplyRewriter } from "./local-reply-config.ts";
@@ -153,6 +154,7 @@ export class ConnectionManager {
     return {
       ...config.http1,
       names: new FieldNames(),
+      bulk: new BulkWriter(),
       maxRequestHeadersBytes: config.maxRequestHeadersBytes,
       maxHeadersCount: config.maxHeadersCount,
       headersWithUnderscores: config.underscores,

@@ -56,8 +56,8 @@ export class FilteredConnection implements Connection, ConnectionHandler {
     this.#handler.onClose(error);
   }
 
-  write(data: string | Buffer): boolean {
-    if (this.#filters.length === 0) return this.#inner.write(data);
+  write(data: string | Buffer, onReleased?: () => void): boolean {
+    if (this.#filters.length === 0) return this.#inner.write(data, onReleased);
     let bytes: Buffer | undefined = typeof data === "string" ? Buffer.from(data, "latin1") : data;
     for (const filter of this.#filters.toReversed()) {
       if (filter.onWrite === undefined) continue;

@@ -3,16 +3,18 @@ import type { Connection } from "#lib/connection.ts";
 import type { ClientCodec, ClientCodecHandler, ResetReason, StreamDecoder, StreamEncoder } from "../codec.ts";
 import { HeaderMap } from "../header-map.ts";
 import { BodyReader, type BodySink } from "./body-reader.ts";
+import { BulkWriter } from "./bulk-writer.ts";
 import type { FieldNames } from "./field-names.ts";
 import { Framing, LineMemo, parseFields, type HeadLimits } from "./head.ts";
 import { HeadBuffer } from "./head-buffer.ts";
 import { headAt } from "./latin1.ts";
 import { hasNoBody } from "./server-stream.ts";
-import { framedBody } from "./write-body.ts";
+import { writeBody, type BodyOutput } from "./write-body.ts";
 import { fieldLines, requestHead } from "./write-head.ts";
 
 export interface Http1ClientOptions {
   readonly names: FieldNames;
+  readonly bulk: BulkWriter;
   readonly maxResponseHeadersBytes: number;
   readonly maxHeadersCount: number;
   readonly enableTrailers: boolean;
@@ -23,6 +25,7 @@ export interface Http1ClientOptions {
 export function defaultHttp1ClientOptions(names: FieldNames): Http1ClientOptions {
   return {
     names,
+    bulk: new BulkWriter(),
     maxResponseHeadersBytes: 60 * 1024,
     maxHeadersCount: 100,
     enableTrailers: false,
@@ -43,7 +46,7 @@ const noBytes = Buffer.alloc(0);
 /** Requests of these methods have no body unless one is sent; others say `content-length: 0`. */
 const bodilessMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "TRACE", "CONNECT"]);
 
-class Http1ClientCodec implements ClientCodec, BodySink {
+class Http1ClientCodec implements ClientCodec, BodySink, BodyOutput {
   readonly protocol = "HTTP/1.1";
   readonly maxConcurrentStreams = 1;
   isDraining = false;
@@ -255,8 +258,12 @@ class Http1ClientCodec implements ClientCodec, BodySink {
     return this.#connection.bufferedBytes === 0;
   }
 
-  write(data: string | Buffer): boolean {
-    return this.#connection.write(data);
+  write(text: string): boolean {
+    return this.#connection.write(text);
+  }
+
+  writeBulk(before: string, chunk: Buffer, after: string): boolean {
+    return this.#options.bulk.write(this.#connection, before, chunk, after);
   }
 
   flushSoon(stream: Http1ClientStream): void {
@@ -353,8 +360,7 @@ class Http1ClientStream implements StreamEncoder {
     if (endStream) this.isRequestComplete = true;
     const head = this.#pending;
     this.#pending = "";
-    const data = framedBody(head, chunk, this.#isChunked, endStream);
-    return data.length === 0 ? this.canWrite : this.#codec.write(data);
+    return writeBody(this.#codec, head, chunk, this.#isChunked, endStream);
   }
 
   sendTrailers(trailers: HeaderMap): void {

@@ -16,15 +16,6 @@ export function writeLatin1(bytes: Buffer, text: string, offset: number): number
   return (bytes as unknown as Latin1Buffer).latin1Write(text, offset);
 }
 
-/** A body chunk between two texts of its framing, as one owned Buffer. */
-export function joinBytes(before: string, chunk: Buffer, after: string): Buffer {
-  const bytes = Buffer.allocUnsafe(before.length + chunk.length + after.length);
-  (bytes as unknown as Latin1Buffer).latin1Write(before, 0);
-  chunk.copy(bytes, before.length);
-  (bytes as unknown as Latin1Buffer).latin1Write(after, before.length + chunk.length);
-  return bytes;
-}
-
 /** Heads are mostly shorter: they are found in one short string instead of by a search from outside. */
 const usualHeadBytes = 2048;
 

@@ -4,11 +4,13 @@ import type { CodecError, StreamEncoder } from "../codec.ts";
 import { HeaderMap } from "../header-map.ts";
 import { RecordingConnection } from "../testing/recording-connection.ts";
 import { RecordingDecoder } from "../testing/recording-decoder.ts";
+import { BulkWriter } from "./bulk-writer.ts";
 import { FieldNames } from "./field-names.ts";
 import { createHttp1ServerCodec, type Http1ServerOptions } from "./server-codec.ts";
 
 const defaults: Http1ServerOptions = {
   names: new FieldNames(),
+  bulk: new BulkWriter(),
   maxRequestHeadersBytes: 60 * 1024,
   maxHeadersCount: 100,
   acceptHttp10: false,

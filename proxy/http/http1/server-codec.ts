@@ -6,6 +6,7 @@ import type { Connection } from "#lib/connection.ts";
 import type { CodecError, ServerCodec, ServerCodecHandler } from "../codec.ts";
 import { HeaderMap } from "../header-map.ts";
 import { BodyReader, type BodySink } from "./body-reader.ts";
+import type { BulkWriter } from "./bulk-writer.ts";
 import { Framing, LineMemo, parseFields, type HeadLimits } from "./head.ts";
 import { HeadBuffer, hasBareLineFeed } from "./head-buffer.ts";
 import type { FieldNames } from "./field-names.ts";
@@ -15,6 +16,7 @@ import { Http1ServerStream, type ServerStreamOwner } from "./server-stream.ts";
 
 export interface Http1ServerOptions {
   readonly names: FieldNames;
+  readonly bulk: BulkWriter;
   readonly maxRequestHeadersBytes: number;
   readonly maxHeadersCount: number;
   readonly acceptHttp10: boolean;
@@ -321,9 +323,14 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
 
   // The response, leaving.
 
-  write(data: string | Buffer): boolean {
-    this.#options.sentBytes?.add(data.length);
-    return this.#connection.write(data);
+  write(text: string): boolean {
+    this.#options.sentBytes?.add(text.length);
+    return this.#connection.write(text);
+  }
+
+  writeBulk(before: string, chunk: Buffer, after: string): boolean {
+    this.#options.sentBytes?.add(before.length + chunk.length + after.length);
+    return this.#options.bulk.write(this.#connection, before, chunk, after);
   }
 
   flushSoon(stream: Http1ServerStream): void {

@@ -1,13 +1,11 @@
 /** One request of an HTTP/1.1 connection, seen from the connection manager: the encoder of its response. */
 import type { ResetReason, StreamDecoder, StreamEncoder } from "../codec.ts";
 import type { HeaderMap } from "../header-map.ts";
-import { framedBody } from "./write-body.ts";
+import { writeBody, type BodyOutput } from "./write-body.ts";
 import { fieldLines, responseHead } from "./write-head.ts";
 
 /** What a stream asks of its codec. */
-export interface ServerStreamOwner {
-  write(data: string | Buffer): boolean;
-  readonly canWrite: boolean;
+export interface ServerStreamOwner extends BodyOutput {
   /** True: this response is the last one of the connection. */
   readonly closesAfterResponse: boolean;
   /** Makes it so. */
@@ -115,8 +113,7 @@ export class Http1ServerStream implements StreamEncoder {
   #writeBody(chunk: Buffer | string, endStream: boolean): boolean {
     const head = this.#pending;
     this.#pending = "";
-    const data = framedBody(head, chunk, this.#isChunked, endStream);
-    return data.length === 0 ? this.canWrite : this.#owner.write(data);
+    return writeBody(this.#owner, head, chunk, this.#isChunked, endStream);
   }
 
   #complete(): void {

@@ -6,6 +6,7 @@ import { createHttp2ClientCodec, type Http2ClientOptions } from "../../http/http
 import { http2Stats } from "../../http/http2/http2-stats.ts";
 import { createHttp2Shared } from "../../http/http2/options.ts";
 import { createHttp1ClientCodec, type Http1ClientOptions } from "../../http/http1/client-codec.ts";
+import { BulkWriter } from "../../http/http1/bulk-writer.ts";
 import type { FieldNames } from "../../http/http1/field-names.ts";
 import type { StatsScope } from "../../observability/stats.ts";
 import type { HttpConfig } from "../config/cluster-config.ts";
@@ -27,6 +28,7 @@ export function codecFactory(
   const maxHeadersCount = config.maxResponseHeadersCount;
   const http1: Http1ClientOptions = {
     names,
+    bulk: new BulkWriter(),
     maxResponseHeadersBytes,
     maxHeadersCount,
     enableTrailers: config.http1.enableTrailers,
