@@ -3,6 +3,7 @@ import type { Connection } from "#lib/connection.ts";
 import { Flag, FrameType, frameHeaderBytes, maxFrameBytes, type ErrorCode } from "./frames.ts";
 import type { Http2Stats } from "./http2-stats.ts";
 import type { AbuseLimits } from "./options.ts";
+import { OutboundCount } from "./outbound-count.ts";
 import { WriteBuffer, type BufferPool } from "./write-buffer.ts";
 
 export interface FrameWriterOptions {
@@ -25,10 +26,7 @@ export class FrameWriter {
   isBlocked = false;
   /** DATA frames ever written. */
   dataFrames = 0;
-  #frames = 0;
-  #controlFrames = 0;
-  #reportedFrames = 0;
-  #reportedControlFrames = 0;
+  readonly #count: OutboundCount;
   #isScheduled = false;
   #isClosed = false;
   readonly #options: FrameWriterOptions;
@@ -37,6 +35,7 @@ export class FrameWriter {
   constructor(options: FrameWriterOptions) {
     this.#options = options;
     this.out = new WriteBuffer(options.buffers);
+    this.#count = new OutboundCount(options.stats);
     this.#flushSoon = () => this.flush();
   }
 
@@ -140,14 +139,13 @@ export class FrameWriter {
     if (this.#isClosed || connection.isClosed) return;
     sentBytes?.add(bytes.length);
     if (!connection.write(bytes)) this.isBlocked = true;
-    if (connection.bufferedBytes === 0) this.#count(0, 0);
-    else this.#report();
+    this.#count.onWrite(bytes.length, connection.bufferedBytes);
   }
 
   /** Nothing more goes out, not even what waits. */
   close(): void {
     this.#isClosed = true;
-    this.#count(0, 0);
+    this.#count.clear();
     if (this.out.length > 0) this.out.take();
   }
 
@@ -160,26 +158,27 @@ export class FrameWriter {
   }
 
   #added(): void {
-    this.#frames++;
-    if (this.#frames > this.#options.limits.maxOutboundFrames) this.#checkFlood();
+    this.#count.frames++;
+    if (this.#count.frames > this.#options.limits.maxOutboundFrames) this.#checkFlood();
     this.#schedule();
   }
 
   #addedControl(): void {
-    this.#controlFrames++;
-    if (this.#controlFrames > this.#options.limits.maxOutboundControlFrames) this.#checkFlood();
+    this.#count.controlFrames++;
+    if (this.#count.controlFrames > this.#options.limits.maxOutboundControlFrames) this.#checkFlood();
     this.#added();
   }
 
   /** Too much at once is no flood as long as the peer takes it. */
   #checkFlood(): void {
     if (this.#isClosed) return;
+    const { connection, limits, stats, onFlood } = this.#options;
     this.flush();
-    const { limits, stats, onFlood } = this.#options;
-    if (this.#controlFrames > limits.maxOutboundControlFrames) {
+    this.#count.settle(connection.bufferedBytes);
+    if (this.#count.controlFrames > limits.maxOutboundControlFrames) {
       stats.outboundControlFlood.inc();
       onFlood("http2.outbound_control_frames_flood");
-    } else if (this.#frames > limits.maxOutboundFrames) {
+    } else if (this.#count.frames > limits.maxOutboundFrames) {
       stats.outboundFlood.inc();
       onFlood("http2.outbound_frames_flood");
     }
@@ -188,21 +187,6 @@ export class FrameWriter {
   /** Called by the owner when the connection has drained. */
   drained(): void {
     this.isBlocked = false;
-    this.#count(0, 0);
-  }
-
-  #count(frames: number, controlFrames: number): void {
-    this.#frames = frames;
-    this.#controlFrames = controlFrames;
-    if (this.#reportedFrames > 0) this.#report();
-  }
-
-  /** Frames that the system has not yet taken, for the gauges. */
-  #report(): void {
-    const { stats } = this.#options;
-    stats.outboundFramesActive.add(this.#frames - this.#reportedFrames);
-    stats.outboundControlFramesActive.add(this.#controlFrames - this.#reportedControlFrames);
-    this.#reportedFrames = this.#frames;
-    this.#reportedControlFrames = this.#controlFrames;
+    this.#count.settle(this.#options.connection.bufferedBytes);
   }
 }
