@@ -3,9 +3,6 @@
  * It puts the request right, finds its route, runs the filters, watches the clocks, and tells the statistics and logs.
  */
 import type { SocketAddress } from "#lib/connection.ts";
-import type { Timer } from "#lib/runtime.ts";
-import { isGrpcContentType } from "../observability/grpc-status.ts";
-import { parseGrpcTimeout } from "../router/timeouts.ts";
 import type { MatchContext, ForwardRoute, ResolvedRoute } from "../router/types.ts";
 import { ResponseFlag, StreamInfo } from "../stream-info.ts";
 import type { CodecError, ResetReason, StreamDecoder, StreamEncoder } from "./codec.ts";
@@ -16,13 +13,15 @@ import { setForwardedClientCert } from "./forwarded-client-cert.ts";
 import { HeaderMap } from "./header-map.ts";
 import { reasonPhrase } from "./http1/write-head.ts";
 import { localReplyMessage } from "./local-reply.ts";
-import { normalizeHost, normalizePath } from "./path-normalization.ts";
+import { checkPath } from "./path-check.ts";
+import { normalizeHost } from "./path-normalization.ts";
 import { sanitizeRequest } from "./request-headers.ts";
 import type { ServerConnection } from "./server-connection.ts";
+import { StreamTimers, type StreamTimeout, type StreamTimerOwner } from "./stream-timers.ts";
 import { decideTrace } from "./trace-decision.ts";
 import type { Span } from "./tracing.ts";
 
-export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnds, MatchContext {
+export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnds, MatchContext, StreamTimerOwner {
   readonly info: StreamInfo = new StreamInfo();
   requestHeaders: HeaderMap = new HeaderMap();
   responseHeaders: HeaderMap | undefined = undefined;
@@ -41,11 +40,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   #random: bigint | undefined = undefined;
   #isUpgrade = false;
   #isTunnel = false;
-  #lastActivity = 0;
-  #idleMs = 0;
-  #idleTimer: Timer | undefined = undefined;
-  #requestTimer: Timer | undefined = undefined;
-  #durationTimer: Timer | undefined = undefined;
+  readonly #timers: StreamTimers;
   readonly #connection: ServerConnection;
   readonly #manager: ConnectionManager;
   readonly #encoder: StreamEncoder;
@@ -59,6 +54,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     const { manager } = connection;
     const { clock } = manager.runtime;
     const info = this.info;
+    this.#timers = new StreamTimers(clock, this);
     this.#connection = connection;
     this.#manager = manager;
     this.#encoder = encoder;
@@ -88,13 +84,14 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     }
     if (headers.authority === "") return this.#refuse(400, "missing_host_header");
     if (headers.method !== "CONNECT" || headers.protocol !== "") {
-      if (!this.#checkPath(headers)) return;
+      const refusal = checkPath(headers, config.normalization, this.#manager.stats);
+      if (refusal !== undefined) return this.sendLocalReply(refusal);
     }
     headers.authority = normalizeHost(headers.authority, config.normalization, this.#connection.localPort);
     this.#sanitize(headers);
     if (this.#isOver) return;
-    this.#armTimers();
-    const route = this.route;
+    const { route } = this;
+    this.#timers.arm(config.timeouts, this.forwardRoute, headers, this.isRequestComplete, this.info.start);
     if (this.#manager.isWaitingForRoutes) {
       this.sendLocalReply({ status: 404, details: "route_configuration_not_found", flag: ResponseFlag.NoRouteFound });
       return;
@@ -110,14 +107,14 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   onData(chunk: Buffer, endStream: boolean): void {
     if (this.#isOver) return;
     this.info.bytesReceived += chunk.length;
-    if (this.#idleMs > 0) this.#lastActivity = this.#manager.runtime.clock.monotonic();
+    this.#timers.touch();
     if (endStream) this.#onRequestComplete();
     this.#chain?.decodeData(chunk, endStream);
   }
 
   onTrailers(trailers: HeaderMap): void {
     if (this.#isOver) return;
-    if (this.#idleMs > 0) this.#lastActivity = this.#manager.runtime.clock.monotonic();
+    this.#timers.touch();
     this.#onRequestComplete();
     this.#chain?.decodeTrailers(trailers);
   }
@@ -154,36 +151,6 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
       details: error.details,
       ...(error.status === 408 ? {} : { flag: ResponseFlag.DownstreamProtocolError }),
     });
-  }
-
-  /** False: answered. */
-  #checkPath(headers: HeaderMap): boolean {
-    const { stats, config } = this.#manager;
-    const path = headers.path;
-    if (path === "") {
-      this.#refuse(404, "missing_path_rejected");
-      return false;
-    }
-    if (path.charCodeAt(0) !== 47 /* / */) {
-      stats.rqNonRelativePath.inc();
-      this.#refuse(404, "absolute_path_rejected");
-      return false;
-    }
-    const normalized = normalizePath(path, config.normalization);
-    if (normalized === undefined) return true;
-    if (normalized.kind === "ok") {
-      headers.path = normalized.path;
-      return true;
-    }
-    if (normalized.kind === "redirect" && !isGrpcContentType(headers.get("content-type"))) {
-      stats.rqRedirectedWithNormalizedPath.inc();
-      const location: readonly [string, string] = ["location", normalized.path];
-      this.sendLocalReply({ status: 307, details: "path_normalization_failed", headers: [location] });
-      return false;
-    }
-    stats.rqFailedPathNormalization.inc();
-    this.#refuse(400, "path_normalization_failed");
-    return false;
   }
 
   #sanitize(headers: HeaderMap): void {
@@ -231,7 +198,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   #onRequestComplete(): void {
     this.isRequestComplete = true;
     this.info.requestEnd = this.#manager.runtime.clock.monotonic();
-    this.#requestTimer?.cancel();
+    this.#timers.onRequestComplete();
   }
 
   #refuse(status: number, details: string): void {
@@ -332,13 +299,13 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   encodeHeaders(headers: HeaderMap, endStream: boolean): void {
     if (this.#isOver || this.#isAnsweredLocally) return;
     this.responseHeaders = headers;
-    if (this.#idleMs > 0) this.#lastActivity = this.#manager.runtime.clock.monotonic();
+    this.#timers.touch();
     this.#chain?.encodeHeaders(headers, endStream);
   }
 
   encodeData(chunk: Buffer | string, endStream: boolean): boolean {
     if (this.#isOver || this.#isAnsweredLocally) return true;
-    if (this.#idleMs > 0) this.#lastActivity = this.#manager.runtime.clock.monotonic();
+    this.#timers.touch();
     return this.#chain?.encodeData(chunk, endStream) ?? true;
   }
 
@@ -394,66 +361,21 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     this.#finish();
   }
 
-  // Time.
-
-  #armTimers(): void {
-    const { timeouts } = this.#manager.config;
-    const { wheel } = this.#manager.runtime.clock;
-    const route = this.forwardRoute;
-    this.#idleMs = route?.idleTimeoutMs ?? timeouts.streamIdleMs;
-    if (this.#idleMs > 0) {
-      this.#lastActivity = this.info.start;
-      this.#idleTimer = wheel.schedule(this.#idleMs, this.#onIdleTick);
+  onTimeout(which: StreamTimeout): void {
+    const { stats } = this.#manager;
+    const status = this.isRequestComplete ? 504 : 408;
+    if (which === "idle") {
+      stats.rqIdleTimeout.inc();
+      const flag = ResponseFlag.StreamIdleTimeout;
+      this.sendLocalReply({ status, body: "stream timeout", details: "stream_idle_timeout", flag });
+    } else if (which === "request") {
+      stats.rqTimeout.inc();
+      this.sendLocalReply({ status: 408, body: "request timeout", details: "request_overall_timeout" });
+    } else {
+      stats.rqMaxDurationReached.inc();
+      const body = "downstream duration timeout";
+      this.sendLocalReply({ status, body, details: "max_duration_timeout", grpcStatus: 4 });
     }
-    if (timeouts.requestMs > 0 && !this.isRequestComplete)
-      this.#requestTimer = wheel.schedule(timeouts.requestMs, () => this.#onRequestTimeout());
-    const durationMs = this.#maxDurationMs(route);
-    if (durationMs > 0) this.#durationTimer = wheel.schedule(durationMs, () => this.#onMaxDuration());
-  }
-
-  /** R-50, R-56: the route's, capped by `grpc-timeout` where the route says so, else the connection manager's. */
-  #maxDurationMs(route: ForwardRoute | undefined): number {
-    const own = route?.maxStreamDuration;
-    const general = this.#manager.config.timeouts.maxStreamDurationMs;
-    if (own === undefined) return general;
-    const max = own.grpcTimeoutHeaderMaxMs;
-    const asked = max === undefined ? undefined : parseGrpcTimeout(this.requestHeaders);
-    if (max === undefined || asked === undefined) return own.maxStreamDurationMs ?? general;
-    const capped = max !== 0 && asked > max ? max : asked;
-    const offset = own.grpcTimeoutHeaderOffsetMs ?? 0;
-    return offset < capped ? capped - offset : capped;
-  }
-
-  /** Not set anew at each byte: it looks when it fires how long nothing has moved. */
-  readonly #onIdleTick = (): void => {
-    const { clock } = this.#manager.runtime;
-    const leftMs = this.#lastActivity + this.#idleMs - clock.monotonic();
-    if (leftMs > 0) {
-      this.#idleTimer = clock.wheel.schedule(leftMs, this.#onIdleTick);
-      return;
-    }
-    this.#manager.stats.rqIdleTimeout.inc();
-    this.sendLocalReply({
-      status: this.isRequestComplete ? 504 : 408,
-      body: "stream timeout",
-      details: "stream_idle_timeout",
-      flag: ResponseFlag.StreamIdleTimeout,
-    });
-  };
-
-  #onRequestTimeout(): void {
-    this.#manager.stats.rqTimeout.inc();
-    this.sendLocalReply({ status: 408, body: "request timeout", details: "request_overall_timeout" });
-  }
-
-  #onMaxDuration(): void {
-    this.#manager.stats.rqMaxDurationReached.inc();
-    this.sendLocalReply({
-      status: this.isRequestComplete ? 504 : 408,
-      body: "downstream duration timeout",
-      details: "max_duration_timeout",
-      grpcStatus: 4,
-    });
   }
 
   // The end.
@@ -463,9 +385,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     this.#isOver = true;
     const { info } = this;
     const manager = this.#manager;
-    this.#idleTimer?.cancel();
-    this.#requestTimer?.cancel();
-    this.#durationTimer?.cancel();
+    this.#timers.cancel();
     info.end = manager.runtime.clock.monotonic();
     manager.countResponse(info);
     const chain = this.#chain;

@@ -1,16 +1,15 @@
 /** The client side of HTTP/1.1 on bytes: one exchange at a time over a connection that is used again and again. */
 import type { Connection } from "#lib/connection.ts";
-import type { ClientCodec, ClientCodecHandler, ResetReason, StreamDecoder, StreamEncoder } from "../codec.ts";
+import type { ClientCodec, ClientCodecHandler, StreamDecoder, StreamEncoder } from "../codec.ts";
 import { HeaderMap } from "../header-map.ts";
 import { BodyReader, type BodySink } from "./body-reader.ts";
 import { BulkWriter } from "./bulk-writer.ts";
 import type { FieldNames } from "./field-names.ts";
+import { Http1ClientStream, type ClientStreamOwner } from "./client-stream.ts";
 import { Framing, LineMemo, parseFields, type HeadLimits } from "./head.ts";
 import { HeadBuffer } from "./head-buffer.ts";
 import { headAt } from "./latin1.ts";
 import { hasNoBody } from "./server-stream.ts";
-import { writeBody, type BodyOutput } from "./write-body.ts";
-import { fieldLines, requestHead } from "./write-head.ts";
 
 export interface Http1ClientOptions {
   readonly names: FieldNames;
@@ -43,10 +42,8 @@ export function createHttp1ClientCodec(
 }
 
 const noBytes = Buffer.alloc(0);
-/** Requests of these methods have no body unless one is sent; others say `content-length: 0`. */
-const bodilessMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "TRACE", "CONNECT"]);
 
-class Http1ClientCodec implements ClientCodec, BodySink, BodyOutput {
+class Http1ClientCodec implements ClientCodec, BodySink, ClientStreamOwner {
   readonly protocol = "HTTP/1.1";
   readonly maxConcurrentStreams = 1;
   isDraining = false;
@@ -305,89 +302,4 @@ function parseStatusLine(block: string, lineEnd: number): number {
 function digit(text: string, at: number): number {
   const value = text.charCodeAt(at) - 48;
   return value >= 0 && value <= 9 ? value : -1000;
-}
-
-/** The request side of one exchange. */
-class Http1ClientStream implements StreamEncoder {
-  isHead = false;
-  isConnect = false;
-  wantsUpgrade = false;
-  isUpgraded = false;
-  isRequestComplete = false;
-  isResponseStarted = false;
-  isOver = false;
-  #isChunked = false;
-  #pending = "";
-  readonly decoder: StreamDecoder;
-  readonly #codec: Http1ClientCodec;
-  readonly #passTrailers: boolean;
-
-  constructor(codec: Http1ClientCodec, decoder: StreamDecoder, passTrailers: boolean) {
-    this.#codec = codec;
-    this.decoder = decoder;
-    this.#passTrailers = passTrailers;
-  }
-
-  get canWrite(): boolean {
-    return this.#codec.canWrite;
-  }
-
-  sendHeaders(headers: HeaderMap, endStream: boolean): void {
-    if (this.isOver) return;
-    this.isHead = headers.method === "HEAD";
-    this.isConnect = headers.method === "CONNECT";
-    let head = requestHead(headers);
-    if (headers.has("upgrade")) {
-      this.wantsUpgrade = true;
-    } else if (endStream) {
-      if (!bodilessMethods.has(headers.method) && !headers.has("content-length")) head += "content-length: 0\r\n";
-    } else if (!this.isConnect && !headers.has("content-length")) {
-      this.#isChunked = true;
-      head += "transfer-encoding: chunked\r\n";
-    }
-    head += "\r\n";
-    this.isRequestComplete = endStream;
-    if (endStream || this.wantsUpgrade || this.isConnect) {
-      this.#codec.write(head);
-    } else {
-      this.#pending = head;
-      this.#codec.flushSoon(this);
-    }
-  }
-
-  sendData(chunk: Buffer | string, endStream: boolean): boolean {
-    if (this.isOver) return true;
-    if (endStream) this.isRequestComplete = true;
-    const head = this.#pending;
-    this.#pending = "";
-    return writeBody(this.#codec, head, chunk, this.#isChunked, endStream);
-  }
-
-  sendTrailers(trailers: HeaderMap): void {
-    if (this.isOver) return;
-    this.isRequestComplete = true;
-    const head = this.#pending;
-    this.#pending = "";
-    if (this.#isChunked) this.#codec.write(`${head}0\r\n${this.#passTrailers ? fieldLines(trailers) : ""}\r\n`);
-    else if (head !== "") this.#codec.write(head);
-  }
-
-  sendInformational(): void {
-    throw new Error("a client sends no informational response");
-  }
-
-  reset(_reason: ResetReason): void {
-    this.#codec.reset(this);
-  }
-
-  setReadDisabled(disabled: boolean): void {
-    if (!this.isOver) this.#codec.setReadDisabled(disabled);
-  }
-
-  flush(): void {
-    if (this.#pending === "") return;
-    const head = this.#pending;
-    this.#pending = "";
-    this.#codec.write(head);
-  }
 }

@@ -7,23 +7,18 @@ import type { CodecError, ServerCodec, ServerCodecHandler } from "../codec.ts";
 import { HeaderMap } from "../header-map.ts";
 import { BodyReader, type BodySink } from "./body-reader.ts";
 import type { BulkWriter } from "./bulk-writer.ts";
-import { Framing, LineMemo, parseFields, type HeadLimits } from "./head.ts";
+import type { HeadLimits } from "./head.ts";
 import { HeadBuffer, hasBareLineFeed } from "./head-buffer.ts";
 import type { FieldNames } from "./field-names.ts";
 import { headAt, latin1 } from "./latin1.ts";
-import { isSameAuthority, parseAbsoluteTarget, parseRequestLine, type RequestLine } from "./request-line.ts";
+import { RequestHeadReader, type RequestHeadOptions } from "./request-head.ts";
 import { Http1ServerStream, type ServerStreamOwner } from "./server-stream.ts";
 
-export interface Http1ServerOptions {
+export interface Http1ServerOptions extends RequestHeadOptions {
   readonly names: FieldNames;
   readonly bulk: BulkWriter;
   readonly maxRequestHeadersBytes: number;
   readonly maxHeadersCount: number;
-  readonly acceptHttp10: boolean;
-  readonly defaultHostForHttp10: string;
-  readonly allowAbsoluteUrl: boolean;
-  readonly allowChunkedLength: boolean;
-  readonly allowCustomMethods: boolean;
   readonly enableTrailers: boolean;
   readonly headersWithUnderscores: "allow" | "reject" | "drop";
   readonly onUnderscoreDropped?: (() => void) | undefined;
@@ -51,14 +46,10 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
   #isPausedForPipeline = false;
   #isReadDisabled = false;
   #flushing: Http1ServerStream | undefined = undefined;
-  #lastAuthority = "";
   readonly #head = new HeadBuffer();
   #pipelined: HeadBuffer | undefined = undefined;
   readonly #body: BodyReader;
-  readonly #framing = new Framing();
-  readonly #memo = new LineMemo();
-  readonly #line: RequestLine = { method: "", target: "", version: "HTTP/1.1" };
-  readonly #limits: HeadLimits;
+  readonly #reader: RequestHeadReader;
   readonly #connection: Connection;
   readonly #handler: ServerCodecHandler;
   readonly #options: Http1ServerOptions;
@@ -67,13 +58,14 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
     this.#connection = connection;
     this.#handler = handler;
     this.#options = options;
-    this.#limits = {
+    const limits: HeadLimits = {
       names: options.names,
       maxCount: options.maxHeadersCount,
       underscores: options.headersWithUnderscores,
       onUnderscoreDropped: options.onUnderscoreDropped,
     };
-    this.#body = new BodyReader(this, this.#limits, options.maxRequestHeadersBytes, options.enableTrailers);
+    this.#reader = new RequestHeadReader(limits, options);
+    this.#body = new BodyReader(this, limits, options.maxRequestHeadersBytes, options.enableTrailers);
   }
 
   get activeStreams(): number {
@@ -92,8 +84,8 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
     this.isDraining = true;
   }
 
-  abortHead({ status, details, message }: CodecError): void {
-    if (this.#head.length > 0 && this.#stream === undefined) this.#fail(status, details, message);
+  abortHead(error: CodecError): void {
+    if (this.#head.length > 0 && this.#stream === undefined) this.#refuse(error);
   }
 
   onData(chunk: Buffer): void {
@@ -174,112 +166,17 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
   }
 
   #onHead(block: string): void {
-    const lineEnd = block.indexOf("\r\n");
-    const line = this.#line;
-    const framing = this.#framing;
-    const lineError = parseRequestLine(block.slice(0, lineEnd), line, this.#options.allowCustomMethods);
-    if (lineError !== undefined) {
-      if (lineError === "low_version") this.#fail(426, "low_version", "only HTTP/1.1 is spoken here");
-      else this.#fail(400, lineError, "the request line is malformed");
-      return;
-    }
-    const headers = new HeaderMap();
-    framing.clear();
-    const fieldError = parseFields(block, lineEnd + 2, headers, framing, this.#limits, this.#memo);
-    if (fieldError !== undefined) {
-      const status =
-        fieldError === "http1.too_many_headers" ? 431 : fieldError === "http1.invalid_transfer_encoding" ? 501 : 400;
-      this.#fail(status, fieldError, "the header fields are malformed");
-      return;
-    }
-    headers.method = line.method;
-    if (!this.#checkVersion() || !this.#checkFraming(headers) || !this.#setTarget(headers)) return;
-    this.#begin(headers);
-  }
-
-  #checkVersion(): boolean {
-    const framing = this.#framing;
-    if (this.#line.version === "HTTP/1.1") {
-      if (framing.close) this.isDraining = true;
-      return true;
-    }
-    if (!this.#options.acceptHttp10) {
-      this.#fail(426, "low_version", "only HTTP/1.1 is spoken here");
-      return false;
-    }
-    if (!framing.keepAlive || framing.close) this.isDraining = true;
-    return true;
-  }
-
-  #checkFraming(headers: HeaderMap): boolean {
-    const framing = this.#framing;
-    if (framing.hasTransferEncoding) {
-      if (this.#line.version === "HTTP/1.0") {
-        this.#fail(400, "http1.transfer_encoding_not_allowed", "HTTP/1.0 knows no transfer codings");
-        return false;
-      }
-      if (framing.contentLength >= 0) {
-        if (!this.#options.allowChunkedLength) {
-          this.#fail(400, "http1.content_length_and_chunked_not_allowed", "both content-length and transfer-encoding");
-          return false;
-        }
-        headers.remove("content-length");
-        framing.contentLength = -1;
-      }
-    }
-    const hasBody = framing.isChunked || framing.contentLength > 0;
-    if (hasBody && (framing.isUpgrade || headers.method === "CONNECT")) {
-      this.#fail(400, "http1.body_disallowed", "a request to upgrade or tunnel has no body");
-      return false;
-    }
-    if (framing.hostCount > 1) {
-      this.#fail(400, "http.invalid_authority", "more than one host");
-      return false;
-    }
-    return true;
-  }
-
-  /** The four forms of a target (RFC 9112 §3.2). */
-  #setTarget(headers: HeaderMap): boolean {
-    const target = this.#line.target;
-    if (headers.method === "CONNECT") {
-      headers.authority = target;
-    } else if (target.charCodeAt(0) === 47 /* / */ || (target === "*" && headers.method === "OPTIONS")) {
-      headers.path = target;
-      if (headers.authority === "" && this.#line.version === "HTTP/1.0")
-        headers.authority = this.#options.defaultHostForHttp10;
-    } else {
-      const absolute = this.#options.allowAbsoluteUrl ? parseAbsoluteTarget(target) : "http1.invalid_url";
-      if (typeof absolute === "string") {
-        this.#fail(400, absolute, "the request target is neither a path nor an absolute URL");
-        return false;
-      }
-      // Differs from Envoy, which lets the target win: two names for one request are refused.
-      const defaultPort = absolute.scheme === "https" ? "443" : "80";
-      if (headers.authority !== "" && !isSameAuthority(headers.authority, absolute.authority, defaultPort)) {
-        this.#fail(400, "http.invalid_authority", "host differs from the request target");
-        return false;
-      }
-      headers.authority = absolute.authority;
-      headers.path = absolute.path;
-      headers.scheme = absolute.scheme;
-    }
-    // A connection mostly asks one host again and again: it is looked at once.
-    if (headers.authority !== this.#lastAuthority) {
-      if (headers.authority !== "" && !isAuthority(headers.authority)) {
-        this.#fail(400, "http.invalid_authority", "host is not an authority");
-        return false;
-      }
-      this.#lastAuthority = headers.authority;
-    }
-    return true;
+    const headers = this.#reader.read(block);
+    if (headers instanceof HeaderMap) this.#begin(headers);
+    else this.#refuse(headers);
   }
 
   #begin(headers: HeaderMap): void {
-    const framing = this.#framing;
+    const { framing, isHttp10, wantsClose } = this.#reader;
     const stream = new Http1ServerStream(this, this.#options.enableTrailers);
+    if (wantsClose) this.isDraining = true;
     stream.isHead = headers.method === "HEAD";
-    stream.isHttp10 = this.#line.version === "HTTP/1.0";
+    stream.isHttp10 = isHttp10;
     stream.wantsUpgrade = framing.isUpgrade;
     if (framing.isChunked) this.#body.startChunked();
     else if (framing.isUpgrade || headers.method === "CONNECT") this.#body.startUntilClose();
@@ -308,6 +205,10 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
 
   /** Refuses what was read: the handler answers on a stream (made for it when there is none) and closes. */
   #fail(status: CodecError["status"], details: string, message: string): number {
+    return this.#refuse({ status, details, message });
+  }
+
+  #refuse(error: CodecError): number {
     this.#ignoresInput = true;
     this.isDraining = true;
     this.#head.clear();
@@ -317,7 +218,7 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
       this.#stream = stream;
       stream.decoder = this.#handler.onStream(stream);
     }
-    this.#handler.onProtocolError({ status, details, message });
+    this.#handler.onProtocolError(error);
     return -1;
   }
 
@@ -403,11 +304,4 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
     this.onData(pipelined.take());
     if (!this.#isPausedForPipeline && !this.#isReadDisabled) this.#connection.resume();
   };
-}
-
-const authoritySyntax = /^[A-Za-z0-9\-._~%!$&'()*+,;=:@[\]]+$/;
-
-/** Characters that RFC 3986 allows in an authority; no slash, no space, no second name. */
-function isAuthority(text: string): boolean {
-  return authoritySyntax.test(text) && !text.includes(",");
 }

@@ -1,0 +1,101 @@
+/** The request side of one HTTP/1.1 exchange. */
+import type { ResetReason, StreamDecoder, StreamEncoder } from "../codec.ts";
+import type { HeaderMap } from "../header-map.ts";
+import { writeBody, type BodyOutput } from "./write-body.ts";
+import { fieldLines, requestHead } from "./write-head.ts";
+
+/** What a stream asks of its codec. */
+export interface ClientStreamOwner extends BodyOutput {
+  /** Calls `stream.flush()` before the turn of the event loop ends. */
+  flushSoon(stream: Http1ClientStream): void;
+  /** Gives the stream up, and the connection with it. */
+  reset(stream: Http1ClientStream): void;
+  setReadDisabled(disabled: boolean): void;
+}
+
+/** Requests of these methods have no body unless one is sent; others say `content-length: 0`. */
+const bodilessMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "TRACE", "CONNECT"]);
+
+export class Http1ClientStream implements StreamEncoder {
+  isHead = false;
+  isConnect = false;
+  wantsUpgrade = false;
+  isUpgraded = false;
+  isRequestComplete = false;
+  isResponseStarted = false;
+  isOver = false;
+  #isChunked = false;
+  #pending = "";
+  readonly decoder: StreamDecoder;
+  readonly #owner: ClientStreamOwner;
+  readonly #passTrailers: boolean;
+
+  constructor(owner: ClientStreamOwner, decoder: StreamDecoder, passTrailers: boolean) {
+    this.#owner = owner;
+    this.decoder = decoder;
+    this.#passTrailers = passTrailers;
+  }
+
+  get canWrite(): boolean {
+    return this.#owner.canWrite;
+  }
+
+  sendHeaders(headers: HeaderMap, endStream: boolean): void {
+    if (this.isOver) return;
+    this.isHead = headers.method === "HEAD";
+    this.isConnect = headers.method === "CONNECT";
+    let head = requestHead(headers);
+    if (headers.has("upgrade")) {
+      this.wantsUpgrade = true;
+    } else if (endStream) {
+      if (!bodilessMethods.has(headers.method) && !headers.has("content-length")) head += "content-length: 0\r\n";
+    } else if (!this.isConnect && !headers.has("content-length")) {
+      this.#isChunked = true;
+      head += "transfer-encoding: chunked\r\n";
+    }
+    head += "\r\n";
+    this.isRequestComplete = endStream;
+    if (endStream || this.wantsUpgrade || this.isConnect) {
+      this.#owner.write(head);
+    } else {
+      this.#pending = head;
+      this.#owner.flushSoon(this);
+    }
+  }
+
+  sendData(chunk: Buffer | string, endStream: boolean): boolean {
+    if (this.isOver) return true;
+    if (endStream) this.isRequestComplete = true;
+    const head = this.#pending;
+    this.#pending = "";
+    return writeBody(this.#owner, head, chunk, this.#isChunked, endStream);
+  }
+
+  sendTrailers(trailers: HeaderMap): void {
+    if (this.isOver) return;
+    this.isRequestComplete = true;
+    const head = this.#pending;
+    this.#pending = "";
+    if (this.#isChunked) this.#owner.write(`${head}0\r\n${this.#passTrailers ? fieldLines(trailers) : ""}\r\n`);
+    else if (head !== "") this.#owner.write(head);
+  }
+
+  sendInformational(): void {
+    throw new Error("a client sends no informational response");
+  }
+
+  reset(_reason: ResetReason): void {
+    this.#owner.reset(this);
+  }
+
+  setReadDisabled(disabled: boolean): void {
+    if (!this.isOver) this.#owner.setReadDisabled(disabled);
+  }
+
+  flush(): void {
+    if (this.#pending === "") return;
+    const head = this.#pending;
+    this.#pending = "";
+    this.#owner.write(head);
+  }
+}
