@@ -99,10 +99,11 @@ export async function startProxy(
     get,
     text,
     post: (path: string) => fetch(`http://${admin}${path}`, { method: "POST" }),
+    // LIVE may come before the first listener does: a server that has none yet says so.
     async address(listener: string) {
-      const lines = (await text("/listeners")).split("\n");
-      const line = lines.find((one) => one.startsWith(`${listener}::`));
-      if (line === undefined) throw new Error(`no listener ${listener} in ${lines.join(", ")}`);
+      const line = await poll(running, async () =>
+        (await text("/listeners")).split("\n").find((one) => one.startsWith(`${listener}::`)),
+      );
       return line.slice(listener.length + 2);
     },
   });
