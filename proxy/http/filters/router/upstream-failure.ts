@@ -2,6 +2,7 @@
 import { ResponseFlag } from "../../../stream-info.ts";
 import type { ResetReason } from "../../codec.ts";
 import type { LocalReply } from "../../filter.ts";
+import type { HeaderMap } from "../../header-map.ts";
 
 const flags: Readonly<Record<ResetReason, number>> = {
   "local connection failure": ResponseFlag.UpstreamConnectionFailure,
@@ -50,6 +51,17 @@ export function resetReply(
 
 const overloaded: LocalReply["headers"] = [["x-envoy-overloaded", "true"]];
 
+export function clusterNotFound(status: number): LocalReply {
+  return { status, details: "cluster_not_found", flag: ResponseFlag.NoClusterFound };
+}
+
+/** A retry was already decided on: there is no going back to the attempt that failed. */
+export const retryBufferExceeded: LocalReply = {
+  status: 507,
+  body: "exceeded request buffer limit while retrying upstream",
+  details: "request_payload_exceeded_retry_buffer_limit",
+};
+
 export const noHealthyUpstream: LocalReply = {
   status: 503,
   body: "no healthy upstream",
@@ -86,3 +98,17 @@ export const maxStreamDurationReply: LocalReply = {
   details: "upstream_max_stream_duration_reached",
   flag: ResponseFlag.UpstreamMaxStreamDurationReached,
 };
+
+/** Outlier detection counts a failed gRPC call as the HTTP status that it stands for. */
+export function httpStatusOfGrpc(headers: HeaderMap): number {
+  switch (headers.get("grpc-status")) {
+    case "14":
+      return 503;
+    case "4":
+      return 504;
+    case "13":
+      return 500;
+    default:
+      return 200;
+  }
+}

@@ -11,7 +11,7 @@ import type {
 } from "../../../upstream/types.ts";
 import type { Protocol, ResetReason, StreamDecoder, StreamEncoder } from "../../codec.ts";
 import type { HeaderMap } from "../../header-map.ts";
-import type { RouterFilter } from "./router-filter.ts";
+import type { UpstreamExchange } from "./exchange.ts";
 
 export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
   readonly host: Host;
@@ -26,10 +26,10 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
   #tryTimer: Timer | undefined = undefined;
   #idleTimer: Timer | undefined = undefined;
   #lastRx = 0;
-  readonly #router: RouterFilter;
+  readonly #exchange: UpstreamExchange;
 
-  constructor(router: RouterFilter, cluster: Cluster, host: Host) {
-    this.#router = router;
+  constructor(exchange: UpstreamExchange, cluster: Cluster, host: Host) {
+    this.#exchange = exchange;
     this.cluster = cluster;
     this.host = host;
   }
@@ -41,8 +41,9 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
 
   /** Times the attempt; called once the request is complete. */
   armTimers(perTryMs: number, perTryIdleMs: number): void {
-    const { clock } = this.#router.runtime;
-    if (perTryMs > 0) this.#tryTimer = clock.wheel.schedule(perTryMs, () => this.#router.onPerTryTimeout(this, false));
+    const { clock } = this.#exchange.runtime;
+    if (perTryMs > 0)
+      this.#tryTimer = clock.wheel.schedule(perTryMs, () => this.#exchange.onPerTryTimeout(this, false));
     if (perTryIdleMs > 0) {
       this.#lastRx = clock.monotonic();
       this.#armIdle(perTryIdleMs, perTryIdleMs);
@@ -50,11 +51,11 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
   }
 
   #armIdle(delayMs: number, idleMs: number): void {
-    const { clock } = this.#router.runtime;
+    const { clock } = this.#exchange.runtime;
     this.#idleTimer = clock.wheel.schedule(delayMs, () => {
       const leftMs = this.#lastRx + idleMs - clock.monotonic();
       if (leftMs > 0) this.#armIdle(leftMs, idleMs);
-      else this.#router.onPerTryTimeout(this, true);
+      else this.#exchange.onPerTryTimeout(this, true);
     });
   }
 
@@ -78,32 +79,32 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
   onPoolReady(encoder: StreamEncoder, host: Host, connection: Connection, protocol: Protocol): void {
     this.#waiting = undefined;
     this.encoder = encoder;
-    const router = this.#router;
-    const { info } = router.stream;
+    const exchange = this.#exchange;
+    const { info } = exchange.stream;
     host.outlier.putLocalOrigin("connect-success");
     info.upstreamHost = host;
     info.upstreamConnection = connection;
     info.upstreamProtocol = protocol;
-    const now = router.runtime.clock.monotonic();
+    const now = exchange.runtime.clock.monotonic();
     info.upstreamFirstTx = now;
-    const { body } = router;
+    const { body } = exchange;
     const { isHeadersOnly } = body;
     this.isRequestStarted = true;
-    encoder.sendHeaders(router.headersFor(this), isHeadersOnly);
+    encoder.sendHeaders(exchange.headers, isHeadersOnly);
     if (isHeadersOnly) info.upstreamLastTx = now;
     else if (!body.isEmpty || body.isComplete) body.replay(this);
-    if (!this.isOver) router.onAttemptStarted();
+    if (!this.isOver) exchange.onAttemptStarted();
   }
 
   onPoolFailure(reason: PoolFailureReason, failure: string, host: Host | undefined): void {
     if (this.isOver) return;
     this.#end();
-    const { info } = this.#router.stream;
+    const { info } = this.#exchange.stream;
     if (host !== undefined) info.upstreamHost = host;
     info.upstreamTransportFailureReason = failure;
     if (reason === "connection timeout") host?.outlier.putLocalOrigin("connect-timeout");
     else if (reason !== "overflow") host?.outlier.putLocalOrigin("connect-failed");
-    this.#router.onUpstreamReset(this, reason, failure);
+    this.#exchange.onUpstreamReset(this, reason, failure);
   }
 
   // The request.
@@ -111,53 +112,53 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
   sendData(chunk: Buffer, endStream: boolean): void {
     if (this.isOver || this.encoder === undefined) return;
     const isWritable = this.encoder.sendData(chunk, endStream);
-    if (endStream) this.#router.stream.info.upstreamLastTx = this.#router.runtime.clock.monotonic();
-    else if (!isWritable) this.#router.onUpstreamFull();
+    if (endStream) this.#exchange.stream.info.upstreamLastTx = this.#exchange.runtime.clock.monotonic();
+    else if (!isWritable) this.#exchange.onUpstreamFull();
   }
 
   sendTrailers(trailers: HeaderMap): void {
     if (this.isOver || this.encoder === undefined) return;
     this.encoder.sendTrailers(trailers);
-    this.#router.stream.info.upstreamLastTx = this.#router.runtime.clock.monotonic();
+    this.#exchange.stream.info.upstreamLastTx = this.#exchange.runtime.clock.monotonic();
   }
 
   // The response.
 
   onInformational(headers: HeaderMap): void {
-    if (!this.isOver) this.#router.stream.encodeInformational(headers);
+    if (!this.isOver) this.#exchange.stream.encodeInformational(headers);
   }
 
   onHeaders(headers: HeaderMap, endStream: boolean): void {
     if (this.isOver) return;
-    const now = this.#router.runtime.clock.monotonic();
+    const now = this.#exchange.runtime.clock.monotonic();
     this.#lastRx = now;
     this.isResponseStarted = true;
     this.#tryTimer?.cancel();
     if (endStream) this.#end();
-    this.#router.onUpstreamHeaders(this, headers, endStream, now);
+    this.#exchange.onUpstreamHeaders(this, headers, endStream, now);
   }
 
   onData(chunk: Buffer, endStream: boolean): void {
     if (this.isOver) return;
-    if (this.#idleTimer !== undefined) this.#lastRx = this.#router.runtime.clock.monotonic();
+    if (this.#idleTimer !== undefined) this.#lastRx = this.#exchange.runtime.clock.monotonic();
     if (endStream) this.#end();
-    this.#router.onUpstreamData(this, chunk, endStream);
+    this.#exchange.onUpstreamData(this, chunk, endStream);
   }
 
   onTrailers(trailers: HeaderMap): void {
     if (this.isOver) return;
     this.#end();
-    this.#router.onUpstreamTrailers(this, trailers);
+    this.#exchange.onUpstreamTrailers(this, trailers);
   }
 
   onReset(reason: ResetReason, details: string): void {
     if (this.isOver) return;
     this.#end();
     this.host.outlier.putLocalOrigin("reset");
-    this.#router.onUpstreamReset(this, reason, reason === "protocol error" ? details : "");
+    this.#exchange.onUpstreamReset(this, reason, reason === "protocol error" ? details : "");
   }
 
   onWritable(): void {
-    if (!this.isOver) this.#router.onUpstreamWritable();
+    if (!this.isOver) this.#exchange.onUpstreamWritable();
   }
 }

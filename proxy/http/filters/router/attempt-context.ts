@@ -1,0 +1,105 @@
+/** What the load balancer and the retry decisions may ask of a request; nothing of it is computed unless asked. */
+import type { Runtime } from "#lib/runtime.ts";
+import type { RetryContext, RetryState } from "../../../router/retry-state.ts";
+import type { ForwardRoute } from "../../../router/types.ts";
+import type { Cluster, ClusterTrafficStats, Host, LbContext, PoolOptions, Resource } from "../../../upstream/types.ts";
+import type { FilterStream } from "../../filter.ts";
+import type { HeaderMap } from "../../header-map.ts";
+
+export class AttemptContext implements LbContext, RetryContext {
+  readonly route: ForwardRoute;
+  readonly headers: HeaderMap;
+  /** May be another object of the same name when a retry finds the configuration changed. */
+  cluster: Cluster;
+  retry: RetryState | undefined = undefined;
+  /** `set-cookie` that the hash policy asks for. */
+  cookies: readonly string[] | undefined = undefined;
+  #hash: bigint | undefined = undefined;
+  #isHashed = false;
+  readonly #stream: FilterStream;
+  readonly #runtime: Runtime;
+
+  constructor(stream: FilterStream, runtime: Runtime, route: ForwardRoute, cluster: Cluster, headers: HeaderMap) {
+    this.#stream = stream;
+    this.#runtime = runtime;
+    this.route = route;
+    this.cluster = cluster;
+    this.headers = headers;
+  }
+
+  poolOptions(): PoolOptions {
+    const { cluster, route } = this;
+    const stream = this.#stream;
+    const { autoSni, autoSanValidation } = cluster.httpOptions;
+    const options = {
+      priority: route.priority,
+      protocol: cluster.upstreamProtocol(stream.info.protocol),
+      alpnOverride: stream.upstreamAlpnOverride,
+    };
+    if (!autoSni) return options;
+    const name = hostOnly(stream.requestHeaders.authority);
+    return { ...options, serverNameOverride: name, subjectAltNamesOverride: autoSanValidation ? [name] : undefined };
+  }
+
+  // LbContext
+
+  get hash(): bigint | undefined {
+    if (!this.#isHashed) {
+      this.#isHashed = true;
+      if (this.route.hasHashPolicy) {
+        const cookies: string[] = [];
+        this.#hash = this.route.hash(this.headers, this.#stream.info, cookies);
+        if (cookies.length > 0) this.cookies = cookies;
+      }
+    }
+    return this.#hash;
+  }
+
+  get metadataMatch(): Readonly<Record<string, unknown>> | undefined {
+    return this.route.metadataMatch;
+  }
+
+  get originalDestination(): LbContext["originalDestination"] {
+    return this.#stream.originalDestination;
+  }
+
+  get originalDstHost(): string | undefined {
+    return this.headers.get("x-envoy-original-dst-host");
+  }
+
+  shouldSelectAnotherHost(host: Host): boolean {
+    return this.retry?.shouldSelectAnotherHost(host) ?? false;
+  }
+
+  get hostSelectionRetryMaxAttempts(): number {
+    return this.retry?.hostSelectionMaxAttempts ?? 1;
+  }
+
+  get triedPriorities(): readonly number[] | undefined {
+    return this.retry?.triedPriorities;
+  }
+
+  // RetryContext
+
+  get retries(): Resource {
+    return this.cluster.resources(this.route.priority).retries;
+  }
+
+  get stats(): ClusterTrafficStats {
+    return this.cluster.stats;
+  }
+
+  random(): number {
+    return this.#runtime.random.uint32();
+  }
+
+  now(): number {
+    return this.#runtime.clock.now();
+  }
+}
+
+/** A server name has no port. */
+function hostOnly(authority: string): string {
+  const colon = authority.lastIndexOf(":");
+  return colon > 0 && !authority.endsWith("]") ? authority.slice(0, colon) : authority;
+}
