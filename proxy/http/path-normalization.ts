@@ -7,7 +7,7 @@ export type NormalizedPath =
   | { readonly kind: "redirect"; readonly path: string };
 
 /** Something that normalisation might change: looked for first, because nearly no path has it. */
-const suspicious = /[%\\#]|\/\/|\/\./;
+const suspicious = /[%\\#"<>^`{|}\u0080-\u00ff]|\/\/|\/\./;
 
 /** `undefined`: the path stays as it is. `path` begins with a slash and carries its query. */
 export function normalizePath(path: string, config: NormalizationConfig): NormalizedPath | undefined {
@@ -40,9 +40,18 @@ function unescapedSlash(escape: string): string {
   return escape[1] === "2" ? "/" : "\\";
 }
 
-/** RFC 3986 §6.2.2: dot segments gone, unreserved characters decoded; backslashes are slashes. Undefined: `%00` or no path. */
+/** Characters that no path may have (RFC 3986 §3.3), as far as the codecs let them through. */
+const unescaped = /["<>^`{|}\u0080-\u00ff]/g;
+
+/**
+ * RFC 3986 §6.2.2: dot segments gone, unreserved characters decoded, what no path may have encoded; backslashes are
+ * slashes. Undefined: `%00` or no path.
+ */
 function canonicalPath(path: string): string | undefined {
-  const decoded = decodeUnreserved(path.replaceAll("\\", "/"));
+  const decoded = decodeUnreserved(path.replaceAll("\\", "/"))?.replace(
+    unescaped,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
   if (decoded === undefined || !decoded.startsWith("/")) return undefined;
   if (!decoded.includes("/.")) return decoded;
   const kept: string[] = [];

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Json } from "#proxy/http/testing/http-world.ts";
 
 export interface RealEnvoy {
+  readonly port: number;
   /** Sends raw bytes on a connection of their own; what comes back until it is complete, or nothing more comes. */
   exchange(bytes: string): Promise<string>;
   stop(): Promise<void>;
@@ -28,6 +29,7 @@ export async function startEnvoy(
   });
   await accepting(child, port);
   return {
+    port,
     exchange: (bytes) => exchange(port, bytes),
     async stop() {
       const ended = new Promise((resolve) => child.once("exit", resolve));

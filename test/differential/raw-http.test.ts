@@ -44,6 +44,7 @@ const same: Readonly<Record<string, string>> = {
   "tabs around and in a value": get(`${host}X:\ta\tb\t\r\n`),
   "bytes above ASCII in a value": get(`${host}X: \xe9\xff\r\n`),
   "bytes above ASCII in the path": `GET /\xe9 HTTP/1.1\r\n${host}\r\n`,
+  "characters that no path has": `GET /!"$&'()*+,;<=>@[]^_\`{|}~?"<>^\`{|} HTTP/1.1\r\n${host}\r\n`,
   "a space in the path": `GET /a b HTTP/1.1\r\n${host}\r\n`,
   "a control in the path": `GET /\x01 HTTP/1.1\r\n${host}\r\n`,
   "a method that is no token": `G(T / HTTP/1.1\r\n${host}\r\n`,

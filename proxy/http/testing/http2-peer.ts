@@ -1,6 +1,5 @@
 /** A peer that speaks HTTP/2 frame by frame, rightly or wrongly, for tests of the codecs. */
 import type { Connection } from "#lib/connection.ts";
-import type { SimulatedRuntime } from "#lib/simulated-runtime.ts";
 import { Http2FieldNames } from "../http2/field-name.ts";
 import { FrameReader, type FrameSink } from "../http2/frame-reader.ts";
 import { ErrorCode, FrameType } from "../http2/frames.ts";
@@ -48,23 +47,30 @@ const errorNames = new Map<number, string>(
   Object.entries(ErrorCode).map(([name, code]): [number, string] => [code, name]),
 );
 
+/** Where time passes until nothing more comes. */
+export interface Settling {
+  readonly settle: () => Promise<void>;
+}
+
 /** One end of a connection; `seen` lists what the codec at the other end sent, a line a frame. */
 export class Http2Peer implements FrameSink {
   readonly isDead = false;
   seen: string[] = [];
+  /** All DATA of each stream. */
+  readonly bodies: Map<number, string> = new Map();
   hasEnded = false;
   isClosed = false;
   readonly connection: Connection;
-  readonly #runtime: SimulatedRuntime;
+  readonly #world: Settling;
   readonly #encoder = new HpackEncoder();
   readonly #decoder = new HpackDecoder(4096, new Http2FieldNames());
   readonly #out = new WriteBuffer(new BufferPool());
   #data = "";
 
   /** `skipsPreface`: this is the server's end. */
-  constructor(connection: Connection, runtime: SimulatedRuntime, skipsPreface: boolean) {
+  constructor(connection: Connection, world: Settling, skipsPreface: boolean) {
     this.connection = connection;
-    this.#runtime = runtime;
+    this.#world = world;
     const reader = new FrameReader(this);
     let toSkip = skipsPreface ? prefaceText.length : 0;
     connection.handler = {
@@ -85,7 +91,7 @@ export class Http2Peer implements FrameSink {
   /** Sends frames; returns what came in answer. */
   async send(...frames: readonly Buffer[]): Promise<string[]> {
     this.connection.write(Buffer.concat(frames));
-    await this.#runtime.settle();
+    await this.#world.settle();
     return this.take();
   }
 
@@ -152,11 +158,15 @@ export class Http2Peer implements FrameSink {
   }
 
   #dataLine = "";
+  #dataStream = 0;
   onDataStart(id: number, size: number, _padding: number, endStream: boolean): void {
+    this.#dataStream = id;
     this.#dataLine = `DATA ${id} ${size}${endStream ? " END" : ""}`;
   }
   onDataPart(chunk: Buffer, isLast: boolean): void {
-    this.#data += chunk.toString("latin1");
+    const text = chunk.toString("latin1");
+    this.#data += text;
+    this.bodies.set(this.#dataStream, (this.bodies.get(this.#dataStream) ?? "") + text);
     if (!isLast) return;
     this.seen.push(this.#data.length <= 32 ? `${this.#dataLine} ${this.#data}`.trimEnd() : this.#dataLine);
     this.#data = "";
