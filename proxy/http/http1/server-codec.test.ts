@@ -1,82 +1,10 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { CodecError, StreamEncoder } from "../codec.ts";
 import { HeaderMap } from "../header-map.ts";
-import { RecordingConnection } from "../testing/recording-connection.ts";
-import { RecordingDecoder } from "../testing/recording-decoder.ts";
-import { BulkWriter } from "./bulk-writer.ts";
-import { FieldNames } from "./field-names.ts";
-import { createHttp1ServerCodec, type Http1ServerOptions } from "./server-codec.ts";
-
-const defaults: Http1ServerOptions = {
-  names: new FieldNames(),
-  bulk: new BulkWriter(),
-  maxRequestHeadersBytes: 60 * 1024,
-  maxHeadersCount: 100,
-  acceptHttp10: false,
-  defaultHostForHttp10: "",
-  allowAbsoluteUrl: true,
-  allowChunkedLength: false,
-  allowCustomMethods: false,
-  enableTrailers: false,
-  headersWithUnderscores: "allow",
-};
-
-interface Seen {
-  /** What the decoders heard, and the errors, in order. */
-  readonly events: string[];
-  readonly connection: RecordingConnection;
-  readonly encoders: StreamEncoder[];
-  readonly codec: ReturnType<typeof createHttp1ServerCodec>;
-  readonly send: (bytes: string) => void;
-}
-
-/** `answers`: each complete request is answered at once with 200 and no body. */
-function server(options: Partial<Http1ServerOptions> = {}, answers = false): Seen {
-  const connection = new RecordingConnection();
-  const events: string[] = [];
-  const encoders: StreamEncoder[] = [];
-  const codec = createHttp1ServerCodec(
-    connection,
-    {
-      onStream(encoder) {
-        encoders.push(encoder);
-        const decoder = new RecordingDecoder();
-        const { events: own } = decoder;
-        own.push = (...more: string[]) => {
-          events.push(...more);
-          if (answers && more.some((event) => event.endsWith(" end") || event.startsWith("trailers")))
-            reply(encoder, 200);
-          return events.length;
-        };
-        return decoder;
-      },
-      onProtocolError: (error: CodecError) => void events.push(`error ${error.status} ${error.details}`),
-    },
-    { ...defaults, ...options },
-  );
-  return { events, connection, encoders, codec, send: (bytes) => codec.onData(Buffer.from(bytes, "latin1")) };
-}
-
-function reply(
-  encoder: StreamEncoder | undefined,
-  status: number,
-  body = "",
-  fields: Record<string, string> = {},
-): void {
-  const headers = HeaderMap.of({ ...fields });
-  headers.status = status;
-  encoder?.sendHeaders(headers, body === "");
-  if (body !== "") encoder?.sendData(body, true);
-}
-
-const get = "GET / HTTP/1.1\r\nHost: a\r\n";
-const post = "POST / HTTP/1.1\r\nHost: a\r\n";
-const chunked = `${post}Transfer-Encoding: chunked\r\n\r\n`;
+import { chunked, get, post, recordingServer, reply } from "../testing/recording-server.ts";
 
 describe("HTTP/1.1 server codec: requests", () => {
   test("a request without a body ends with its head; names are lower case, hop-by-hop fields are gone", () => {
-    const { events, send } = server();
+    const { events, send } = recordingServer();
     send(
       "GET /p?q HTTP/1.1\r\nHost: A.example\r\nX-Up:  v \r\nKeep-Alive: 5\r\nConnection: x-gone, keep-alive\r\nX-Gone: 1\r\n\r\n",
     );
@@ -86,7 +14,7 @@ describe("HTTP/1.1 server codec: requests", () => {
   });
 
   test("a body is read by its length, the next request follows", () => {
-    const { events, send } = server({}, true);
+    const { events, send } = recordingServer({}, true);
     send(`${post}Content-Length: 3\r\n\r\nabc${get}\r\n`);
     expect(events.map((event) => event.split(" ")[0])).toEqual(["headers", "body", "headers"]);
     expect(events[1]).toBe('body "abc" end');
@@ -94,16 +22,16 @@ describe("HTTP/1.1 server codec: requests", () => {
 
   test("chunks are joined, extensions ignored, trailers passed where enabled (R-107)", () => {
     const body = "3;a=b\r\nabc\r\nA \r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n";
-    const passing = server({ enableTrailers: true });
+    const passing = recordingServer({ enableTrailers: true });
     passing.send(chunked + body);
     expect(passing.events.slice(1)).toEqual(['body "abc0123456789"', 'trailers [["x-t","1"]]']);
-    const dropping = server();
+    const dropping = recordingServer();
     dropping.send(chunked + body);
     expect(dropping.events.slice(1)).toEqual(['body "abc0123456789" end']);
   });
 
   test("what is pipelined waits for its turn, and reading stops meanwhile", async () => {
-    const { events, send, encoders, connection } = server();
+    const { events, send, encoders, connection } = recordingServer();
     send(`${get}\r\n${get}\r\n`);
     expect(events).toHaveLength(1);
     expect(connection.isPaused).toBe(true);
@@ -114,7 +42,7 @@ describe("HTTP/1.1 server codec: requests", () => {
   });
 
   test("an absolute target names the host (R-98)", () => {
-    const { events, send } = server();
+    const { events, send } = recordingServer();
     send("GET http://B:80/x?y HTTP/1.1\r\nHost: b\r\n\r\n");
     expect(events).toEqual([
       'headers [[":method","GET"],[":path","/x?y"],[":authority","B:80"],[":scheme","http"]] end',
@@ -122,12 +50,12 @@ describe("HTTP/1.1 server codec: requests", () => {
   });
 
   test("HTTP/1.0 is taken where accepted, and ends the connection unless asked to keep it (R-91)", () => {
-    const { events, send, encoders, connection } = server({ acceptHttp10: true, defaultHostForHttp10: "d" });
+    const { events, send, encoders, connection } = recordingServer({ acceptHttp10: true, defaultHostForHttp10: "d" });
     send("GET / HTTP/1.0\r\n\r\n");
     expect(events[0]).toContain('[":authority","d"]');
     reply(encoders[0], 200, "x");
     expect(connection.written).toBe("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nx");
-    const kept = server({ acceptHttp10: true });
+    const kept = recordingServer({ acceptHttp10: true });
     kept.send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
     reply(kept.encoders[0], 200, "x", { "content-length": "1" });
     expect(kept.connection.written).toBe("HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: keep-alive\r\n\r\nx");
@@ -135,7 +63,7 @@ describe("HTTP/1.1 server codec: requests", () => {
   });
 
   test("after 101 bytes are opaque both ways (R-104)", () => {
-    const { events, send, encoders, connection } = server();
+    const { events, send, encoders, connection } = recordingServer();
     send(`${get}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly`);
     expect(events[0]).toContain('["connection","upgrade"],["upgrade","websocket"]');
     const headers = HeaderMap.of({ ":status": "101", connection: "upgrade", upgrade: "websocket" });
@@ -234,11 +162,11 @@ describe("HTTP/1.1 server codec: what is refused", () => {
     ["TLS on a plain port", "\x16\x03\x01\x00\x05hello\r\n\r\n", "400 http1.codec_error"],
   ];
   test.each(refused)("%s", (_what, bytes, error) => {
-    const whole = server();
+    const whole = recordingServer();
     whole.send(bytes);
     expect(whole.events.at(-1)).toBe(`error ${error}`);
     // And the same when it comes byte by byte, with nothing read afterwards.
-    const dribbled = server();
+    const dribbled = recordingServer();
     for (const byte of bytes) dribbled.send(byte);
     dribbled.send(`${get}\r\n`);
     expect(dribbled.events.at(-1)).toMatch(/^error (400|426|431|501) /);
@@ -246,22 +174,22 @@ describe("HTTP/1.1 server codec: what is refused", () => {
   });
 
   test("HTTP/1.0 with chunked, even where HTTP/1.0 is accepted", () => {
-    const { events, send } = server({ acceptHttp10: true });
+    const { events, send } = recordingServer({ acceptHttp10: true });
     send("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     expect(events).toEqual(["error 400 http1.transfer_encoding_not_allowed"]);
   });
 
   test("underscores in names: let through, dropped or refused (R-90)", () => {
     const request = `${get}x_y: 1\r\n\r\n`;
-    const allowing = server();
+    const allowing = recordingServer();
     allowing.send(request);
     expect(allowing.events[0]).toContain("x_y");
     let dropped = 0;
-    const dropping = server({ headersWithUnderscores: "drop", onUnderscoreDropped: () => dropped++ });
+    const dropping = recordingServer({ headersWithUnderscores: "drop", onUnderscoreDropped: () => dropped++ });
     dropping.send(request);
     expect(dropping.events[0]).not.toContain("x_y");
     expect(dropped).toBe(1);
-    const rejecting = server({ headersWithUnderscores: "reject" });
+    const rejecting = recordingServer({ headersWithUnderscores: "reject" });
     rejecting.send(request);
     expect(rejecting.events).toEqual(["error 400 http1.unexpected_underscore"]);
   });
@@ -269,7 +197,7 @@ describe("HTTP/1.1 server codec: what is refused", () => {
 
 describe("HTTP/1.1 server codec: responses", () => {
   test("head and small body leave in one write", () => {
-    const { send, encoders, connection } = server();
+    const { send, encoders, connection } = recordingServer();
     send(`${get}\r\n`);
     reply(encoders[0], 200, "hello", { "content-length": "5" });
     expect(connection.written).toBe("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
@@ -277,7 +205,7 @@ describe("HTTP/1.1 server codec: responses", () => {
   });
 
   test("a body without length is chunked; a head that waits for its body leaves at the end of the turn", async () => {
-    const { send, encoders, connection } = server();
+    const { send, encoders, connection } = recordingServer();
     send(`${get}\r\n`);
     const headers = HeaderMap.of({ ":status": "200" });
     encoders[0]?.sendHeaders(headers, false);
@@ -290,7 +218,7 @@ describe("HTTP/1.1 server codec: responses", () => {
   });
 
   test.each([204, 304, 199])("%i has no body and no length", (status) => {
-    const { send, encoders, connection } = server();
+    const { send, encoders, connection } = recordingServer();
     send(`${get}\r\n`);
     const headers = new HeaderMap();
     headers.status = status;
@@ -299,14 +227,14 @@ describe("HTTP/1.1 server codec: responses", () => {
   });
 
   test("HEAD keeps the length and sends no body (R-111)", () => {
-    const { send, encoders, connection } = server();
+    const { send, encoders, connection } = recordingServer();
     send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
     reply(encoders[0], 200, "hello", { "content-length": "5" });
     expect(connection.written).toBe("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n");
   });
 
   test("an answer before the end of the request ends the connection (R-108)", () => {
-    const { send, encoders, codec, events } = server();
+    const { send, encoders, codec, events } = recordingServer();
     send(`${post}Content-Length: 10\r\n\r\nabc`);
     reply(encoders[0], 413);
     expect(codec.isDraining).toBe(true);
@@ -315,7 +243,7 @@ describe("HTTP/1.1 server codec: responses", () => {
   });
 
   test("a connection that drains says so in its last response", () => {
-    const { send, encoders, codec, connection } = server();
+    const { send, encoders, codec, connection } = recordingServer();
     send(`${get}\r\n`);
     codec.drain();
     reply(encoders[0], 200);
@@ -323,7 +251,7 @@ describe("HTTP/1.1 server codec: responses", () => {
   });
 
   test("to HTTP/1.0 a body without length ends with the connection, whatever was asked", () => {
-    const { send, encoders, connection, codec } = server({ acceptHttp10: true });
+    const { send, encoders, connection, codec } = recordingServer({ acceptHttp10: true });
     send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
     reply(encoders[0], 200, "x");
     expect(connection.written).toBe("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nx");
@@ -331,94 +259,9 @@ describe("HTTP/1.1 server codec: responses", () => {
   });
 
   test("a connection that goes away resets its stream", () => {
-    const { send, codec, events } = server();
+    const { send, codec, events } = recordingServer();
     send(`${post}Content-Length: 10\r\n\r\nabc`);
     codec.onClose();
     expect(events.at(-1)).toBe("reset connection termination");
-  });
-});
-
-describe("HTTP/1.1 server codec: properties", () => {
-  const requests = fc
-    .array(
-      fc.record({
-        path: fc.stringMatching(/^\/[a-z]{0,5}$/),
-        body: fc.option(fc.array(fc.stringMatching(/^[ -~\r\n]{1,12}$/), { maxLength: 3 }), { nil: undefined }),
-        fields: fc.array(fc.tuple(fc.stringMatching(/^[A-Za-z-]{1,8}$/), fc.stringMatching(/^[!-~]{0,8}$/)), {
-          maxLength: 3,
-        }),
-        isChunked: fc.boolean(),
-      }),
-      { minLength: 1, maxLength: 4 },
-    )
-    .map((list) => list.map(requestText).join(""));
-
-  function requestText({
-    path,
-    body,
-    fields,
-    isChunked,
-  }: {
-    readonly path: string;
-    readonly body: readonly string[] | undefined;
-    readonly fields: readonly (readonly [string, string])[];
-    readonly isChunked: boolean;
-  }): string {
-    const own = fields.map(([name, value]) => `X-${name}: ${value}\r\n`).join("");
-    const head = `${body === undefined ? "GET" : "POST"} ${path} HTTP/1.1\r\nHost: a\r\n${own}`;
-    if (body === undefined) return `${head}\r\n`;
-    if (!isChunked) return `${head}Content-Length: ${body.join("").length}\r\n\r\n${body.join("")}`;
-    const chunks = body.map((piece) => `${piece.length.toString(16)}\r\n${piece}\r\n`).join("");
-    return `${head}Transfer-Encoding: chunked\r\n\r\n${chunks}0\r\n\r\n`;
-  }
-
-  test("any split of the bytes gives the same requests", () => {
-    fc.assert(
-      fc.property(requests, fc.array(fc.nat(), { maxLength: 12 }), (text, cuts) => {
-        const whole = server({}, true);
-        whole.send(text);
-        const split = server({}, true);
-        const points = [...new Set(cuts.map((cut) => cut % (text.length + 1)))].sort((a, b) => a - b);
-        let from = 0;
-        for (const point of [...points, text.length]) {
-          split.send(text.slice(from, point));
-          from = point;
-        }
-        expect(split.events).toEqual(whole.events);
-        expect(split.connection.written).toBe(whole.connection.written);
-      }),
-      { numRuns: 300 },
-    );
-  });
-
-  test("no bytes crash it, and after an error nothing is heard", () => {
-    const noise = fc.array(
-      fc.oneof(
-        fc.constantFrom(
-          get,
-          post,
-          chunked,
-          "\r\n",
-          "\r",
-          "\n",
-          "Host: a\r\n",
-          "Content-Length: 3\r\n",
-          "0\r\n\r\n",
-          "3\r\nabc\r\n",
-        ),
-        fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes).toString("latin1")),
-      ),
-      { maxLength: 12 },
-    );
-    fc.assert(
-      fc.property(noise, (pieces) => {
-        const { events, send, codec } = server({ acceptHttp10: true }, true);
-        for (const piece of pieces) send(piece);
-        codec.onClose();
-        const error = events.findIndex((event) => event.startsWith("error"));
-        if (error >= 0) expect(events.slice(error + 1).every((event) => event.startsWith("reset"))).toBe(true);
-      }),
-      { numRuns: 1000 },
-    );
   });
 });
