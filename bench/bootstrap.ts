@@ -21,6 +21,8 @@ export interface HopOptions {
   /** Upstream mTLS (the client's sidecar) or downstream mTLS (the server's). */
   readonly upstreamTls?: TlsFiles;
   readonly downstreamTls?: TlsFiles;
+  /** HTTP/2 to the upstream (the listener takes what it is spoken to). */
+  readonly http2?: boolean;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -169,7 +171,7 @@ function routeAction(cluster: string): Json {
   return { cluster, ...policies };
 }
 
-function clusterOf(name: string, { ports, upstreamTls: tls }: HopOptions): Json {
+function clusterOf(name: string, { ports, upstreamTls: tls, http2 }: HopOptions): Json {
   const limits = {
     max_connections: 4294967295,
     max_pending_requests: 4294967295,
@@ -193,8 +195,14 @@ function clusterOf(name: string, { ports, upstreamTls: tls }: HopOptions): Json 
       ],
     },
     ...(tls === undefined ? {} : { transport_socket: upstreamTls(tls) }),
+    ...(http2 === true ? { typed_extension_protocol_options: http2Options } : {}),
   };
 }
+
+const optionsType = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+const http2Options: Json = {
+  [optionsType]: { "@type": type(optionsType), explicit_http_config: { http2_protocol_options: {} } },
+};
 
 function commonTls({ certificate, key, ca, peer }: TlsFiles): Json {
   return {

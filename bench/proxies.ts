@@ -29,6 +29,11 @@ export function envoyVersion(envoy: ProxyCommand): string {
   return /version: \w+\/([\d.]+)\//.exec(execFileSync(binary, ["--version"], { encoding: "utf8" }))?.[1] ?? "unknown";
 }
 
+/** True when the PATH has it. */
+export function isInstalled(name: string): boolean {
+  return (process.env["PATH"] ?? "").split(":").some((folder) => isExecutable(join(folder, name)));
+}
+
 function find(name: string): string | undefined {
   for (const folder of (process.env["PATH"] ?? "").split(":")) {
     const path = join(folder, name);

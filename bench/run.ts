@@ -1,7 +1,7 @@
 /**
- * The proxy beside a real Envoy, started with the same bootstrap file: CPU per request, plain hop and two hops with mTLS.
+ * The proxy beside a real Envoy, started with the same bootstrap file: CPU per request, plain hop, two hops with mTLS, and HTTP/2.
  *
- *     npm run bench [-- --seconds 3 --rounds 5 --only plain|mtls --json FILE]
+ *     npm run bench [-- --seconds 3 --rounds 5 --only plain|mtls|http2 --json FILE]
  *
  * One core's worth of load (wrk, 32 keep-alive connections) against one proxy at a time, in alternating order; the CPU time
  * is the process' own (/proc/<pid>/stat). Identical runs differ on a shared machine: the ratio within a run is the result.
@@ -13,8 +13,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { bootstrapOf, type HopOptions } from "./bootstrap.ts";
 import { benchCertificates, type BenchCertificates } from "./hop-certificates.ts";
-import { envoyCommand, envoyVersion, glassmeshCommand, type ProxyCommand } from "./proxies.ts";
-import { load, startOrigin } from "./load.ts";
+import { envoyCommand, envoyVersion, glassmeshCommand, isInstalled, type ProxyCommand } from "./proxies.ts";
+import { load, loadHttp2, startOrigin, type LoadResult } from "./load.ts";
 import { cpuMicroseconds, freePort, residentMegabytes, start, type Running } from "./processes.ts";
 
 const { values } = parseArgs({
@@ -97,13 +97,33 @@ async function mutualTlsChain(proxy: ProxyCommand, origin: number, files: BenchC
   };
 }
 
+async function http2Rows(proxies: readonly ProxyCommand[]): Promise<Row[]> {
+  if (!isInstalled("h2load")) {
+    process.stderr.write("no h2load on the PATH: no row for HTTP/2\n");
+    return [];
+  }
+  const originPort = await freePort();
+  running.push(await startOrigin(folder, originPort, true));
+  const chains: Chain[] = [];
+  for (const proxy of proxies) {
+    const hop = await startHop(proxy, `http2-${proxy.name}`, { http2: true }, originPort);
+    chains.push({ proxy: proxy.name, port: hop.port, measured: [{ side: "", process: hop.process, samples: [] }] });
+  }
+  return measure("HTTP/2, 8 connections × 8 streams", chains, (port, forSeconds) => loadHttp2(port, forSeconds, 8, 8));
+}
+
 /** Loads the chains in turn, warm-up first, the order reversed each round. */
-async function measure(row: string, chains: readonly Chain[]): Promise<Row[]> {
-  for (const chain of chains) await load(chain.port, 2, connections);
+async function measure(
+  row: string,
+  chains: readonly Chain[],
+  run: (port: number, forSeconds: number) => Promise<LoadResult> = (port, forSeconds) =>
+    load(port, forSeconds, connections),
+): Promise<Row[]> {
+  for (const chain of chains) await run(chain.port, 2);
   for (let round = 0; round < rounds; round++) {
     for (const chain of round % 2 === 0 ? chains : chains.toReversed()) {
       const before = chain.measured.map(({ process }) => cpuMicroseconds(process.pid));
-      const result = await load(chain.port, seconds, connections);
+      const result = await run(chain.port, seconds);
       if (result.errors > 0) throw new Error(`${chain.proxy}: ${result.errors} of ${result.requests} requests failed`);
       for (const [index, { process, samples }] of chain.measured.entries())
         samples.push((cpuMicroseconds(process.pid) - (before[index] ?? 0)) / result.requests);
@@ -134,17 +154,18 @@ async function main(): Promise<void> {
   const originPort = await freePort();
   running.push(await startOrigin(folder, originPort));
   const rows: Row[] = [];
-  if (values.only !== "mtls") {
+  if (values.only === undefined || values.only === "plain") {
     const chains: Chain[] = [];
     for (const proxy of proxies) chains.push(await plainChain(proxy, originPort));
     rows.push(...(await measure("plain hop", chains)));
   }
-  if (values.only !== "plain") {
+  if (values.only === undefined || values.only === "mtls") {
     const files = await benchCertificates(folder);
     const chains: Chain[] = [];
     for (const proxy of proxies) chains.push(await mutualTlsChain(proxy, originPort, files));
     rows.push(...(await measure("two hops, mTLS", chains)));
   }
+  if (values.only === undefined || values.only === "http2") rows.push(...(await http2Rows(proxies)));
   report(rows, envoy === undefined ? "" : envoyVersion(envoy));
 }
 
