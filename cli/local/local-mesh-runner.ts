@@ -14,9 +14,10 @@ import type { Guard } from "./guard.ts";
 import type { Identities } from "./identities.ts";
 import type { LocalMesh } from "./local-mesh.ts";
 import type { MeshDirectory } from "./mesh-directory.ts";
-import { writeMeshFile, type MeshFile, type RunningWorkload } from "./mesh-file.ts";
-import { selects, targetPortIn, type Plan, type PlannedInstance, type PlannedService } from "./plan.ts";
+import { writeMeshFile, type MeshFile } from "./mesh-file.ts";
+import type { Plan, PlannedInstance, PlannedService } from "./plan.ts";
 import type { Programs } from "./programs.ts";
+import { meshFileOf, type Running } from "./running-mesh.ts";
 import { accepts, answersReady, until } from "./readiness.ts";
 import { supervise, type Supervised, type SupervisionEvents } from "./supervised.ts";
 
@@ -41,14 +42,6 @@ export interface MeshRunnerOptions {
   readonly logLevel: string;
   readonly events: SupervisionEvents;
   readonly programs: Programs;
-}
-
-interface Running {
-  readonly instance: PlannedInstance;
-  addresses: InstanceAddresses;
-  readonly sidecar: Supervised | undefined;
-  readonly app: Supervised | undefined;
-  isReady: boolean;
 }
 
 export interface MeshRunner {
@@ -325,68 +318,6 @@ async function stopInstance({ sidecar, app }: Running): Promise<void> {
   // The sidecar first: what it has in hand still needs its application.
   await sidecar?.stop((DRAIN_SECONDS + 1) * 1000);
   await app?.stop(2000);
-}
-
-function meshFileOf(
-  options: MeshRunnerOptions,
-  ports: Readonly<Record<"debug" | "monitoring" | "xds", PlacedAddress>>,
-  controlPlane: Supervised,
-  running: ReadonlyMap<string, Running>,
-  services: readonly PlannedService[],
-  startedAtMs: number,
-): MeshFile {
-  const entries = [...running.values()];
-  return {
-    pid: process.pid,
-    cwd: options.cwd,
-    startedAtMs,
-    paths: options.paths,
-    directory: options.directory.root,
-    trustDomain: options.trustDomain,
-    controlPlane: { ...ports, pid: controlPlane.pid ?? 0 },
-    workloads: entries.map((entry) => runningWorkload(entry, options.trustDomain)),
-    services: services.map((service) => ({
-      name: service.name,
-      namespace: service.namespace,
-      endpoints: endpointsOf(service, entries),
-    })),
-  };
-}
-
-function runningWorkload({ instance, addresses, sidecar, app }: Running, trustDomain: string): RunningWorkload {
-  const { placement } = addresses;
-  return {
-    name: instance.workload,
-    namespace: instance.namespace,
-    pod: instance.pod,
-    ip: addresses.ip,
-    serviceAccount: instance.serviceAccount,
-    inbound: placement.inbound,
-    sidecar: instance.hasSidecar
-      ? {
-          spiffeId: `spiffe://${trustDomain}/ns/${instance.namespace}/sa/${instance.serviceAccount}`,
-          admin: addresses.admin,
-          httpProxy: placement.httpProxy,
-          callLog: placement.callLog ?? "",
-          pid: sidecar?.pid,
-        }
-      : undefined,
-    app: app === undefined ? undefined : { pid: app.pid, command: instance.local?.command?.join(" ") ?? "echo server" },
-  };
-}
-
-function endpointsOf(service: PlannedService, entries: readonly Running[]): MeshFile["services"][number]["endpoints"] {
-  return entries.flatMap(({ instance, addresses }) => {
-    if (instance.namespace !== service.namespace || !selects(service.selector, instance.labels)) return [];
-    return service.ports.flatMap((port) => {
-      const inbound = addresses.placement.inbound.find(
-        (entry) => entry.port === targetPortIn(instance, port.targetPort),
-      );
-      if (inbound === undefined) return [];
-      const serving = instance.hasSidecar ? inbound.bind : inbound.app;
-      return [{ servicePort: port.number, address: serving.address, port: serving.port }];
-    });
-  });
 }
 
 /** Throws when manifests name nothing to run. */
