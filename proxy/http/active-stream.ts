@@ -7,7 +7,7 @@ import type { MatchContext, ForwardRoute, ResolvedRoute } from "../router/types.
 import { ResponseFlag, StreamInfo } from "../stream-info.ts";
 import type { CodecError, ResetReason, StreamDecoder, StreamEncoder } from "./codec.ts";
 import type { ConnectionManager } from "./connection-manager.ts";
-import type { FilterStream, LocalReply } from "./filter.ts";
+import type { FilterStream, HttpFilter, LocalReply } from "./filter.ts";
 import { FilterChain, type FilterChainEnds } from "./filter-chain.ts";
 import { setForwardedClientCert } from "./forwarded-client-cert.ts";
 import { HeaderMap } from "./header-map.ts";
@@ -40,6 +40,10 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   #random: bigint | undefined = undefined;
   #isUpgrade = false;
   #isTunnel = false;
+  #bufferLimitBytes: number | undefined = undefined;
+  /** What a filter passed on by itself was more than the downstream takes now. */
+  #isDownstreamSlow = false;
+  #isResponseHeldBack = false;
   readonly #timers: StreamTimers;
   readonly #connection: ServerConnection;
   readonly #manager: ConnectionManager;
@@ -120,7 +124,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   }
 
   onWritable(): void {
-    this.#chain?.onDownstreamWritable();
+    this.#isDownstreamSlow = false;
+    if (!this.#isResponseHeldBack) this.#chain?.onDownstreamWritable();
   }
 
   /** The client went away, or reset the stream. */
@@ -232,6 +237,10 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     return this.route?.perFilter(filterName) as T | undefined;
   }
 
+  routeConfigs<T>(filterName: string): readonly T[] {
+    return (this.route?.perFilterLevels(filterName) ?? []) as readonly T[];
+  }
+
   get streamRandom(): bigint {
     return (this.#random ??= this.#manager.runtime.random.uint64());
   }
@@ -245,7 +254,33 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   }
 
   get bufferLimitBytes(): number {
-    return this.#manager.bufferLimitBytes;
+    return this.#bufferLimitBytes ?? this.#manager.bufferLimitBytes;
+  }
+
+  setDecoderBufferLimit(bytes: number): void {
+    this.#bufferLimitBytes = bytes;
+  }
+
+  passDecodedData(from: HttpFilter, chunk: Buffer, endStream: boolean): void {
+    if (!this.#isOver) this.#chain?.passDecodedData(from, chunk, endStream);
+  }
+
+  passDecodedTrailers(from: HttpFilter, trailers: HeaderMap): void {
+    if (!this.#isOver) this.#chain?.passDecodedTrailers(from, trailers);
+  }
+
+  passEncodedData(from: HttpFilter, chunk: Buffer, endStream: boolean): void {
+    if (!this.#isOver && this.#chain?.passEncodedData(from, chunk, endStream) === false) this.#isDownstreamSlow = true;
+  }
+
+  passEncodedTrailers(from: HttpFilter, trailers: HeaderMap): void {
+    if (!this.#isOver) this.#chain?.passEncodedTrailers(from, trailers);
+  }
+
+  setResponseHeldBack(isHeldBack: boolean): void {
+    if (this.#isResponseHeldBack === isHeldBack) return;
+    this.#isResponseHeldBack = isHeldBack;
+    if (!isHeldBack && !this.#isDownstreamSlow) this.#chain?.onDownstreamWritable();
   }
 
   continueDecoding(): void {
@@ -306,7 +341,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   encodeData(chunk: Buffer | string, endStream: boolean): boolean {
     if (this.#isOver || this.#isAnsweredLocally) return true;
     this.#timers.touch();
-    return this.#chain?.encodeData(chunk, endStream) ?? true;
+    const isWritable = this.#chain?.encodeData(chunk, endStream) ?? true;
+    return isWritable && !this.#isDownstreamSlow && !this.#isResponseHeldBack;
   }
 
   encodeTrailers(trailers: HeaderMap): void {

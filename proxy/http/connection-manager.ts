@@ -81,8 +81,9 @@ export class ConnectionManager {
     this.isDraining = context.isDraining;
     this.bufferLimitBytes = context.bufferLimitBytes ?? defaultBufferLimitBytes;
     this.chain = new FilterChainFactory(
-      config.filters.map(({ name, factory, config: own }) => ({
+      config.filters.map(({ name, factory, config: own, isDisabled }) => ({
         name,
+        isDisabled,
         create: factory.create(own, filterContext, name),
       })),
     );

@@ -4,7 +4,7 @@
  * listen to data do not loop over them.
  */
 import { disabledFilter } from "../router/types.ts";
-import type { FilterStatus, FilterStream, HttpFilter, StreamFilterFactory } from "./filter.ts";
+import type { BodyStatus, FilterStream, HeadersStatus, HttpFilter, StreamFilterFactory } from "./filter.ts";
 import type { HeaderMap } from "./header-map.ts";
 
 const Hook = { headers: 1, data: 2, trailers: 4 } as const;
@@ -12,10 +12,17 @@ const Hook = { headers: 1, data: 2, trailers: 4 } as const;
 /** One configured filter: its name, its maker, and the hooks that its filters have (known after the first). */
 export interface FilterChainEntry {
   readonly name: string;
+  /** Read for every stream: an entry whose configuration changes gives another one. */
   readonly create: StreamFilterFactory;
+  /** Takes part only where the route's `typed_per_filter_config` enables it. */
+  readonly isDisabled?: boolean | undefined;
 }
 
-interface KnownEntry extends FilterChainEntry {
+interface KnownEntry {
+  readonly entry: FilterChainEntry;
+  readonly name: string;
+  /** The maker whose hooks are known. */
+  learnedOf: StreamFilterFactory | undefined;
   decodeHooks: number;
   encodeHooks: number;
 }
@@ -25,7 +32,13 @@ export class FilterChainFactory {
   readonly entries: readonly KnownEntry[];
 
   constructor(entries: readonly FilterChainEntry[]) {
-    this.entries = entries.map((entry) => ({ ...entry, decodeHooks: -1, encodeHooks: 0 }));
+    this.entries = entries.map((entry) => ({
+      entry,
+      name: entry.name,
+      learnedOf: undefined,
+      decodeHooks: 0,
+      encodeHooks: 0,
+    }));
   }
 }
 
@@ -51,14 +64,19 @@ export class FilterChain {
     let decodeHooks = 0;
     let encodeHooks = 0;
     for (let i = 0; i < entries.length; i++) {
-      const entry = entries[i] as KnownEntry;
-      const isDisabled = route !== undefined && route.perFilter(entry.name) === disabledFilter;
-      const filter = isDisabled ? undefined : entry.create(stream);
+      const known = entries[i] as KnownEntry;
+      const { entry } = known;
+      const isDisabled =
+        entry.isDisabled === true
+          ? route?.isFilterEnabled(entry.name) !== true
+          : route !== undefined && route.perFilter(entry.name) === disabledFilter;
+      const { create } = entry;
+      const filter = isDisabled ? undefined : create(stream);
       this.#filters.push(filter);
       if (filter === undefined) continue;
-      if (entry.decodeHooks < 0) learnHooks(entry, filter);
-      decodeHooks |= entry.decodeHooks;
-      encodeHooks |= entry.encodeHooks;
+      if (known.learnedOf !== create) learnHooks(known, create, filter);
+      decodeHooks |= known.decodeHooks;
+      encodeHooks |= known.encodeHooks;
     }
     this.#decode = new DecodePass(entries, this.#filters, ends, decodeHooks);
     this.#encode = new EncodePass(entries, this.#filters, ends, encodeHooks);
@@ -109,6 +127,23 @@ export class FilterChain {
     this.#encode.continue();
   }
 
+  passDecodedData(from: HttpFilter, chunk: Buffer, endStream: boolean): void {
+    this.#decode.data(this.#filters.indexOf(from) + 1, chunk, endStream);
+  }
+
+  passDecodedTrailers(from: HttpFilter, trailers: HeaderMap): void {
+    this.#decode.trailers(this.#filters.indexOf(from) + 1, trailers);
+  }
+
+  /** False: the downstream is slow. */
+  passEncodedData(from: HttpFilter, chunk: Buffer, endStream: boolean): boolean {
+    return this.#encode.data(this.#filters.indexOf(from) - 1, chunk, endStream);
+  }
+
+  passEncodedTrailers(from: HttpFilter, trailers: HeaderMap): void {
+    this.#encode.trailers(this.#filters.indexOf(from) - 1, trailers);
+  }
+
   onDownstreamWritable(): void {
     this.#filters.at(-1)?.onDownstreamWritable?.();
   }
@@ -124,12 +159,14 @@ export class FilterChain {
   }
 }
 
-function learnHooks(entry: KnownEntry, filter: HttpFilter): void {
-  entry.decodeHooks =
+/** Hooks only become more: streams that are on their way have filters of the maker before. */
+function learnHooks(entry: KnownEntry, create: StreamFilterFactory, filter: HttpFilter): void {
+  entry.learnedOf = create;
+  entry.decodeHooks |=
     (filter.decodeHeaders === undefined ? 0 : Hook.headers) |
     (filter.decodeData === undefined ? 0 : Hook.data) |
     (filter.decodeTrailers === undefined ? 0 : Hook.trailers);
-  entry.encodeHooks =
+  entry.encodeHooks |=
     (filter.encodeHeaders === undefined ? 0 : Hook.headers) |
     (filter.encodeData === undefined ? 0 : Hook.data) |
     (filter.encodeTrailers === undefined ? 0 : Hook.trailers);
@@ -146,6 +183,8 @@ abstract class Pass {
   /** The last filter that was called, or is about to be. */
   reached = 0;
   #isStopped = false;
+  /** The filter that holds the headers and goes on seeing data; -1: none. */
+  #holder = -1;
   #isAborted = false;
   #waiting: Waiting[] | undefined = undefined;
   #waitingBytes = 0;
@@ -169,10 +208,12 @@ abstract class Pass {
 
   protected abstract readonly direction: "decode" | "encode";
   protected abstract next(index: number): number;
+  /** Whether what begins at `from` comes to `index`. */
+  protected abstract reaches(from: number, index: number): boolean;
   protected abstract hooksAt(index: number): number;
-  protected abstract headersAt(index: number, headers: HeaderMap, endStream: boolean): FilterStatus;
-  protected abstract dataAt(index: number, chunk: Buffer, endStream: boolean): FilterStatus;
-  protected abstract trailersAt(index: number, trailers: HeaderMap): FilterStatus;
+  protected abstract headersAt(index: number, headers: HeaderMap, endStream: boolean): HeadersStatus;
+  protected abstract dataAt(index: number, chunk: Buffer, endStream: boolean): BodyStatus;
+  protected abstract trailersAt(index: number, trailers: HeaderMap): BodyStatus;
   protected abstract headersEnd(headers: HeaderMap, endStream: boolean): void;
   protected abstract dataEnd(chunk: Buffer | string, endStream: boolean): boolean;
   protected abstract trailersEnd(trailers: HeaderMap): void;
@@ -184,8 +225,9 @@ abstract class Pass {
       this.reached = i;
       const status = this.headersAt(i, headers, endStream);
       if (this.#isAborted) return;
-      if (status === "stop") {
+      if (status !== "continue") {
         this.#isStopped = true;
+        this.#holder = status === "hold" && (this.hooksAt(i) & Hook.data) !== 0 ? i : -1;
         this.#wait({ kind: "headers", from: this.next(i), headers, endStream });
         return;
       }
@@ -195,7 +237,7 @@ abstract class Pass {
 
   data(from: number, chunk: Buffer | string, endStream: boolean): boolean {
     if (this.#isAborted) return true;
-    if (this.#isStopped) {
+    if (this.#isStopped && !this.#comesToHolder(from)) {
       this.#wait({ kind: "data", from, chunk: copyOf(chunk), endStream });
       return true;
     }
@@ -204,10 +246,11 @@ abstract class Pass {
     for (let i = from; i >= 0 && i < this.filters.length; i = this.next(i)) {
       if ((this.hooksAt(i) & Hook.data) === 0) continue;
       const status = this.dataAt(i, bytes, endStream);
-      if (this.#isAborted) return true;
-      if (status === "stop") {
+      if (this.#isAborted || status === "consume") return true;
+      if (status === "stop" || i === this.#holder) {
         this.#isStopped = true;
         this.#wait({ kind: "data", from: this.next(i), chunk: copyOf(chunk), endStream });
+        if (status === "continue") this.continue();
         return true;
       }
     }
@@ -216,14 +259,16 @@ abstract class Pass {
 
   trailers(from: number, trailers: HeaderMap): void {
     if (this.#isAborted) return;
-    if (this.#isStopped) return this.#wait({ kind: "trailers", from, trailers });
+    if (this.#isStopped && !this.#comesToHolder(from)) return this.#wait({ kind: "trailers", from, trailers });
     for (let i = from; i >= 0 && i < this.filters.length; i = this.next(i)) {
-      if ((this.hooksAt(i) & Hook.trailers) === 0) continue;
+      const isHolder = i === this.#holder;
+      if ((this.hooksAt(i) & Hook.trailers) === 0 && !isHolder) continue;
       const status = this.trailersAt(i, trailers);
-      if (this.#isAborted) return;
-      if (status === "stop") {
+      if (this.#isAborted || status === "consume") return;
+      if (status === "stop" || isHolder) {
         this.#isStopped = true;
         this.#wait({ kind: "trailers", from: this.next(i), trailers });
+        if (status === "continue") this.continue();
         return;
       }
     }
@@ -234,6 +279,7 @@ abstract class Pass {
   continue(): void {
     if (!this.#isStopped || this.#isAborted) return;
     this.#isStopped = false;
+    this.#holder = -1;
     const waiting = this.#waiting ?? [];
     this.#waiting = undefined;
     this.#waitingBytes = 0;
@@ -252,9 +298,14 @@ abstract class Pass {
 
   restart(): void {
     this.#isStopped = false;
+    this.#holder = -1;
     this.#isAborted = false;
     this.#waiting = undefined;
     this.#waitingBytes = 0;
+  }
+
+  #comesToHolder(from: number): boolean {
+    return this.#holder >= 0 && this.reaches(from, this.#holder);
   }
 
   #wait(item: Waiting): void {
@@ -271,16 +322,19 @@ class DecodePass extends Pass {
   protected next(index: number): number {
     return index + 1;
   }
+  protected reaches(from: number, index: number): boolean {
+    return from <= index;
+  }
   protected hooksAt(index: number): number {
     return this.filters[index] === undefined ? 0 : (this.entries[index] as KnownEntry).decodeHooks;
   }
-  protected headersAt(index: number, headers: HeaderMap, endStream: boolean): FilterStatus {
+  protected headersAt(index: number, headers: HeaderMap, endStream: boolean): HeadersStatus {
     return this.filters[index]?.decodeHeaders?.(headers, endStream) ?? "continue";
   }
-  protected dataAt(index: number, chunk: Buffer, endStream: boolean): FilterStatus {
+  protected dataAt(index: number, chunk: Buffer, endStream: boolean): BodyStatus {
     return this.filters[index]?.decodeData?.(chunk, endStream) ?? "continue";
   }
-  protected trailersAt(index: number, trailers: HeaderMap): FilterStatus {
+  protected trailersAt(index: number, trailers: HeaderMap): BodyStatus {
     return this.filters[index]?.decodeTrailers?.(trailers) ?? "continue";
   }
   // The terminal filter has it: nothing lies behind.
@@ -296,16 +350,19 @@ class EncodePass extends Pass {
   protected next(index: number): number {
     return index - 1;
   }
+  protected reaches(from: number, index: number): boolean {
+    return from >= index;
+  }
   protected hooksAt(index: number): number {
     return this.filters[index] === undefined ? 0 : (this.entries[index] as KnownEntry).encodeHooks;
   }
-  protected headersAt(index: number, headers: HeaderMap, endStream: boolean): FilterStatus {
+  protected headersAt(index: number, headers: HeaderMap, endStream: boolean): HeadersStatus {
     return this.filters[index]?.encodeHeaders?.(headers, endStream) ?? "continue";
   }
-  protected dataAt(index: number, chunk: Buffer, endStream: boolean): FilterStatus {
+  protected dataAt(index: number, chunk: Buffer, endStream: boolean): BodyStatus {
     return this.filters[index]?.encodeData?.(chunk, endStream) ?? "continue";
   }
-  protected trailersAt(index: number, trailers: HeaderMap): FilterStatus {
+  protected trailersAt(index: number, trailers: HeaderMap): BodyStatus {
     return this.filters[index]?.encodeTrailers?.(trailers) ?? "continue";
   }
   protected headersEnd(headers: HeaderMap, endStream: boolean): void {

@@ -65,14 +65,23 @@ export type StreamFilterFactory = (stream: FilterStream) => HttpFilter | undefin
  */
 export type FilterStatus = "continue" | "stop";
 
+/**
+ * `hold`: the headers wait, but this filter goes on to see data and trailers, each of which may `stop` (it waits too) or
+ * `continue` (everything is let go), as Envoy's StopIteration. Only from filters that have a data hook.
+ */
+export type HeadersStatus = FilterStatus | "hold";
+
+/** `consume`: the filter has taken it, and passes on what it makes of it with `passDecodedData` and its kin. */
+export type BodyStatus = FilterStatus | "consume";
+
 /** All hooks are optional; the chain skips filters without the hook. Data chunks are borrowed. */
 export interface HttpFilter {
-  decodeHeaders?(headers: HeaderMap, endStream: boolean): FilterStatus;
-  decodeData?(chunk: Buffer, endStream: boolean): FilterStatus;
-  decodeTrailers?(trailers: HeaderMap): FilterStatus;
-  encodeHeaders?(headers: HeaderMap, endStream: boolean): FilterStatus;
-  encodeData?(chunk: Buffer, endStream: boolean): FilterStatus;
-  encodeTrailers?(trailers: HeaderMap): FilterStatus;
+  decodeHeaders?(headers: HeaderMap, endStream: boolean): HeadersStatus;
+  decodeData?(chunk: Buffer, endStream: boolean): BodyStatus;
+  decodeTrailers?(trailers: HeaderMap): BodyStatus;
+  encodeHeaders?(headers: HeaderMap, endStream: boolean): HeadersStatus;
+  encodeData?(chunk: Buffer, endStream: boolean): BodyStatus;
+  encodeTrailers?(trailers: HeaderMap): BodyStatus;
   /** The downstream reads again after `encodeData` (of the stream) was false. For the terminal filter. */
   onDownstreamWritable?(): void;
   /** The stream is complete (or gone): the last chance to count. `info` is final. */
@@ -92,8 +101,19 @@ export interface FilterStream {
   clearRouteCache(): void;
   /** The most specific `typed_per_filter_config` for this filter (route > virtual host > route configuration), parsed. */
   routeConfig<T>(filterName: string): T | undefined;
+  /** The same of every level that has one, the most specific first: for filters that merge them. */
+  routeConfigs<T>(filterName: string): readonly T[];
   continueDecoding(): void;
   continueEncoding(): void;
+  /** Passes on to the filters after `from` what it makes of consumed data. `chunk` is borrowed. */
+  passDecodedData(from: HttpFilter, chunk: Buffer, endStream: boolean): void;
+  passDecodedTrailers(from: HttpFilter, trailers: HeaderMap): void;
+  passEncodedData(from: HttpFilter, chunk: Buffer, endStream: boolean): void;
+  passEncodedTrailers(from: HttpFilter, trailers: HeaderMap): void;
+  /** How much of the request may wait in this stream, in place of `bufferLimitBytes`. */
+  setDecoderBufferLimit(bytes: number): void;
+  /** A filter has more of the response than it may pass on yet: the upstream is not read meanwhile. */
+  setResponseHeldBack(isHeldBack: boolean): void;
   /** Answers in the upstream's stead. Passes the encode hooks of the filters that saw the request (R-113). */
   sendLocalReply(reply: LocalReply): void;
   /** 64 random bits, the same for the whole stream (R-30). */

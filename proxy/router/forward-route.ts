@@ -4,6 +4,7 @@ import type { StreamInfo } from "../stream-info.ts";
 import type { RoutingPriority } from "../upstream/types.ts";
 import { rewriteHost, type HostRewrite, type PathRewrite } from "./rewrite.ts";
 import type { HashPolicy } from "./hash-policy.ts";
+import type { RouteFilterConfigs } from "./route-level.ts";
 import type { Timeouts } from "./timeouts.ts";
 import type {
   ForwardRoute,
@@ -21,7 +22,7 @@ export interface ForwardRouteParts {
   readonly name: string;
   readonly virtualHostName: string;
   readonly metadata: ForwardRoute["metadata"];
-  readonly perFilter: (name: string) => unknown;
+  readonly filters: RouteFilterConfigs;
   readonly requestMutations: HeaderMutations | undefined;
   readonly responseMutations: HeaderMutations | undefined;
   readonly decoratorOperation: string | undefined;
@@ -121,7 +122,15 @@ export class ForwardRouteEntry implements ForwardRoute {
   }
 
   perFilter(filterName: string): unknown {
-    return this.#parts.perFilter(filterName);
+    return this.#parts.filters.perFilter(filterName);
+  }
+
+  perFilterLevels(filterName: string): readonly unknown[] {
+    return this.#parts.filters.perFilterLevels(filterName);
+  }
+
+  isFilterEnabled(filterName: string): boolean {
+    return this.#parts.filters.isFilterEnabled(filterName);
   }
 
   hash(headers: HeaderMap, info: StreamInfo, responseCookies: string[]): bigint | undefined {

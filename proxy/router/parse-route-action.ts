@@ -39,7 +39,7 @@ export interface RouteAround {
 
 type SharedParts = Omit<
   ForwardRouteParts,
-  "clusterName" | "requestMutations" | "responseMutations" | "perFilter" | "metadataMatch"
+  "clusterName" | "requestMutations" | "responseMutations" | "filters" | "metadataMatch"
 >;
 
 /** Reads the action; undefined when it has problems, which are on the reader's list. */

@@ -174,7 +174,7 @@ function parseDirectResponse(
 function shared(
   { name, metadata, decoratorOperation, decoratorPropagate }: RouteAround,
   { virtualHostName }: VirtualHostContext,
-  { perFilter, requestMutations, responseMutations }: ComposedLevels,
+  { filters, requestMutations, responseMutations }: ComposedLevels,
 ): Omit<DirectResponseRoute, "kind" | "status" | "body"> {
   return {
     name,
@@ -182,7 +182,9 @@ function shared(
     decoratorOperation,
     decoratorPropagate,
     virtualHostName,
-    perFilter,
+    perFilter: (name) => filters.perFilter(name),
+    perFilterLevels: (name) => filters.perFilterLevels(name),
+    isFilterEnabled: (name) => filters.isFilterEnabled(name),
     requestMutations,
     responseMutations,
   };

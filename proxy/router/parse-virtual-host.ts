@@ -103,13 +103,15 @@ class VirtualHostEntry implements CompiledVirtualHost {
 }
 
 function sslRedirect(context: VirtualHostContext): RedirectRoute {
-  const composed = composeLevels([context.virtualHostLevel, context.level], context.mostSpecificWins);
+  const { filters } = composeLevels([context.virtualHostLevel, context.level], context.mostSpecificWins);
   return {
     kind: "redirect",
     name: "",
     virtualHostName: context.virtualHostName,
     metadata: {},
-    perFilter: composed.perFilter,
+    perFilter: (name) => filters.perFilter(name),
+    perFilterLevels: (name) => filters.perFilterLevels(name),
+    isFilterEnabled: (name) => filters.isFilterEnabled(name),
     requestMutations: undefined,
     responseMutations: undefined,
     decoratorOperation: undefined,

@@ -6,7 +6,7 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 import type { FilterConfig } from "#protos/gen/envoy/config/route/v3/route_components_pb.js";
 import type { Problem } from "#lib/problem.ts";
 import type { HttpFilterFactory } from "../http/filter.ts";
-import { disabledFilter } from "./types.ts";
+import { disabledFilter, enabledFilter } from "./types.ts";
 
 /** Parsed values by the name that the filter has in the chain. */
 export type PerFilterConfig = ReadonlyMap<string, unknown>;
@@ -61,6 +61,12 @@ export class RouteConfigParsers {
     const at = reader.at("config");
     reader.finish();
     if (isDisabled) return disabledFilter;
-    return config === undefined ? undefined : this.#parseOne(config, at, reader.problems, isOptional);
+    if (config === undefined) {
+      reader.invalid("config", "is required; `config: {}` has the filter take part as it is configured in the chain");
+      return undefined;
+    }
+    if (config.typeUrl === "") return enabledFilter;
+    // What an optional filter of another proxy is told still says that it takes part.
+    return this.#parseOne(config, at, reader.problems, isOptional) ?? enabledFilter;
   }
 }

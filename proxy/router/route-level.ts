@@ -4,7 +4,7 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 import type { HeaderValueOption } from "#protos/gen/envoy/config/core/v3/base_pb.js";
 import { composeMutations, parseHeaderMutations } from "./header-mutations.ts";
 import type { PerFilterConfig, RouteConfigParsers } from "./per-filter-config.ts";
-import type { HeaderMutations } from "./types.ts";
+import { disabledFilter, enabledFilter, type HeaderMutations } from "./types.ts";
 
 /** One level: a weighted cluster, a route, a virtual host, or the whole route configuration. */
 export interface RouteLevel {
@@ -51,7 +51,14 @@ export function parseLevel(
 export interface ComposedLevels {
   readonly requestMutations: HeaderMutations | undefined;
   readonly responseMutations: HeaderMutations | undefined;
-  readonly perFilter: (name: string) => unknown;
+  readonly filters: RouteFilterConfigs;
+}
+
+/** `typed_per_filter_config` of all levels of a route. */
+export interface RouteFilterConfigs {
+  perFilter(name: string): unknown;
+  perFilterLevels(name: string): readonly unknown[];
+  isFilterEnabled(name: string): boolean;
 }
 
 /** `levels`: most specific first. Mutations run in that order, or against it with `most_specific_header_mutations_wins` (R-31). */
@@ -61,15 +68,48 @@ export function composeLevels(levels: readonly RouteLevel[], mostSpecificWins: b
   return {
     requestMutations: composeMutations(ordered.map((level) => level.request)),
     responseMutations: composeMutations(ordered.map((level) => level.response)),
-    perFilter: perFilterLookup(configs),
+    filters: configs.length === 0 ? noFilterConfigs : new LevelledFilterConfigs(configs),
   };
 }
 
-function perFilterLookup(configs: readonly PerFilterConfig[]): (name: string) => unknown {
-  const [first, ...rest] = configs;
-  if (first === undefined) return () => undefined;
-  if (rest.length === 0) return (name) => first.get(name);
-  const merged = new Map<string, unknown>();
-  for (const config of configs.toReversed()) for (const [name, value] of config) merged.set(name, value);
-  return (name) => merged.get(name);
+const noFilterConfigs: RouteFilterConfigs = {
+  perFilter: () => undefined,
+  perFilterLevels: () => [],
+  isFilterEnabled: () => false,
+};
+
+interface FilterLevels {
+  readonly inForce: unknown;
+  readonly all: readonly unknown[];
+  readonly isEnabled: boolean;
+}
+
+/** Put together when the configuration arrives: a request looks one name up. */
+class LevelledFilterConfigs implements RouteFilterConfigs {
+  readonly #byName: ReadonlyMap<string, FilterLevels>;
+
+  /** Most specific first. */
+  constructor(configs: readonly PerFilterConfig[]) {
+    const names = new Set(configs.flatMap((config) => [...config.keys()]));
+    this.#byName = new Map([...names].map((name) => [name, levelsOf(configs, name)]));
+  }
+
+  perFilter(name: string): unknown {
+    return this.#byName.get(name)?.inForce;
+  }
+
+  perFilterLevels(name: string): readonly unknown[] {
+    return this.#byName.get(name)?.all ?? [];
+  }
+
+  isFilterEnabled(name: string): boolean {
+    return this.#byName.get(name)?.isEnabled ?? false;
+  }
+}
+
+function levelsOf(configs: readonly PerFilterConfig[], name: string): FilterLevels {
+  const said = configs.map((config) => config.get(name)).filter((value) => value !== undefined);
+  const all = said.filter((value) => value !== disabledFilter && value !== enabledFilter);
+  const isEnabled = said[0] !== disabledFilter;
+  return { inForce: isEnabled ? all[0] : disabledFilter, all, isEnabled };
 }

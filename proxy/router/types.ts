@@ -7,6 +7,9 @@ import type { Timeouts } from "./timeouts.ts";
 /** What `perFilter` gives where `typed_per_filter_config` switches a filter off (`FilterConfig.disabled`). */
 export const disabledFilter: { readonly kind: "disabled" } = Object.freeze({ kind: "disabled" });
 
+/** Stands for `FilterConfig.config: {}`: the filter takes part, with the configuration of a less specific level or its own. */
+export const enabledFilter: { readonly kind: "enabled" } = Object.freeze({ kind: "enabled" });
+
 export interface RouteTable {
   readonly name: string;
   /** First virtual host by domain, then its first matching route (R-01 … R-27); undefined: 404. */
@@ -45,6 +48,10 @@ interface RouteBase {
    * host, route configuration): the parsed value, `disabledFilter`, or undefined.
    */
   perFilter(filterName: string): unknown;
+  /** The parsed values of all levels that have one, the most specific first. */
+  perFilterLevels(filterName: string): readonly unknown[];
+  /** The most specific level that says anything of the filter has it take part: what a filter that is `disabled` needs. */
+  isFilterEnabled(filterName: string): boolean;
   /** Mutations for the response, all levels, composed in order; undefined when there are none. */
   readonly responseMutations: HeaderMutations | undefined;
   readonly decoratorOperation: string | undefined;

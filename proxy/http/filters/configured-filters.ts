@@ -12,6 +12,8 @@ export interface ConfiguredFilter {
   readonly name: string;
   readonly factory: HttpFilterFactory;
   readonly config: unknown;
+  /** `disabled`: takes part only where a route enables it. */
+  readonly isDisabled: boolean;
 }
 
 /** A filter that this proxy does not have is refused by name: a request must not pass where it would have been judged. */
@@ -44,8 +46,7 @@ function parseOne(reader: MessageReader<HttpFilter>, registry: HttpFilterRegistr
   const configType = reader.get("configType");
   const at = reader.at("configType");
   const isOptional = reader.get("isOptional");
-  if (reader.get("disabled"))
-    reader.unsupported("disabled", `filter ${name}: enabling a filter by route is not supported by this proxy`);
+  const isDisabled = reader.get("disabled");
   if (configType.case !== "typedConfig") {
     if (configType.case === "configDiscovery")
       reader.unsupported(
@@ -70,7 +71,9 @@ function parseOne(reader: MessageReader<HttpFilter>, registry: HttpFilterRegistr
   }
   const parsed = factory.parse(opened.value, at);
   reader.problems.push(...parsed.problems);
-  return parsed.value === undefined ? undefined : { name, factory, config: parsed.value };
+  if (isDisabled && factory.isTerminal === true)
+    reader.invalid("disabled", `filter ${name} makes the response and can't be disabled`);
+  return parsed.value === undefined ? undefined : { name, factory, config: parsed.value, isDisabled };
 }
 
 /** For a TypedStruct of a type without descriptor, the type that it stands for. */
