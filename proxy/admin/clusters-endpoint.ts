@@ -9,6 +9,8 @@ export interface ClusterView {
   readonly observabilityName: string;
   readonly addedViaApi: boolean;
   readonly edsServiceName: string;
+  /** A transport of it talks TLS with whoever answers. */
+  readonly isUnverified?: boolean;
   readonly thresholds: { readonly default: ThresholdView; readonly high: ThresholdView };
   /** Only with outlier detection. */
   readonly outlier?: OutlierView | undefined;
@@ -93,6 +95,8 @@ function clusterText(cluster: ClusterView): string {
       [`${priority}_priority::max_retries`, thresholds[priority].maxRetries],
     );
   lines.push(["added_via_api", cluster.addedViaApi]);
+  // Differs from Envoy: a line of ours, only where nothing verifies the certificates of the upstream.
+  if (cluster.isUnverified === true) lines.push(["upstream_tls_unverified", true]);
   if (cluster.edsServiceName !== "") lines.push(["eds_service_name", cluster.edsServiceName]);
   for (const host of hosts) {
     const address = formatAddress(host.address);

@@ -21,6 +21,7 @@ function viewOf({ name, cluster, isDynamic }: ManagedCluster): ClusterView {
     observabilityName: cluster.observabilityName,
     addedViaApi: isDynamic,
     edsServiceName: edsServiceName(cluster),
+    isUnverified: config.transports.all.some((transport) => transport.isUnverified),
     thresholds: config.thresholds,
     outlier: outlier && {
       successRateAverage: outlier.external.average,

@@ -1,4 +1,5 @@
 /** `DownstreamTlsContext` at work. */
+import { recordExpiry } from "./certificate-expiry.ts";
 import { SECRET_NOT_READY } from "./failure-reason.ts";
 import { MaterialSource } from "./material.ts";
 import { ServerHandshakes } from "./node-server-handshake.ts";
@@ -22,6 +23,7 @@ export function downstreamTls(deps: TlsDeps, context: DownstreamContext): Downst
       runtime.log.child("secret").warning("certificates that came by rotation can't be used", { error });
       return;
     }
+    recordExpiry(stats, context, material);
     if (!isFirst) stats.contextUpdateBySds.inc();
     for (const callback of waiting.splice(0)) callback();
   });

@@ -11,15 +11,19 @@ import { verifiesPeers, type TlsMaterial } from "./material.ts";
 import { leafOf, ruleFailure, type CertificateCache, type RuleFailure } from "./peer-certificates.ts";
 import { dnsSanMatcher, matchesSans, type CertificateNames } from "./san-matcher.ts";
 import { secureContextOptions } from "./node-secure-context.ts";
-import type { UpstreamContext } from "./tls-context.ts";
+import { verifiesUpstream, type UpstreamContext } from "./tls-context.ts";
 import type { TlsStats } from "./tls-stats.ts";
 import { TransportError } from "./transport-error.ts";
 import type { UpstreamTarget } from "./types.ts";
+import { NO_RULES } from "./validation-context.ts";
 
 /** A session to resume, with the certificate that its first handshake verified. */
 interface ResumableSession {
   readonly ticket: Buffer;
   readonly peer: PeerCertificate;
+  /** What keys were agreed on with, "" where that is not known. */
+  readonly curve: string;
+  readonly isSingleUse: boolean;
 }
 
 /** Handshakes of one cluster in one state of its certificates; sessions do not outlive that state. */
@@ -31,8 +35,8 @@ export class ClientHandshakes {
   readonly #cache: CertificateCache;
   readonly #secureContext: tls.SecureContext;
   readonly #local: PeerCertificate | undefined;
-  /** By host and server name; the oldest goes first. */
-  readonly #sessions = new Map<string, ResumableSession>();
+  /** By host and server name, the newest session last; the host that was longest without one goes first. */
+  readonly #sessions = new Map<string, ResumableSession[]>();
 
   /** Throws when OpenSSL does not take the certificates, or when nothing would verify the peer's. */
   constructor(
@@ -47,7 +51,8 @@ export class ClientHandshakes {
     this.#material = material;
     this.#stats = stats;
     this.#cache = cache;
-    if (material.trust === undefined || !verifiesPeers(material.trust))
+    // A secret that should say whom to trust, and says nothing, is no leave to trust anybody.
+    if (verifiesUpstream(context) && (material.trust === undefined || !verifiesPeers(material.trust)))
       throw new Error("the validation context has neither a trusted_ca nor pinned hashes");
     this.#secureContext = tls.createSecureContext(
       secureContextOptions(context.parameters, material.certificates[0], material.trust),
@@ -60,12 +65,12 @@ export class ClientHandshakes {
     const alpn = target.alpnOverride ?? this.#context.alpn;
     const sans = target.subjectAltNamesOverride ?? [];
     const key = `${serverName} ${addressKey(target)} ${sans.join()}`;
-    const session = this.#context.maxSessionKeys === 0 ? undefined : this.#sessions.get(key);
+    const session = this.#takeSession(key);
     const trust = this.#material.trust;
     const options: tls.ConnectionOptions = {
       secureContext: this.#secureContext,
-      // Without a CA the certificate is held against pinned hashes; the constructor has seen to it that there are some.
-      rejectUnauthorized: trust?.trustedCa !== undefined,
+      // Without a CA the certificate is held against pinned hashes; where there are none either, that is configured.
+      rejectUnauthorized: trust?.trustedCa !== undefined && this.#context.validation?.rules.acceptUntrusted !== true,
       // Names are checked by the SAN list, on resumed sessions too.
       checkServerIdentity: () => undefined,
       ...(serverName === "" || isIP(serverName) !== 0 ? {} : { servername: serverName }),
@@ -79,8 +84,9 @@ export class ClientHandshakes {
     socket.once("secureConnect", () => this.#onSecure(connection, socket, connecting, serverName, sans, session));
     if (this.#context.maxSessionKeys > 0)
       socket.on("session", (ticket: Buffer) => {
-        const peer = connection.tls?.peer;
-        if (peer !== undefined) this.#keepSession(key, { ticket, peer });
+        const { peer, version } = connection.tls ?? {};
+        if (peer !== undefined)
+          this.#keepSession(key, { ticket, peer, curve: connecting.curve, isSingleUse: version === "TLSv1.3" });
       });
     return connection;
   }
@@ -129,7 +135,8 @@ export class ClientHandshakes {
     const cipher = socket.getCipher();
     const version = socket.getProtocol() ?? "";
     this.#stats.handshake.inc();
-    this.#stats.countAgreed(cipher.name, version);
+    connecting.curve = resumed ? (session?.curve ?? "") : curveOf(socket);
+    this.#stats.countAgreed(cipher.name, version, connecting.curve);
     if (resumed) this.#stats.sessionReused.inc();
     const info: TlsInfo = {
       version,
@@ -158,8 +165,8 @@ export class ClientHandshakes {
   ): PeerCertificate | undefined {
     const x509 = socket.getPeerX509Certificate();
     const known = x509 === undefined ? undefined : this.#cache.of(x509);
-    const rules = this.#material.trust?.rules;
-    if (known === undefined || rules === undefined) {
+    const rules = this.#material.trust?.rules ?? NO_RULES;
+    if (known === undefined) {
       this.#stats.failVerifyNoCert.inc();
       return undefined;
     }
@@ -185,9 +192,23 @@ export class ClientHandshakes {
     return this.#context.autoHostSni && target.hostname !== "" ? target.hostname : this.#context.sni;
   }
 
+  /**
+   * The newest, which the server is most likely to know; of TLS 1.3 each serves once (RFC 8446 C.4).
+   * Differs from Envoy: the last one stays, because a server of Node's gives none to a connection that resumes.
+   */
+  #takeSession(key: string): ResumableSession | undefined {
+    const sessions = this.#sessions.get(key);
+    const session = sessions?.at(-1);
+    if (session?.isSingleUse === true && sessions !== undefined && sessions.length > 1) sessions.pop();
+    return session;
+  }
+
   #keepSession(key: string, session: ResumableSession): void {
+    const sessions = this.#sessions.get(key) ?? [];
+    sessions.push(session);
+    if (sessions.length > this.#context.maxSessionKeys) sessions.shift();
     this.#sessions.delete(key);
-    this.#sessions.set(key, session);
+    this.#sessions.set(key, sessions);
     // Envoy keeps `max_session_keys` for a whole cluster; a key of ours fits one host, so it is that many for each.
     if (this.#sessions.size > MAX_SESSION_HOSTS) this.#sessions.delete(this.#sessions.keys().next().value ?? "");
   }
@@ -199,6 +220,7 @@ const MAX_SESSION_HOSTS = 1024;
 class Connecting implements ConnectionHandler {
   connection: NodeConnection | undefined;
   failure: TransportError | undefined;
+  curve = "";
   readonly #inner: ConnectionHandler;
   readonly #stats: TlsStats;
 
@@ -229,6 +251,15 @@ class Connecting implements ConnectionHandler {
     this.#inner.onClose(new TransportError(tlsReason(error), error));
   }
 }
+
+/** In the words of Envoy's TLS library. */
+function curveOf(socket: tls.TLSSocket): string {
+  const key = socket.getEphemeralKeyInfo() as Partial<tls.EphemeralKeyInfo> | null;
+  const name = key?.name ?? "";
+  return CURVES[name] ?? name;
+}
+
+const CURVES: Readonly<Record<string, string>> = { prime256v1: "P-256", secp384r1: "P-384", secp521r1: "P-521" };
 
 function codeError(code: string): NodeJS.ErrnoException {
   return Object.assign(new Error(code), { code });

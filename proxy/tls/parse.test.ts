@@ -61,15 +61,19 @@ describe("UpstreamTlsContext", () => {
   test.each<[string, Record<string, unknown>]>([
     ["no context at all", {}],
     ["an empty validation context", { commonTlsContext: { validationContext: {} } }],
-    ["names without a CA", { commonTlsContext: { validationContext: { matchSubjectAltNames: [{ exact: "a" }] } } }],
     [
       "ACCEPT_UNTRUSTED",
       { commonTlsContext: { validationContext: { ...trust, trustChainVerification: "ACCEPT_UNTRUSTED" } } },
     ],
-  ])("an upstream that nobody verifies is refused: %s", (_, json) => {
+  ])("an upstream that nobody verifies is taken with a warning: %s", (_, json) => {
     expect(upstream(json)).toMatchObject([
-      { code: "unsupported-field", path: "transport_socket.typed_config.common_tls_context", message: /trust/ },
+      { code: "unverified-upstream", level: "warning", path: "transport_socket.typed_config.common_tls_context" },
     ]);
+  });
+
+  test("names without a CA are refused: anybody can write them into a certificate", () => {
+    const json = { commonTlsContext: { validationContext: { matchSubjectAltNames: [{ exact: "a" }] } } };
+    expect(upstream(json)[0]).toMatchObject({ level: "error", message: /SAN-based verification .* not allowed/ });
   });
 
   test.each<[string, readonly unknown[], string, RegExp]>([

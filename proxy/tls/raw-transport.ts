@@ -17,6 +17,7 @@ export const RAW_DOWNSTREAM: DownstreamTransport = {
 export function rawUpstream(runtime: Runtime): UpstreamTransport {
   return {
     isSecure: false,
+    isUnverified: false,
     isReady: true,
     onReady: (callback) => callback(),
     connect({ address, localAddress, keepAlive }, handler) {

@@ -74,6 +74,13 @@ export function parseUpstreamContext(reader: MessageReader<UpstreamTlsContext>):
   return context;
 }
 
+/** Whether the upstream's certificate has to prove anything: a chain up to a CA, or pinned hashes. */
+export function verifiesUpstream({ validation, validationSecret }: CommonContext): boolean {
+  const rules = validation?.rules;
+  if (rules !== undefined && rules.certificateHashes.length + rules.spkiHashes.length > 0) return true;
+  return rules?.acceptUntrusted !== true && (validationSecret !== undefined || validation?.trustedCa !== undefined);
+}
+
 export function parseDownstreamContext(reader: MessageReader<DownstreamTlsContext>): DownstreamContext {
   const common = parseCommon(reader.child("commonTlsContext"), "server");
   const tickets = reader.get("sessionTicketKeysType");

@@ -35,9 +35,15 @@ export class TlsStats {
   }
 
   /** Counts one finished handshake by what was agreed. */
-  countAgreed(cipher: string, version: string): void {
+  countAgreed(cipher: string, version: string, curve = ""): void {
     this.#named(`ciphers.${cipher}`).inc();
+    if (curve !== "") this.#named(`curves.${curve}`).inc();
     this.#named(`versions.${version}`).inc();
+  }
+
+  /** `ssl.certificate.<name>.expiration_unix_time_seconds`. */
+  setExpiry(name: string, atSeconds: number): void {
+    this.#scope.scope("certificate").scope(name).gauge("expiration_unix_time_seconds").set(atSeconds);
   }
 
   #named(name: string): Counter {

@@ -131,6 +131,7 @@ describe.each(worlds)("TLS over $name", ({ make }) => {
     const { runtime, until } = make();
     const stats = createStatsStore();
     const value = (name: string): number => stats.counters().find((counter) => counter.name === name)?.value ?? 0;
+    const gauge = (name: string): number => stats.gauges().find((found) => found.name === name)?.value ?? 0;
     const factory = (secrets: SecretProvider) =>
       createTransportFactory({ runtime, secrets, scope: stats.root.scope("x.") });
     const serverSecrets = new Secrets({ default: server, ROOTCA: ca.trust });
@@ -208,7 +209,8 @@ describe.each(worlds)("TLS over $name", ({ make }) => {
       await stand.close();
       return meeting;
     }
-    return { runtime, until, value, down, up, open, meet, serverSecrets, clientSecrets };
+    const factoryOf = () => factory(clientSecrets);
+    return { runtime, until, value, gauge, factoryOf, down, up, open, meet, serverSecrets, clientSecrets };
   }
 
   test("mutual TLS: both sides know each other's SPIFFE id, SNI, ALPN, version and cipher", async () => {
@@ -319,6 +321,54 @@ describe.each(worlds)("TLS over $name", ({ make }) => {
     expect(value("listener.l.ssl.session_reused")).toBe(1);
     second.client.destroy();
     await stand.close();
+  });
+
+  test("sessions of TLS 1.3 are resumed again and again, and counted with their curve", async () => {
+    const { up, down, open, value, until } = bench();
+    const only13 = meshUpstream();
+    const upstream = up({
+      ...only13,
+      commonTlsContext: {
+        ...only13.commonTlsContext,
+        tlsParams: { tlsMinimumProtocolVersion: "TLSv1_3", tlsMaximumProtocolVersion: "TLSv1_3" },
+      },
+    });
+    const stand = await open(down(meshDownstream));
+    const exchange = async (): Promise<boolean | undefined> => {
+      const meeting = await stand.meet(upstream);
+      meeting.server?.write("x");
+      await until(() => meeting.clientText === "x");
+      const resumed = meeting.client.tls?.resumed;
+      meeting.client.destroy();
+      await until(() => meeting.clientClosed);
+      return resumed;
+    };
+    expect([await exchange(), await exchange(), await exchange()]).toEqual([false, true, true]);
+    expect(value("cluster.c.ssl.session_reused")).toBe(2);
+    expect(value("cluster.c.ssl.curves.X25519")).toBe(3);
+    await stand.close();
+  });
+
+  test("without a validation context anybody is taken, and is known as not verified", async () => {
+    const { up, down, meet, factoryOf } = bench();
+    const plain = { commonTlsContext: { tlsCertificates: [inline(stranger.workload(SERVER_ID))] } };
+    const { value: upstream } = factoryOf().upstream(socketOf("Upstream", {}), "transport_socket");
+    expect(upstream?.isUnverified).toBe(true);
+    const meeting = await meet(upstream as UpstreamTransport, down(plain));
+    expect(meeting.client.tls?.peer).toMatchObject({ verified: false, uriSans: [SERVER_ID] });
+    meeting.client.destroy();
+    // A name that the connection itself asks for is asked for all the same, as Envoy does.
+    const asked = await meet(upstream as UpstreamTransport, down(plain), { subjectAltNamesOverride: ["a.test"] });
+    expect(asked.clientConnected).toBe(false);
+    expect(up(meshUpstream()).isUnverified).toBe(false);
+  });
+
+  test("ssl.certificate.<name>.expiration_unix_time_seconds tells when certificates end", () => {
+    const { up, gauge } = bench();
+    up(meshUpstream());
+    const inADay = Date.now() / 1000 + 86_400;
+    expect(gauge("cluster.c.ssl.certificate.default.expiration_unix_time_seconds")).toBeGreaterThan(inADay - 7200);
+    expect(gauge("cluster.c.ssl.certificate.ROOTCA.expiration_unix_time_seconds")).toBeGreaterThan(inADay);
   });
 
   test("a session that was made before a rotation is not resumed after it", async () => {

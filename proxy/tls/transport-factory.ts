@@ -13,7 +13,7 @@ import type { StatsScope } from "../observability/stats.ts";
 import { downstreamTls } from "./downstream-tls.ts";
 import { CertificateCache } from "./peer-certificates.ts";
 import { RAW_DOWNSTREAM, rawUpstream } from "./raw-transport.ts";
-import { parseDownstreamContext, parseUpstreamContext } from "./tls-context.ts";
+import { parseDownstreamContext, parseUpstreamContext, verifiesUpstream } from "./tls-context.ts";
 import type { DownstreamTransport, SecretProvider, UpstreamTransport } from "./types.ts";
 import { upstreamTls } from "./upstream-tls.ts";
 
@@ -56,7 +56,7 @@ export function createTransportFactory({ runtime, secrets, scope }: TransportFac
         if (message.$typeName !== UPSTREAM_TLS) return undefined;
         const reader = new MessageReader(message as UpstreamTlsContext, at, problems);
         const context = parseUpstreamContext(reader);
-        refuseUnverified(context, reader);
+        warnUnverified(context, reader);
         return whenGood(problems, reader, () => upstreamTls(deps, context));
       });
     },
@@ -99,7 +99,7 @@ function open<T>(
     const message = `transport socket '${name}' of type ${opened.value.$typeName} is not supported here; supported are raw_buffer and tls`;
     problems.push({ code: "unsupported-field", level: "error", path: at, message });
   }
-  return made === undefined || made === "problems" || problems.length > 0 ? { problems } : { value: made, problems };
+  return made === undefined || made === "problems" ? { problems } : { value: made, problems };
 }
 
 /** Makes the transport unless something is wrong; certificates that OpenSSL refuses are a problem too. */
@@ -108,7 +108,7 @@ function whenGood<T, M extends UpstreamTlsContext | DownstreamTlsContext>(
   reader: MessageReader<M>,
   make: () => T,
 ): T | "problems" {
-  if (problems.length > 0) return "problems";
+  if (problems.some(({ level }) => level === "error")) return "problems";
   try {
     return make();
   } catch (error) {
@@ -124,26 +124,28 @@ function whenGood<T, M extends UpstreamTlsContext | DownstreamTlsContext>(
 }
 
 /**
- * Differs from Envoy: an upstream whose certificate nobody verifies is refused. The chain is held against a CA, or the
- * certificate against pinned hashes.
+ * An upstream whose certificate nobody verifies is taken, as Envoy takes it (`insecureSkipVerify` of a DestinationRule), and
+ * said aloud: a warning when it is configured, `upstream_tls_unverified` in `/clusters` for as long as it is in force.
  */
-function refuseUnverified(
+function warnUnverified(
   context: ReturnType<typeof parseUpstreamContext>,
   reader: MessageReader<UpstreamTlsContext>,
 ): void {
-  const { validation, validationSecret } = context;
-  const rules = validation?.rules;
-  const isPinned = rules !== undefined && rules.certificateHashes.length + rules.spkiHashes.length > 0;
-  if (rules?.acceptUntrusted === true && !isPinned)
-    reader.unsupported(
+  const { validation } = context;
+  const hasNames = (validation?.rules.sanMatchers.length ?? 0) > 0;
+  if (hasNames && validation?.trustedCa === undefined && context.validationSecret === undefined)
+    reader.invalid(
       "commonTlsContext",
-      "trust_chain_verification: ACCEPT_UNTRUSTED would trust anybody; give a trusted_ca or pinned hashes",
+      "SAN-based verification of peer certificates without trusted CA is insecure and not allowed",
     );
-  else if (validationSecret === undefined && validation?.trustedCa === undefined && !isPinned)
-    reader.unsupported(
-      "commonTlsContext",
-      "nothing verifies the upstream's certificate: give a trusted_ca (or an SDS validation context), or pinned hashes",
-    );
+  if (verifiesUpstream(context)) return;
+  reader.problems.push({
+    code: "unverified-upstream",
+    level: "warning",
+    path: reader.at("commonTlsContext"),
+    message:
+      "nothing verifies the upstream's certificate: anybody can stand in for it; give a trusted_ca, an SDS validation context, or pinned hashes",
+  });
 }
 
 function refuseNamesWithoutCa(

@@ -5,6 +5,8 @@ import type { TcpKeepAlive } from "#lib/runtime.ts";
 /** Opens transport connections to a host of a cluster. */
 export interface UpstreamTransport {
   readonly isSecure: boolean;
+  /** TLS with whoever answers: nothing verifies the upstream's certificate. */
+  readonly isUnverified: boolean;
   /** False while a secret is missing (`client_context_secrets_not_ready`): a cluster stays warming. */
   readonly isReady: boolean;
   onReady(callback: () => void): void;

@@ -1,9 +1,10 @@
 /** `UpstreamTlsContext` at work. */
 import type { Connection, ConnectionHandler, SocketAddress } from "#lib/connection.ts";
+import { recordExpiry } from "./certificate-expiry.ts";
 import { SECRET_NOT_READY } from "./failure-reason.ts";
 import { MaterialSource } from "./material.ts";
 import { ClientHandshakes } from "./node-client-handshake.ts";
-import type { UpstreamContext } from "./tls-context.ts";
+import { verifiesUpstream, type UpstreamContext } from "./tls-context.ts";
 import { TlsStats } from "./tls-stats.ts";
 import type { TlsDeps } from "./transport-factory.ts";
 import { TransportError } from "./transport-error.ts";
@@ -24,11 +25,13 @@ export function upstreamTls(deps: TlsDeps, context: UpstreamContext): UpstreamTr
       runtime.log.child("secret").warning("certificates that came by rotation can't be used", { error });
       return;
     }
+    recordExpiry(stats, context, material);
     if (!isFirst) stats.contextUpdateBySds.inc();
     for (const callback of waiting.splice(0)) callback();
   });
   return {
     isSecure: true,
+    isUnverified: !verifiesUpstream(context),
     get isReady() {
       return handshakes !== undefined;
     },

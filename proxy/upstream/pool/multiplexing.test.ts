@@ -71,6 +71,7 @@ function setUp(protocol: PoolOptions["protocol"], limit = 3) {
   const codecs: FakeCodec[] = [];
   const transport: UpstreamTransport = {
     isSecure: true,
+    isUnverified: false,
     isReady: true,
     onReady: (callback) => callback(),
     close() {},
