@@ -1,13 +1,18 @@
 /** Clusters of one proxy (§4.2). */
 import { inboundClusters } from "./inbound-clusters.ts";
 import { byText, type JsonObject } from "./json.ts";
-import { outboundClusters } from "./outbound-clusters.ts";
+import { outboundClusters, sniClusters } from "./outbound-clusters.ts";
 import { passthroughClusters } from "./passthrough-clusters.ts";
 import type { View } from "./view.ts";
 
 /** Sorted by name. */
 export function clusters(view: View): readonly JsonObject[] {
   const isSidecar = view.proxy.type === "sidecar";
-  const all = [...passthroughClusters(view), ...(isSidecar ? inboundClusters(view) : []), ...outboundClusters(view)];
+  const all = [
+    ...passthroughClusters(view),
+    ...(isSidecar ? inboundClusters(view) : []),
+    ...outboundClusters(view),
+    ...sniClusters(view),
+  ];
   return all.toSorted((a, b) => byText(String(a["name"]), String(b["name"])));
 }

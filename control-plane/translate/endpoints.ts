@@ -13,7 +13,7 @@ import {
   SUBZONE,
   ZONE,
 } from "./locality.ts";
-import { type OutboundClusterKey, outboundCluster, parseOutboundCluster } from "./names.ts";
+import { meshSni, type OutboundClusterKey, outboundCluster, parseOutboundCluster } from "./names.ts";
 import { mtlsModeOfPort, mtlsOf } from "./peer-authentication.ts";
 import { destinationRuleOf, instancesOfPort, type ScopedPort, type ScopedService } from "./scope.ts";
 import { effectivePolicy, type EffectivePolicy, endpointTlsMode } from "./traffic-policy.ts";
@@ -42,7 +42,11 @@ function assignmentOfKey(view: View, key: OutboundClusterKey): JsonObject | unde
   const policy = effectivePolicy(rule, key.subset, key.port, view.mesh.meshConfig);
   if (!isEdsService(view, service, policy)) return undefined;
   const subset = rule?.subsets.find((candidate) => candidate.name === key.subset);
-  return loadAssignment(view, { service, port, subset: key.subset, labels: subset?.labels, rule, policy });
+  const input = { service, port, subset: key.subset, labels: subset?.labels, rule, policy };
+  if (!key.isSni) return loadAssignment(view, input);
+  // TLS that nobody ends on the way: only who speaks it is an endpoint.
+  const clusterName = meshSni(key.port, key.subset, key.host);
+  return { ...loadAssignment(view, { ...input, isMeshTlsOnly: true }), clusterName };
 }
 
 export interface AssignmentInput {
@@ -53,16 +57,20 @@ export interface AssignmentInput {
   readonly labels: Readonly<Record<string, string>> | undefined;
   readonly rule: DestinationRule | undefined;
   readonly policy: EffectivePolicy;
+  readonly isMeshTlsOnly?: boolean;
 }
 
 export function loadAssignment(view: View, input: AssignmentInput): JsonObject {
   const { service, port, subset, policy } = input;
+  const tlsMode = endpointTlsMode(input.rule, subset, port.number);
   const instances = instancesOfPort(view.mesh, port).filter(
     (instance) =>
-      !instance.terminating && selects(input.labels, instance.workload.labels) && isWanted(instance, policy),
+      !instance.terminating &&
+      selects(input.labels, instance.workload.labels) &&
+      isWanted(instance, policy) &&
+      (input.isMeshTlsOnly !== true || speaksMeshTls(view, instance, tlsMode)),
   );
   const plan = localityPlan(service, policy, view.mesh.meshConfig);
-  const tlsMode = endpointTlsMode(input.rule, subset, port.number);
   const localities = groupsOf(view, instances, plan).map((group) => localityJson(view, group, tlsMode));
   return compact({
     clusterName: outboundCluster(port.number, subset, service.host),

@@ -2,7 +2,7 @@
 import { accessLogs } from "./access-log.ts";
 import { any, compact, type JsonObject, typedStruct } from "./json.ts";
 import { type Direction, statsFilter } from "./network-filters.ts";
-import { proxyOptions } from "./proxy-options.ts";
+import { gatewayTopology, proxyOptions } from "./proxy-options.ts";
 import { ADS_SOURCE } from "./secrets.ts";
 import { tracing } from "./tracing.ts";
 import { hasExtension, type View } from "./view.ts";
@@ -18,6 +18,8 @@ export interface ConnectionManagerInput {
   readonly isHttp2?: boolean;
   /** An HTTP proxy gets absolute URLs. */
   readonly isHttpProxy?: boolean;
+  /** What comes from outside the mesh: who calls is the peer of the connection, unless trusted proxies stand before it. */
+  readonly isGateway?: boolean;
   /** Who may ask for what: before every other filter but the one that learns who asks. */
   readonly authorization?: readonly JsonObject[];
   /** Logs beside the mesh's own. */
@@ -40,14 +42,14 @@ export function httpConnectionManager(view: View, input: ConnectionManagerInput)
           : { routeConfig: routes.inline }),
         httpFilters: httpFilters(view, input),
         ...pathNormalization(view),
-        ...serverFields(view, direction),
+        ...(input.isGateway === true ? gatewayFields(view) : serverFields(view, direction)),
         generateRequestId: headers.hasRequestId ? undefined : false,
         commonHttpProtocolOptions: idleTimeout === undefined ? undefined : { idleTimeout },
         proxy100Continue: true,
         streamIdleTimeout: "0s",
-        useRemoteAddress: false,
+        useRemoteAddress: input.isGateway === true,
         upgradeConfigs: [{ upgradeType: "websocket" }],
-        httpProtocolOptions: http1Options(input.isHttpProxy === true, acceptsHttp10),
+        httpProtocolOptions: http1Options(input, acceptsHttp10),
         http2ProtocolOptions: input.isHttp2 === true ? {} : undefined,
         requestIdExtension: {
           typedConfig: any("envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig", {
@@ -73,9 +75,28 @@ function serverFields(view: View, direction: Direction): JsonObject {
   };
 }
 
-function http1Options(isProxy: boolean, acceptsHttp10: boolean): JsonObject | undefined {
-  if (!isProxy && !acceptsHttp10) return undefined;
-  return { ...(isProxy && { allowAbsoluteUrl: true }), ...(acceptsHttp10 && { acceptHttp10: true }) };
+/** ProxyConfig.gatewayTopology: what stands before the gateway, and what is told of client certificates (rule 108). */
+function gatewayFields(view: View): JsonObject {
+  const { headers } = proxyOptions(view);
+  const { numTrustedProxies, forwardClientCertDetails } = gatewayTopology(view);
+  const forwards = forwardClientCertDetails === "APPEND_FORWARD" || forwardClientCertDetails === "SANITIZE_SET";
+  return {
+    ...(headers.hasServer
+      ? { serverName: headers.serverName ?? "istio-envoy" }
+      : { serverHeaderTransformation: "PASS_THROUGH" }),
+    ...(numTrustedProxies > 0 && { xffNumTrustedHops: numTrustedProxies }),
+    // Envoy's default is to drop the header.
+    ...(forwardClientCertDetails !== "SANITIZE" && { forwardClientCertDetails }),
+    ...(forwards && { setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true } }),
+  };
+}
+
+function http1Options(
+  { isHttpProxy, isGateway }: ConnectionManagerInput,
+  acceptsHttp10: boolean,
+): JsonObject | undefined {
+  if (isHttpProxy !== true && isGateway !== true && !acceptsHttp10) return undefined;
+  return { ...(isHttpProxy === true && { allowAbsoluteUrl: true }), ...(acceptsHttp10 && { acceptHttp10: true }) };
 }
 
 function pathNormalization(view: View): JsonObject {

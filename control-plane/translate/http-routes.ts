@@ -17,7 +17,12 @@ import type { VirtualService } from "./virtual-service.ts";
 /** In the order of the rules, up to the first that takes everything; empty when none concerns this proxy. */
 export function httpRoutes(virtualService: VirtualService, context: RouteContext): readonly JsonObject[] {
   const { view, port } = context;
-  const matching: MatchContext = { labels: view.labels, namespace: view.proxy.namespace, port, gateways: ["mesh"] };
+  const matching: MatchContext = {
+    labels: view.labels,
+    namespace: view.proxy.namespace,
+    port,
+    gateways: context.gateways ?? ["mesh"],
+  };
   const routes: JsonObject[] = [];
   for (const rule of virtualService.http) {
     const matches = (rule.match ?? []).length === 0 ? [undefined] : (rule.match ?? []);

@@ -3,6 +3,7 @@ import type { MeshObject } from "../model/object.ts";
 import { protocolFromName } from "../model/protocol.ts";
 import type { ServiceModel, ServicePort, WorkloadInstance } from "../model/service.ts";
 import { isEmptySelector, selects } from "./labels.ts";
+import { memoized } from "./memo.ts";
 import { WILDCARD_ADDRESS } from "./names.ts";
 import type { ConnectionPool } from "./spec/destination-rule.ts";
 import type { SidecarIngress, SidecarSpec } from "./spec/sidecar.ts";
@@ -43,26 +44,44 @@ export function inboundPorts(view: View): readonly InboundPort[] {
     .toSorted((a, b) => a.targetPort - b.targetPort);
 }
 
+/** One port of a service that the workload stands behind. */
+export interface ServiceTarget {
+  readonly service: ServiceModel;
+  readonly port: ServicePort;
+  /** Container port. */
+  readonly targetPort: number;
+}
+
+/** All TCP ports of all services, oldest service first. */
+export const serviceTargets: (view: View) => readonly ServiceTarget[] = memoized(
+  (view: View): readonly ServiceTarget[] => {
+    const { workload } = view;
+    if (workload === undefined) return [];
+    return view.mesh.services
+      .filter((service) => isBehind(workload, service, view))
+      .flatMap((service) =>
+        service.ports.flatMap((port) => {
+          const targetPort = targetPortOf(workload, service, port);
+          return port.protocol === "UDP" || targetPort === undefined ? [] : [{ service, port, targetPort }];
+        }),
+      );
+  },
+);
+
 function servicePorts(view: View, pool: ConnectionPool | undefined): readonly InboundPort[] {
-  const { workload } = view;
-  if (workload === undefined) return [];
   const byTarget = new Map<number, InboundPort>();
-  for (const service of view.mesh.services) {
-    if (!isBehind(workload, service, view)) continue;
-    for (const port of service.ports) {
-      const targetPort = targetPortOf(workload, service, port);
-      if (port.protocol === "UDP" || targetPort === undefined || byTarget.has(targetPort)) continue;
-      byTarget.set(targetPort, {
-        targetPort,
-        port,
-        service,
-        address: WILDCARD_ADDRESS,
-        isBound: false,
-        endpoint: undefined,
-        pool,
-        sidecar: undefined,
-      });
-    }
+  for (const { service, port, targetPort } of serviceTargets(view)) {
+    if (byTarget.has(targetPort)) continue;
+    byTarget.set(targetPort, {
+      targetPort,
+      port,
+      service,
+      address: WILDCARD_ADDRESS,
+      isBound: false,
+      endpoint: undefined,
+      pool,
+      sidecar: undefined,
+    });
   }
   return [...byTarget.values()].toSorted((a, b) => a.targetPort - b.targetPort);
 }

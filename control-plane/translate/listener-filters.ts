@@ -44,3 +44,11 @@ function anyPort(ports: readonly number[]): JsonObject | undefined {
     .map((port) => ({ destinationPortRange: { start: port, end: port + 1 } }));
   return rules.length <= 1 ? rules[0] : { orMatch: { rules } };
 }
+
+/** Strips the PROXY protocol header that a load balancer puts before the connection; without one it is refused. */
+export function proxyProtocol(): JsonObject {
+  return {
+    name: "envoy.filters.listener.proxy_protocol",
+    typedConfig: any("envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"),
+  };
+}

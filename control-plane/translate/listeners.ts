@@ -1,4 +1,5 @@
 /** Listeners of one proxy (§4.3). */
+import { gatewayListeners } from "./gateway-listeners.ts";
 import { boundInbound, virtualInbound } from "./inbound-listeners.ts";
 import { byText, type JsonObject } from "./json.ts";
 import { outboundListeners, virtualOutbound } from "./outbound-listeners.ts";
@@ -8,18 +9,19 @@ import { specOf } from "./spec/spec.ts";
 import type { SidecarSpec } from "./spec/sidecar.ts";
 import { report, type View } from "./view.ts";
 
-/** Sorted by name. A gateway has those of its Gateway objects, which are not translated yet: none. */
+/** Sorted by name. */
 export function listeners(view: View): readonly JsonObject[] {
-  if (view.proxy.type !== "sidecar") return [];
+  if (view.proxy.type === "waypoint") return [];
   reportDenials(view);
-  reportEgressProxy(view);
-  const all =
-    view.proxy.placement === undefined
-      ? [...outboundListeners(view), virtualOutbound(view), virtualInbound(view), ...boundInbound(view)]
-      : placedListeners(view);
-  return all
+  return (view.proxy.type === "router" ? gatewayListeners(view) : sidecarListeners(view))
     .filter((listener) => listener !== undefined)
     .toSorted((a, b) => byText(String(a["name"]), String(b["name"])));
+}
+
+function sidecarListeners(view: View): readonly (JsonObject | undefined)[] {
+  reportEgressProxy(view);
+  if (view.proxy.placement !== undefined) return placedListeners(view);
+  return [...outboundListeners(view), virtualOutbound(view), virtualInbound(view), ...boundInbound(view)];
 }
 
 function reportEgressProxy(view: View): void {

@@ -33,7 +33,8 @@ export function statsFilters(view: View, side: Side): readonly JsonObject[] {
     filters.push({
       name: "istio.stats",
       typedConfig: any("stats.PluginConfig", {
-        disableHostHeaderFallback: side === "SERVER" ? true : undefined,
+        // What a client from outside writes into Host names no service.
+        disableHostHeaderFallback: side === "SERVER" || view.proxy.type === "router" ? true : undefined,
         metrics: metrics.length === 0 ? undefined : metrics,
         tcpReportingDuration: settings.interval,
       }),

@@ -27,14 +27,18 @@ export interface OutboundClusterKey {
   readonly port: number;
   readonly subset: string;
   readonly host: string;
+  /** Called by the SNI of mesh TLS. */
+  readonly isSni: boolean;
 }
 
-/** Undefined for every name that is not `outbound|port|subset|host`. */
+/** Undefined for every name that is neither `outbound|port|subset|host` nor `outbound_.port_.subset_.host`. */
 export function parseOutboundCluster(name: string): OutboundClusterKey | undefined {
+  const sni = /^outbound_\.(\d+)_\.([^|]*?)_\.([^|]+)$/.exec(name);
+  if (sni !== null) return { port: Number(sni[1]), subset: sni[2] ?? "", host: sni[3] ?? "", isSni: true };
   const [direction, port, subset, host, more] = name.split("|");
   if (direction !== "outbound" || port === undefined || subset === undefined || host === undefined) return undefined;
   if (more !== undefined || !/^\d+$/.test(port)) return undefined;
-  return { port: Number(port), subset, host };
+  return { port: Number(port), subset, host, isSni: false };
 }
 
 /** `/apis/networking.istio.io/v1/namespaces/default/virtual-service/reviews` */

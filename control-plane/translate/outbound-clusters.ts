@@ -7,7 +7,8 @@ import { loadAssignment } from "./endpoints.ts";
 import { any, compact, type JsonObject } from "./json.ts";
 import { loadBalancing } from "./load-balancer.ts";
 import { localityPlan, weightsLocalities } from "./locality.ts";
-import { configPath, outboundCluster } from "./names.ts";
+import { configPath, meshSni, outboundCluster } from "./names.ts";
+import { passesMeshTlsThrough, sniTargets } from "./gateway-auto-passthrough.ts";
 import { metadataExchange } from "./network-filters.ts";
 import { healthyPanicThreshold, outlierDetection } from "./outlier-detection.ts";
 import { destinationRuleOf, instancesOfPort, type ScopedPort, type ScopedService } from "./scope.ts";
@@ -48,11 +49,30 @@ interface ClusterInput {
   readonly subset: Subset | undefined;
 }
 
+/** `outbound_.80_._.host`: what comes with mesh TLS of another network goes on as it is, whatever it holds. */
+export function sniClusters(view: View): readonly JsonObject[] {
+  if (!passesMeshTlsThrough(view)) return [];
+  return sniTargets(view).flatMap(({ service, port, subset }) => {
+    const rule = destinationRuleOf(view.mesh, view.scope, service.model, view.labels);
+    const input = { service, port, rule, subset: rule?.subsets.find(({ name }) => name === subset) };
+    const cluster = outboundClusterOf(view, input, meshSni(port.number, subset, service.host));
+    if (cluster === undefined) return [];
+    const {
+      transportSocket: _socket,
+      transportSocketMatches: _matches,
+      typedExtensionProtocolOptions: _http,
+      ...rest
+    } = cluster;
+    return [rest];
+  });
+}
+
 /** Undefined for a DNS cluster that has no endpoint (rule 91). */
-function outboundClusterOf(view: View, { service, port, rule, subset }: ClusterInput): JsonObject | undefined {
+function outboundClusterOf(view: View, input: ClusterInput, sniName?: string): JsonObject | undefined {
+  const { service, port, rule, subset } = input;
   const { meshConfig } = view.mesh;
   const subsetName = subset?.name ?? "";
-  const name = outboundCluster(port.number, subsetName, service.host);
+  const name = sniName ?? outboundCluster(port.number, subsetName, service.host);
   const policy = effectivePolicy(rule, subsetName, port.number, meshConfig);
   const type = discoveryType(view, service, policy);
   const discovery = discoveryFields(view, type, name, { service, port, rule, subset });

@@ -38,6 +38,32 @@ interface Switch {
 interface WrittenConfig {
   readonly proxyHeaders?: WrittenHeaders;
   readonly tracing?: { readonly sampling?: number };
+  readonly gatewayTopology?: WrittenTopology;
+}
+
+interface WrittenTopology {
+  readonly numTrustedProxies?: number;
+  readonly forwardClientCertDetails?: string;
+  readonly proxyProtocol?: object;
+}
+
+/** ProxyConfig.gatewayTopology */
+export interface GatewayTopology {
+  readonly numTrustedProxies: number;
+  /** Envoy's ForwardClientCertDetails. */
+  readonly forwardClientCertDetails: string;
+  /** A PROXY protocol header stands before everything else. */
+  readonly hasProxyProtocol: boolean;
+}
+
+export function gatewayTopology(view: View): GatewayTopology {
+  const written = proxyConfig(view).gatewayTopology ?? {};
+  const details = written.forwardClientCertDetails ?? "";
+  return {
+    numTrustedProxies: written.numTrustedProxies ?? 0,
+    forwardClientCertDetails: details === "" || details === "UNDEFINED" ? "SANITIZE_SET" : details,
+    hasProxyProtocol: written.proxyProtocol !== undefined && written.proxyProtocol !== null,
+  };
 }
 
 export const proxyOptions: (view: View) => ProxyOptions = memoized((view: View): ProxyOptions => {

@@ -18,6 +18,10 @@ export interface RouteContext {
   readonly port: number;
   /** The port of a destination that names none (rule 24). */
   readonly defaultPort: (host: string) => number;
+  /** The gateway for which `match.gateways` is read; absent: `mesh`. */
+  readonly gateways?: readonly string[];
+  /** The port is one with TLS: redirects stay on https. */
+  readonly isTls?: boolean;
 }
 
 export interface ActionResult {
@@ -30,7 +34,7 @@ export interface ActionResult {
 export function ruleAction(rule: HttpRule, context: RouteContext): ActionResult | undefined {
   const own = headerMutations(rule.headers);
   if (rule.redirect !== undefined) {
-    const redirect = redirectAction(rule.redirect, context.port);
+    const redirect = redirectAction(rule.redirect, context);
     return redirect === undefined ? undefined : { fields: { redirect }, mutations: own };
   }
   if (rule.directResponse !== undefined) {
@@ -154,12 +158,13 @@ const REDIRECT_CODES: Readonly<Record<number, string | undefined>> = {
 };
 
 /** A port that is the scheme's own is not written (rule 27). */
-function redirectAction(redirect: HttpRedirect, port: number): JsonObject | undefined {
+function redirectAction(redirect: HttpRedirect, { port, isTls }: RouteContext): JsonObject | undefined {
   const code = redirect.redirectCode ?? 0;
   if (code !== 0 && !(code in REDIRECT_CODES)) return undefined;
   const asked = redirect.derivePort === "FROM_REQUEST_PORT" ? port : (redirect.port ?? 0);
   const scheme = redirect.scheme ?? "";
-  const isDefault = (asked === 80 && (scheme === "" || scheme === "http")) || (asked === 443 && scheme === "https");
+  const lands = scheme === "" ? (isTls === true ? "https" : "http") : scheme;
+  const isDefault = (asked === 80 && lands === "http") || (asked === 443 && lands === "https");
   return compact({
     hostRedirect: redirect.authority || undefined,
     pathRedirect: redirect.uri || undefined,

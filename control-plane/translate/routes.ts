@@ -1,4 +1,5 @@
 /** Route configurations by name, as the listeners ask for them (§4.4). */
+import { gatewayVirtualHosts } from "./gateway-routes.ts";
 import { byText, type JsonObject } from "./json.ts";
 import { HTTP_PROXY_ROUTE, PASSTHROUGH } from "./names.ts";
 import type { EgressListener } from "./scope.ts";
@@ -18,8 +19,10 @@ export function routes(view: View, names: readonly string[]): readonly JsonObjec
 }
 
 function routeConfiguration(view: View, name: string): JsonObject | undefined {
-  const virtualHosts = virtualHostsOf(view, name);
-  if (virtualHosts === undefined) return undefined;
+  const isGateway = view.proxy.type === "router";
+  const virtualHosts = isGateway ? gatewayVirtualHosts(view, name) : virtualHostsOf(view, name);
+  // A listener that is draining may still ask for the routes of a server that is gone.
+  if (virtualHosts === undefined) return isGateway ? { name, validateClusters: false } : undefined;
   return {
     name,
     virtualHosts: virtualHosts.toSorted((a, b) => byText(String(a["name"]), String(b["name"]))),

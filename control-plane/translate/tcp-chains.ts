@@ -97,7 +97,8 @@ function direct(view: View, target: TcpTarget, sni: readonly string[]): TcpChain
   const [only, more] = service.ports;
   const portNumber = more === undefined && only !== undefined ? only.number : listenPort;
   const cluster = outboundCluster(portNumber, "", service.host);
-  const filters = proxyTo(view, { port, statPrefix: cluster, target: { cluster } }, { host: service.host }, portNumber);
+  const to = { protocol: port.protocol, statPrefix: cluster, target: { cluster } };
+  const filters = proxyTo(view, to, { host: service.host }, portNumber);
   return { sni, cidrs: target.cidrs, json: chainJson(sni, target.cidrs, filters, undefined) };
 }
 
@@ -109,29 +110,40 @@ function ruled(
   cidrs: readonly string[],
   virtualService: VirtualService | undefined,
 ): TcpChain {
-  const namespace = target.virtualService?.namespace ?? "";
-  const destinations = (routes ?? []).map(({ destination, weight }) => ({
+  const filters = routedFilters(view, {
+    routes: routes ?? [],
+    owner: target.virtualService,
+    protocol: target.port.protocol,
+    port: target.listenPort,
+  });
+  return { sni, cidrs, json: chainJson(sni, cidrs, filters, virtualService) };
+}
+
+export interface RoutedInput {
+  readonly routes: readonly RouteDestination[];
+  readonly owner: VirtualService | undefined;
+  readonly protocol: ScopedPort["protocol"];
+  /** The port that the client called. */
+  readonly port: number;
+}
+
+/** Network filters that lead to the destinations of a `tcp` or `tls` rule. */
+export function routedFilters(view: View, { routes, owner, protocol, port }: RoutedInput): readonly JsonObject[] {
+  const namespace = owner?.namespace ?? "";
+  const destinations = routes.map(({ destination, weight }) => ({
     destination: expanded(destination, namespace),
     weight,
   }));
   const name = (destination: Destination): string =>
-    destinationCluster(destination, { view, defaultPort: (host) => defaultPort(view, host, target.listenPort) });
+    destinationCluster(destination, { view, defaultPort: (host) => defaultPort(view, host, port) });
   const [first] = destinations;
   const clusters = destinations
     .filter(({ weight }) => (weight ?? 0) > 0)
     .map(({ destination, weight }) => ({ name: name(destination), weight: weight ?? 0 }));
   const single = destinations.length <= 1;
   const to = single ? { cluster: name(first?.destination ?? {}) } : { weightedClusters: { clusters } };
-  const statPrefix = single
-    ? name(first?.destination ?? {})
-    : `${target.virtualService?.object.metadata.name ?? ""}.${namespace}`;
-  const filters = proxyTo(
-    view,
-    { port: target.port, statPrefix, target: to },
-    first?.destination ?? {},
-    target.listenPort,
-  );
-  return { sni, cidrs, json: chainJson(sni, cidrs, filters, virtualService) };
+  const statPrefix = single ? name(first?.destination ?? {}) : `${owner?.object.metadata.name ?? ""}.${namespace}`;
+  return proxyTo(view, { protocol, statPrefix, target: to }, first?.destination ?? {}, port);
 }
 
 function expanded(destination: Destination | undefined, namespace: string): Destination {
@@ -144,7 +156,7 @@ function defaultPort(view: View, host: string, called: number): number {
 }
 
 interface ProxyTo {
-  readonly port: ScopedPort;
+  readonly protocol: ScopedPort["protocol"];
   readonly statPrefix: string;
   readonly target: JsonObject;
 }
@@ -162,7 +174,7 @@ function proxyTo(view: View, to: ProxyTo, destination: Destination, port: number
   const { tunnel } = policy;
   return [
     ...statsFilter(view, "outbound"),
-    ...(to.port.protocol === "MONGO" ? mongoProxy(view, to.statPrefix) : []),
+    ...(to.protocol === "MONGO" ? mongoProxy(view, to.statPrefix) : []),
     tcpProxy(view, {
       direction: "outbound",
       statPrefix: to.statPrefix,

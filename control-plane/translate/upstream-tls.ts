@@ -7,7 +7,7 @@ import { isEmptySelector } from "./labels.ts";
 import { meshSni } from "./names.ts";
 import { namespaceMtls } from "./peer-authentication.ts";
 import type { DestinationRule } from "./destination-rule.ts";
-import { fileSecret, TRUST_BUNDLE, WORKLOAD_CERTIFICATE } from "./secrets.ts";
+import { CA_SUFFIX, credentialSecret, fileSecret, TRUST_BUNDLE, WORKLOAD_CERTIFICATE } from "./secrets.ts";
 import type { ClientTls } from "./spec/destination-rule.ts";
 import { hasExtension, report, type View } from "./view.ts";
 
@@ -117,7 +117,7 @@ function meshSocket(input: UpstreamTlsInput, tls: ClientTls): JsonObject {
 /** SIMPLE and MUTUAL, with files or the system's roots. */
 function ownTls(view: View, input: UpstreamTlsInput, tls: ClientTls): UpstreamTls {
   const credential = tls.credentialName ?? "";
-  if (credential !== "" && isEmptySelector(input.rule?.selector)) {
+  if (credential !== "" && view.proxy.type === "sidecar" && isEmptySelector(input.rule?.selector)) {
     reportDroppedCredential(view, input.rule?.object);
     return { ...NONE, keepsAlpn: true };
   }
@@ -150,22 +150,21 @@ function validation(tls: ClientTls, names: readonly string[], verifies: boolean)
   const crl = tls.caCrl ?? "";
   const roots = tls.caCertificates ?? "";
   const credential = tls.credentialName ?? "";
-  const secret =
-    credential === "" ? `file-root:${roots === "" ? "system" : roots}` : `kubernetes://${credential}-cacert`;
   return {
     combinedValidationContext: {
       defaultValidationContext: { ...exactNames(names), ...(crl !== "" && { crl: { filename: crl } }) },
-      validationContextSdsSecretConfig: credential === "" ? fileSecret(secret) : { name: secret, sdsConfig: adsSource },
+      validationContextSdsSecretConfig:
+        credential === ""
+          ? fileSecret(`file-root:${roots === "" ? "system" : roots}`)
+          : credentialSecret(`${credential}${CA_SUFFIX}`),
     },
   };
 }
 
-const adsSource: JsonObject = { ads: {}, resourceApiVersion: "V3" };
-
 function clientCertificate(tls: ClientTls): JsonObject | undefined {
   if (tls.mode !== "MUTUAL") return undefined;
   const credential = tls.credentialName ?? "";
-  if (credential !== "") return { name: `kubernetes://${credential}`, sdsConfig: adsSource };
+  if (credential !== "") return credentialSecret(credential);
   return fileSecret(`file-cert:${tls.clientCertificate ?? ""}~${tls.privateKey ?? ""}`);
 }
 

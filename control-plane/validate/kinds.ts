@@ -62,7 +62,7 @@ export const istioKinds: Readonly<Record<string, KnownKind>> = {
     model: RequestAuthentication,
     effect: "deny",
   },
-  Gateway: { group: "networking.istio.io", versions: networking, model: Gateway, effect: "none" },
+  Gateway: { group: "networking.istio.io", versions: networking, model: Gateway, effect: "full" },
   Sidecar: { group: "networking.istio.io", versions: networking, model: Sidecar, effect: "full" },
   WorkloadGroup: { group: "networking.istio.io", versions: networking, model: WorkloadGroup, effect: "none" },
   EnvoyFilter: { group: "networking.istio.io", versions: ["v1alpha3"], model: EnvoyFilter, effect: "none" },

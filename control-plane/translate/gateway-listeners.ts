@@ -1,0 +1,71 @@
+/** Listeners of a gateway: one a port and address (rules 99, 104). */
+import { listenerAccessLogs } from "./access-log.ts";
+import { type GatewayChain, gatewayChains, type TakenSnis } from "./gateway-filter-chains.ts";
+import { mergedGateway, type ServerPort } from "./gateway-servers.ts";
+import { compact, type JsonObject, nonEmpty } from "./json.ts";
+import { proxyProtocol, tlsInspector } from "./listener-filters.ts";
+import { WILDCARD_ADDRESS } from "./names.ts";
+import { balance, gatewayTopology, proxyOptions } from "./proxy-options.ts";
+import { report, type View } from "./view.ts";
+
+const FIRST_UNPRIVILEGED_PORT = 1024;
+
+export function gatewayListeners(view: View): readonly JsonObject[] {
+  const plans = new Map<string, { readonly port: ServerPort; readonly chains: GatewayChain[] }>();
+  const taken: TakenSnis = new Map();
+  for (const port of mergedGateway(view)?.ports ?? []) {
+    if (!canBind(view, port)) continue;
+    const name = listenerName(port);
+    const chains = gatewayChains(view, port, name, taken);
+    const known = plans.get(name);
+    if (known === undefined) plans.set(name, { port, chains: [...chains] });
+    else known.chains.push(...chains);
+  }
+  // Without a chain nothing could be answered: the port stays closed.
+  return [...plans.values()]
+    .filter(({ chains }) => chains.length > 0)
+    .map(({ port, chains }) => listenerJson(view, port, chains));
+}
+
+function listenerName({ bind, number }: ServerPort): string {
+  return `${addressOf(bind)}_${number}`;
+}
+
+function addressOf(bind: string): string {
+  return bind === "" ? WILDCARD_ADDRESS : bind;
+}
+
+/** A Pod without the right to low ports can't open them; Services lead to higher ones. */
+function canBind(view: View, { number, servers }: ServerPort): boolean {
+  const said = view.proxy.metadata["UNPRIVILEGED_POD"];
+  const isUnprivileged = said === true || said === "true" || said === "1";
+  if (!isUnprivileged || number >= FIRST_UNPRIVILEGED_PORT) return true;
+  for (const server of servers) {
+    const message = `${view.proxy.name} may not open port ${number}: give its Service a targetPort of 1024 or above for port ${server.port}.`;
+    report(view, "warning", "no-effect", server.object, `${server.path}.port.number`, message);
+  }
+  return false;
+}
+
+function listenerJson(view: View, port: ServerPort, chains: readonly GatewayChain[]): JsonObject {
+  const { balancesOutbound } = proxyOptions(view);
+  return compact({
+    name: listenerName(port),
+    address: { socketAddress: placeOf(view, port) },
+    filterChains: chains.map(({ json }) => json),
+    listenerFilters: nonEmpty([
+      ...(gatewayTopology(view).hasProxyProtocol ? [proxyProtocol()] : []),
+      ...(chains.some(({ readsTls }) => readsTls) ? [tlsInspector()] : []),
+    ]),
+    connectionBalanceConfig: balance(balancesOutbound),
+    maxConnectionsToAcceptPerSocketEvent: 1,
+    trafficDirection: "OUTBOUND",
+    accessLog: listenerAccessLogs(view, "outbound"),
+  });
+}
+
+/** Where the gateway was placed on this machine, else as the Gateway says. */
+function placeOf(view: View, { bind, number }: ServerPort): JsonObject {
+  const placed = view.proxy.placement?.inbound.find(({ port }) => port === number)?.bind;
+  return { address: placed?.address ?? addressOf(bind), portValue: placed?.port ?? number };
+}
