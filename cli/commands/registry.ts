@@ -7,5 +7,6 @@ import { proxyConfig } from "./proxy-config.ts";
 import { proxyStatus } from "./proxy-status.ts";
 import { run } from "./run.ts";
 import { up } from "./up.ts";
+import { xds } from "./xds.ts";
 
-export const commands: readonly Command[] = [up, run, call, proxyStatus, proxyConfig, proxy, controlPlane];
+export const commands: readonly Command[] = [up, run, call, proxyStatus, proxyConfig, xds, proxy, controlPlane];

@@ -20,6 +20,17 @@ export function generatedObjects(
 }
 
 function podOf({ instance, addresses, isReady }: PlacedInstance): unknown {
+  const placement = { "glassmesh.dev/placement": JSON.stringify(addresses.placement) };
+  return generatedPod(instance, addresses.ip, isReady, instance.hasSidecar ? placement : {});
+}
+
+/** The Pod that a cluster would have made of an instance, after injection. */
+export function generatedPod(
+  instance: PlannedInstance,
+  ip: string,
+  isReady: boolean,
+  annotations: Readonly<Record<string, string>>,
+): unknown {
   const meshLabels = instance.hasSidecar
     ? {
         "security.istio.io/tlsMode": "istio",
@@ -35,10 +46,7 @@ function podOf({ instance, addresses, isReady }: PlacedInstance): unknown {
       name: instance.pod,
       namespace: instance.namespace,
       labels: { ...meshLabels, ...instance.labels },
-      annotations: {
-        ...instance.annotations,
-        ...(instance.hasSidecar ? { "glassmesh.dev/placement": JSON.stringify(addresses.placement) } : {}),
-      },
+      annotations: { ...instance.annotations, ...annotations },
       ...(instance.ownerKind === "Pod"
         ? {}
         : {
@@ -68,8 +76,8 @@ function podOf({ instance, addresses, isReady }: PlacedInstance): unknown {
     },
     status: {
       phase: "Running",
-      podIP: addresses.ip,
-      podIPs: [{ ip: addresses.ip }],
+      podIP: ip,
+      podIPs: [{ ip }],
       conditions: [{ type: "Ready", status: isReady ? "True" : "False" }],
     },
   };

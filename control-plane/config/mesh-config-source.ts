@@ -11,7 +11,7 @@ export function createMeshConfigSource(runtime: Pick<Runtime, "clock" | "log">, 
 }
 
 /** The text stands in an object of its own kind; it is read where all layers are put together. */
-function meshConfigObject(text: string, file: string): ParsedManifests {
+export function meshConfigObject(text: string, file: string): ParsedManifests {
   const location = { file, line: 1, column: 1 };
   const { group, kind } = MESH_CONFIG_FILE;
   const object: MeshObject = {

@@ -4,21 +4,23 @@ import type { Problem } from "#lib/problem.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import type { MeshIndex, ServiceInstance } from "./mesh-index.ts";
 import type { MeshObject } from "./object.ts";
-import { serviceFromKubernetes } from "./service-from-kubernetes.ts";
+import { kubernetesCluster, servicesOfClusters } from "./kubernetes-cluster.ts";
+import { networkGatewaysOf, readMeshNetworks } from "./networks.ts";
 import { instancesOfService, type InstanceSources } from "./service-instances.ts";
 import type { ServiceModel, WorkloadInstance } from "./service.ts";
 import { servicesFromServiceEntry } from "./services-from-service-entry.ts";
-import {
-  isPodServing,
-  workloadFromEndpoint,
-  workloadFromEntry,
-  workloadFromPod,
-  type PodSurroundings,
-} from "./workloads.ts";
+import { workloadFromEndpoint, workloadFromEntry } from "./workloads.ts";
+import { groupBy } from "./group-by.ts";
 import { fieldsOf, listOf } from "./read-fields.ts";
 
 /** The name of the one Kubernetes cluster that a mesh without clusters has. */
 export const DEFAULT_CLUSTER_ID = "Kubernetes";
+
+/** Another cluster of the mesh: its Services, Pods, EndpointSlices, Nodes and Namespaces count, no Istio objects. */
+export interface RemoteCluster {
+  readonly clusterId: string;
+  readonly objects: readonly MeshObject[];
+}
 
 /**
  * Builds the index over objects that were accepted. Of two objects with one group, kind, namespace and name the later
@@ -28,13 +30,17 @@ export function buildMeshIndex(
   objects: readonly MeshObject[],
   meshConfig: MeshConfig,
   problems: readonly Problem[] = [],
+  remoteClusters: readonly RemoteCluster[] = [],
 ): MeshIndex {
   const byKind = groupByKind(objects);
   const kind = (name: string): readonly MeshObject[] => byKind.get(name) ?? [];
-  const around = surroundings(kind, meshConfig);
-  const pods = kind("Pod")
-    .filter(isPodServing)
-    .map((pod) => workloadFromPod(pod, around));
+  const networks = readMeshNetworks(kind("ConfigMap"), meshConfig.rootNamespace);
+  const local = kubernetesCluster(kind, meshConfig, DEFAULT_CLUSTER_ID, networks);
+  const remotes = remoteClusters.map(({ clusterId, objects: theirs }) => {
+    const theirKinds = groupByKind(theirs);
+    return kubernetesCluster((name) => theirKinds.get(name) ?? [], meshConfig, clusterId, networks);
+  });
+  const { around, pods } = local;
   const entries = kind("WorkloadEntry").map((entry) => workloadFromEntry(entry, around));
   const inline = kind("ServiceEntry").flatMap((entry) =>
     listOf(fieldsOf(entry.spec)["endpoints"]).map((endpoint, index) =>
@@ -42,7 +48,7 @@ export function buildMeshIndex(
     ),
   );
   const services = [
-    ...kind("Service").map((object) => serviceFromKubernetes(object, meshConfig)),
+    ...servicesOfClusters([local, ...remotes]),
     ...kind("ServiceEntry").flatMap((object) => servicesFromServiceEntry(object, meshConfig)),
   ].sort(bySeniority);
   const byHost = groupBy(services, ({ host }) => host);
@@ -50,23 +56,14 @@ export function buildMeshIndex(
   for (const [name, list] of byKind) {
     for (const object of list) byKey.set(`${name}/${object.metadata.namespace}/${object.metadata.name}`, object);
   }
-  const podByKey = new Map(pods.map((pod) => [`${pod.namespace}/${pod.name}`, pod]));
   const sources: InstanceSources = {
+    ...local.sources,
     workloadsByNamespace: groupBy([...pods, ...entries], ({ namespace }) => namespace),
-    podByKey,
-    podByAddress: new Map(pods.flatMap((pod) => pod.addresses.map((address) => [address, pod] as const))),
-    slices: groupBy(
-      kind("EndpointSlice"),
-      ({ metadata }) => `${metadata.namespace}/${metadata.labels["kubernetes.io/service-name"] ?? ""}`,
-    ),
-    endpoints: new Map(
-      kind("Endpoints").map((object) => [`${object.metadata.namespace}/${object.metadata.name}`, object]),
-    ),
-    around,
   };
-  const workloads = [...pods, ...entries, ...inline];
+  const remotePods = remotes.flatMap((cluster) => cluster.pods);
+  const workloads = [...pods, ...remotePods, ...entries, ...inline];
   const workloadByKey = new Map(
-    [...entries, ...pods].map((workload): [string, WorkloadInstance] => [
+    [...remotePods, ...entries, ...pods].map((workload): [string, WorkloadInstance] => [
       `${workload.namespace}/${workload.name}`,
       workload,
     ]),
@@ -85,10 +82,16 @@ export function buildMeshIndex(
     instancesOf: (service) => {
       const known = instances.get(service);
       if (known !== undefined) return known;
-      const found = instancesOfService(service, sources);
+      const found = [
+        ...instancesOfService(service, sources),
+        ...(service.origin === "kubernetes"
+          ? remotes.flatMap((cluster) => instancesOfService(service, cluster.sources))
+          : []),
+      ];
       instances.set(service, found);
       return found;
     },
+    networkGateways: networkGatewaysOf([local, ...remotes], networks),
     problems,
     version: versionOf(byKind, meshConfig),
   };
@@ -143,31 +146,10 @@ function compareText(one: string, other: string): number {
   return one < other ? -1 : one > other ? 1 : 0;
 }
 
-function surroundings(kind: (name: string) => readonly MeshObject[], meshConfig: MeshConfig): PodSurroundings {
-  const root = kind("Namespace").find(({ metadata }) => metadata.name === meshConfig.rootNamespace);
-  return {
-    nodes: new Map(kind("Node").map((node) => [node.metadata.name, node])),
-    controllers: [...kind("Deployment"), ...kind("StatefulSet"), ...kind("DaemonSet")],
-    defaultNetwork: root?.metadata.labels["topology.istio.io/network"] ?? "",
-    clusterId: DEFAULT_CLUSTER_ID,
-  };
-}
-
 function versionOf(byKind: ReadonlyMap<string, readonly MeshObject[]>, meshConfig: MeshConfig): string {
   const hash = createHash("sha256").update(JSON.stringify(meshConfig.raw));
   for (const name of [...byKind.keys()].sort()) {
     for (const object of byKind.get(name) ?? []) hash.update("\n").update(JSON.stringify(object.raw));
   }
   return hash.digest("hex").slice(0, 16);
-}
-
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [item]);
-    else group.push(item);
-  }
-  return groups;
 }

@@ -22,6 +22,31 @@ export function parseCidr(
   return { address, bits: Number(suffix), isHost: Number(suffix) === length };
 }
 
+/** Whether an address lies in a prefix (`10.0.0.0/8`) of its family; false where either can't be read. */
+export function cidrHolds(cidr: string, address: string): boolean {
+  const prefix = parseCidr(cidr);
+  const family = ipFamily(address);
+  if (prefix === undefined || family === 0 || ipFamily(prefix.address) !== family) return false;
+  const shift = BigInt((family === 4 ? 32 : 128) - prefix.bits);
+  return numberOfAddress(prefix.address) >> shift === numberOfAddress(address) >> shift;
+}
+
+function numberOfAddress(text: string): bigint {
+  if (ipFamily(text) === 4) return text.split(".").reduce((sum, part) => (sum << 8n) | BigInt(part), 0n);
+  const groupsOf = (half: string): readonly bigint[] =>
+    half === ""
+      ? []
+      : half.split(":").flatMap((group) => {
+          if (!group.includes(".")) return [BigInt(`0x${group}`)];
+          const v4 = numberOfAddress(group);
+          return [v4 >> 16n, v4 & 0xffffn];
+        });
+  const [head = "", tail] = text.split("::");
+  const [before, after] = [groupsOf(head), groupsOf(tail ?? "")];
+  const zeros = Array.from({ length: 8 - before.length - after.length }, () => 0n);
+  return [...before, ...zeros, ...after].reduce((sum, group) => (sum << 16n) | group, 0n);
+}
+
 function isIpv6(text: string): boolean {
   if (!text.includes(":") || !/^[0-9a-fA-F:.]+$/.test(text)) return false;
   const halves = text.split("::");

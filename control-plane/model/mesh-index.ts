@@ -21,10 +21,21 @@ export interface MeshIndex {
   workload(namespace: string, podName: string): WorkloadInstance | undefined;
   /** Instances behind a service, all ports; the subset and port selection is the caller's. */
   instancesOf(service: ServiceModel): readonly ServiceInstance[];
+  /** Where other networks are entered (multi-network); empty: all endpoints are reached directly. */
+  readonly networkGateways: readonly NetworkGateway[];
   /** Findings of loading, validating and indexing. */
   readonly problems: readonly Problem[];
   /** Content hash of what the index was built from. */
   readonly version: string;
+}
+
+/** An address through which the workloads of a network are reached from others, by mTLS and SNI. */
+export interface NetworkGateway {
+  readonly network: string;
+  /** "": of no cluster (written in MeshNetworks). */
+  readonly clusterId: string;
+  readonly address: string;
+  readonly port: number;
 }
 
 export interface ServiceInstance {

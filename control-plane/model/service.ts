@@ -42,6 +42,8 @@ export interface ServiceModel {
   readonly externalName?: string | undefined;
   /** Cluster IP(s), ServiceEntry addresses; empty: 0.0.0.0. */
   readonly addresses: readonly string[];
+  /** Cluster IPs by cluster, where several clusters have the Service. */
+  readonly clusterAddresses?: ReadonlyMap<string, readonly string[]> | undefined;
   readonly selector: Readonly<Record<string, string>> | undefined;
   /** `*`, `.`, `~` or namespaces. */
   readonly exportTo: readonly string[];

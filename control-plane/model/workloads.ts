@@ -9,8 +9,8 @@ export interface PodSurroundings {
   readonly nodes: ReadonlyMap<string, MeshObject>;
   /** Deployments, StatefulSets and DaemonSets. */
   readonly controllers: readonly MeshObject[];
-  /** Label `topology.istio.io/network` of the root namespace: the network of everything that names none. */
-  readonly defaultNetwork: string;
+  /** Network of an address that names none: the root namespace's label `topology.istio.io/network`, else MeshNetworks. */
+  readonly networkOf: (address: string) => string;
   readonly clusterId: string;
 }
 
@@ -22,16 +22,17 @@ export function workloadFromPod(pod: MeshObject, around: PodSurroundings): Workl
   const spec = fieldsOf(pod.spec);
   const status = fieldsOf(pod.raw["status"]);
   const workloadName = workloadNameOfPod(pod, around.controllers);
+  const addresses = podAddresses(status);
   return {
     origin: "pod",
     name,
     namespace,
     labels,
     serviceAccount: stringOf(spec["serviceAccountName"]) ?? stringOf(spec["serviceAccount"]) ?? "default",
-    addresses: podAddresses(status),
+    addresses,
     namedPorts: namedPortsOf(spec),
     locality: localityOfPod(labels, around.nodes.get(stringOf(spec["nodeName"]) ?? "")),
-    network: labels[NETWORK] ?? around.defaultNetwork,
+    network: labels[NETWORK] ?? around.networkOf(addresses[0] ?? ""),
     clusterId: around.clusterId,
     hasSidecar: labels[TLS_MODE] === "istio",
     isReady: isPodReady(status),

@@ -21,6 +21,7 @@ import type { DestinationRule } from "./destination-rule.ts";
 import type { ClientTls } from "./spec/destination-rule.ts";
 import type { View } from "./view.ts";
 import { isEdsService } from "./discovery-type.ts";
+import { reachableInstances } from "./split-horizon.ts";
 
 /** Answers for the EDS clusters among `names`; sorted by name. */
 export function endpoints(view: View, names: readonly string[]): readonly JsonObject[] {
@@ -63,7 +64,7 @@ export interface AssignmentInput {
 export function loadAssignment(view: View, input: AssignmentInput): JsonObject {
   const { service, port, subset, policy } = input;
   const tlsMode = endpointTlsMode(input.rule, subset, port.number);
-  const instances = instancesOfPort(view.mesh, port).filter(
+  const wanted = instancesOfPort(view.mesh, port).filter(
     (instance) =>
       !instance.terminating &&
       selects(input.labels, instance.workload.labels) &&
@@ -71,6 +72,7 @@ export function loadAssignment(view: View, input: AssignmentInput): JsonObject {
       (input.isMeshTlsOnly !== true || speaksMeshTls(view, instance, tlsMode)),
   );
   const plan = localityPlan(service, policy, view.mesh.meshConfig);
+  const instances = reachableInstances(view, wanted, (instance) => speaksMeshTls(view, instance, tlsMode));
   const localities = groupsOf(view, instances, plan).map((group) => localityJson(view, group, tlsMode));
   return compact({
     clusterName: outboundCluster(port.number, subset, service.host),

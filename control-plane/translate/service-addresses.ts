@@ -7,6 +7,7 @@ export function addressesFor(view: View, { model, addresses }: ScopedService): r
   const speaksV6 = view.proxy.ipAddresses.some((address) => address.includes(":"));
   const speaksV4 =
     view.proxy.ipAddresses.length === 0 || view.proxy.ipAddresses.some((address) => !address.includes(":"));
-  const usable = addresses.filter((address) => (address.includes(":") ? speaksV6 : speaksV4));
+  const own = model.clusterAddresses?.get(view.proxy.clusterId) ?? addresses;
+  const usable = own.filter((address) => (address.includes(":") ? speaksV6 : speaksV4));
   return model.origin === "kubernetes" ? usable.slice(0, 1) : usable;
 }

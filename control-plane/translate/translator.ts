@@ -6,6 +6,7 @@ import { clusters } from "./clusters.ts";
 import { endpoints } from "./endpoints.ts";
 import type { JsonObject } from "./json.ts";
 import { listeners } from "./listeners.ts";
+import { nameTable } from "./name-table.ts";
 import { routes } from "./routes.ts";
 import type { ProxyConfigSnapshot, Translated, Translator } from "./types.ts";
 import { type View, viewOf } from "./view.ts";
@@ -33,6 +34,7 @@ function snapshotOf(view: View): ProxyConfigSnapshot {
     endpoints: endpoints(view, edsNames(allClusters)),
     listeners: allListeners,
     routes: routes(view, rdsNames(allListeners)),
+    nameTable: nameTable(view),
     problems: once(view.problems),
   };
 }

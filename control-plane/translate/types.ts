@@ -15,6 +15,8 @@ export interface ProxyConfigSnapshot {
   readonly endpoints: readonly ResourceJson[];
   readonly listeners: readonly ResourceJson[];
   readonly routes: readonly ResourceJson[];
+  /** Of a proxy that captures DNS. */
+  readonly nameTable?: ResourceJson | undefined;
   /** What could not be translated, and what has no effect for this proxy. */
   readonly problems: readonly Problem[];
 }

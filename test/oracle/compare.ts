@@ -11,7 +11,7 @@ export interface CaseResult {
   readonly differences: readonly string[];
 }
 
-const TYPES = ["clusters", "endpoints", "listeners", "routes"] as const;
+const TYPES = ["clusters", "endpoints", "listeners", "routes", "extensionConfigs", "nameTables"] as const;
 
 export function runCase({ name, mesh, answers }: OracleCase): CaseResult {
   const results = answers.map((answer) => compareAnswer(answer, translate(mesh, answer)));
@@ -26,7 +26,12 @@ export function runCase({ name, mesh, answers }: OracleCase): CaseResult {
 type Made = Pick<Answer, (typeof TYPES)[number]>;
 
 function translate(mesh: OracleCase["mesh"], answer: Answer): Made {
-  return createTranslator().snapshot(mesh, answer.proxy);
+  const { nameTable, ...lists } = createTranslator().snapshot(mesh, answer.proxy);
+  return {
+    extensionConfigs: [],
+    ...lists,
+    nameTables: nameTable === undefined ? [] : [{ name: "nameTable", ...nameTable }],
+  };
 }
 
 function compareAnswer(answer: Answer, made: Made): CaseResult {

@@ -1,14 +1,12 @@
 /** One folder of answers of a real istiod: the objects that it was given, and what it sent to each proxy. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { parse } from "yaml";
-import { parseManifests } from "#control-plane/config/parse-manifests.ts";
-import { buildMeshIndex } from "#control-plane/model/build-mesh-index.ts";
+import { readProxies } from "#cli/offline/proxies.ts";
+import { readMesh } from "#cli/offline/read-objects.ts";
+import { injectedNode } from "#control-plane/model/injected-node.ts";
 import type { MeshIndex } from "#control-plane/model/mesh-index.ts";
-import type { MeshObject } from "#control-plane/model/object.ts";
-import { proxyNodeFrom, withMesh, type NodeMessage } from "#control-plane/model/proxy-node-from.ts";
+import { proxyNodeFrom, withMesh } from "#control-plane/model/proxy-node-from.ts";
 import type { ProxyNode } from "#control-plane/model/proxy-node.ts";
-import { readMeshConfig } from "#control-plane/model/read-mesh-config.ts";
 
 export type Resource = Readonly<Record<string, unknown>>;
 
@@ -20,6 +18,9 @@ export interface Answer {
   readonly endpoints: readonly Resource[];
   readonly listeners: readonly Resource[];
   readonly routes: readonly Resource[];
+  readonly extensionConfigs: readonly Resource[];
+  /** None or one. */
+  readonly nameTables: readonly Resource[];
 }
 
 export interface OracleCase {
@@ -35,63 +36,37 @@ export function caseNames(directory: string): readonly string[] {
     .toSorted();
 }
 
-export function loadCase(directory: string, name: string): OracleCase {
+/** Translates as `glassmesh xds` does: from the manifests and the list of proxies alone. */
+export async function loadCase(directory: string, name: string): Promise<OracleCase> {
   const folder = join(directory, name);
-  const mesh = meshOf(folder);
+  const file = (text: string): string => join(folder, text);
+  const mesh = await readMesh({
+    paths: ["k8s.yaml", "config.yaml"].map(file).filter((path) => existsSync(path)),
+    meshConfigFile: existsSync(file("mesh.yaml")) ? file("mesh.yaml") : undefined,
+    clusters: readdirSync(folder).flatMap((entry) => {
+      const cluster = /^k8s-(.+)\.yaml$/.exec(entry)?.[1];
+      return cluster === undefined ? [] : [{ name: cluster, path: file(entry) }];
+    }),
+  });
   const answers: Answer[] = [];
-  for (const file of readdirSync(folder).toSorted()) {
-    if (!file.endsWith(".json")) continue;
-    const answer = JSON.parse(readFileSync(join(folder, file), "utf8")) as Resource;
-    if (answer["node"] === undefined || answer["clusters"] === undefined) continue;
-    const said = proxyNodeFrom(answer["node"] as NodeMessage).value;
-    if (said === undefined) continue;
+  for (const proxy of await readProxies(file("proxies.yaml"), mesh)) {
+    const said = proxyNodeFrom(injectedNode(mesh, proxy)).value;
+    const path = file(`${proxy.name}.json`);
+    if (said === undefined || !existsSync(path)) continue;
+    const answer = JSON.parse(readFileSync(path, "utf8")) as Resource;
     answers.push({
-      proxyName: file.replace(/\.json$/, ""),
+      proxyName: proxy.name,
       proxy: withMesh(said, mesh).node,
       clusters: listOf(answer["clusters"]),
       endpoints: listOf(answer["endpoints"]),
       listeners: listOf(answer["listeners"]),
       routes: listOf(answer["routes"]),
+      extensionConfigs: listOf(answer["extensionConfigs"]),
+      nameTables:
+        answer["nameTable"] === undefined ? [] : [{ name: "nameTable", ...(answer["nameTable"] as Resource) }],
     });
   }
   return { name, mesh, answers };
-}
-
-function meshOf(folder: string): MeshIndex {
-  const refused = refusedObjects(folder);
-  const latest = new Map<string, MeshObject>();
-  for (const file of ["k8s.yaml", "config.yaml"]) {
-    for (const object of parseManifests(readText(join(folder, file)), file).objects) {
-      const key = `${object.kind}/${object.metadata.namespace}/${object.metadata.name}`;
-      if (!refused.has(key)) latest.set(key, object);
-    }
-  }
-  const values = (parse(readText(join(folder, "mesh.yaml"))) ?? {}) as Readonly<Record<string, unknown>>;
-  const { meshConfig } = readMeshConfig([{ values, origin: "mesh.yaml", problemAt: () => ({}) }]);
-  return buildMeshIndex([...latest.values()], meshConfig);
-}
-
-interface Verdict {
-  readonly kind: string;
-  readonly namespace?: string;
-  readonly name: string;
-  readonly accepted: boolean;
-}
-
-/** Objects that istiod's validation refuses were not given to it. */
-function refusedObjects(folder: string): ReadonlySet<string> {
-  const verdicts = JSON.parse(readText(join(folder, "validate.json")) || "[]") as readonly Verdict[] | null;
-  const refused = new Set<string>();
-  for (const verdict of verdicts ?? []) {
-    const key = `${verdict.kind}/${verdict.namespace ?? "default"}/${verdict.name}`;
-    if (!verdict.accepted) refused.add(key);
-    else refused.delete(key);
-  }
-  return refused;
-}
-
-function readText(path: string): string {
-  return existsSync(path) ? readFileSync(path, "utf8") : "";
 }
 
 function listOf(value: unknown): readonly Resource[] {

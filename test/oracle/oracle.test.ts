@@ -82,8 +82,8 @@ const SAME = [
 ];
 
 describe.skipIf(oracle.missing !== undefined)("the same as istiod", () => {
-  test.each(SAME)("%s", (name) => {
-    const { differences, total } = runCase(loadCase(oracle.path, name));
+  test.each(SAME)("%s", async (name) => {
+    const { differences, total } = runCase(await loadCase(oracle.path, name));
     expect(total).toBeGreaterThan(0);
     expect(differences).toEqual([]);
   });

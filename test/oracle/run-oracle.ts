@@ -8,7 +8,7 @@ import { caseNames, loadCase } from "./load-case.ts";
 
 const MAX_LINES = Number(process.env["ORACLE_LINES"] ?? 12);
 
-function main(args: readonly string[]): number {
+async function main(args: readonly string[]): Promise<number> {
   const [directory, ...only] = args;
   if (directory === undefined || !existsSync(directory)) {
     process.stderr.write(
@@ -16,9 +16,8 @@ function main(args: readonly string[]): number {
     );
     return 2;
   }
-  const results = caseNames(directory)
-    .filter((name) => only.length === 0 || only.includes(name))
-    .map((name) => runCase(loadCase(directory, name)));
+  const names = caseNames(directory).filter((name) => only.length === 0 || only.includes(name));
+  const results = (await Promise.all(names.map((name) => loadCase(directory, name)))).map(runCase);
   for (const result of results) print(result);
   const sum = (of: (result: CaseResult) => number): number => results.reduce((total, result) => total + of(result), 0);
   const sameCases = results.filter(({ differences }) => differences.length === 0).length;
@@ -34,4 +33,4 @@ function print({ name, same, total, differences }: CaseResult): void {
   if (differences.length > MAX_LINES) process.stdout.write(`    … ${differences.length - MAX_LINES} more\n`);
 }
 
-process.exitCode = main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2));
