@@ -2,6 +2,8 @@
 
 /** The allowed names nearest to `written`; empty when none is near. */
 export function nearestNames(written: string, allowed: Iterable<string>): readonly string[] {
+  // Nobody meant a word of a page.
+  if (written.length > 200) return [];
   const target = written.toLowerCase();
   const near = [...allowed]
     .map((name) => ({ name, distance: distanceOf(target, name.toLowerCase()) }))

@@ -9,19 +9,22 @@ export interface Findings {
   /** The object is taken; somebody should know this. */
   warn(path: string, message: string, code?: string): void;
   note(path: string, message: string, code?: string): void;
+  /** Takes over what another check of the same object has found. */
+  add(problems: readonly Problem[]): void;
   readonly problems: readonly Problem[];
 }
 
 export function createFindings(object: MeshObject): Findings {
   const problems: Problem[] = [];
-  const add = (level: Problem["level"], code: string, path: string, message: string): void => {
+  const put = (level: Problem["level"], code: string, path: string, message: string): void => {
     problems.push({ code, level, path, message, object: objectName(object), source: object.source.locate(path) });
   };
   return {
     object,
     problems,
-    refuse: (path, message, code = "invalid-value") => add("error", code, path, message),
-    warn: (path, message, code = "questionable-value") => add("warning", code, path, message),
-    note: (path, message, code = "note") => add("info", code, path, message),
+    add: (found) => void problems.push(...found),
+    refuse: (path, message, code = "invalid-value") => put("error", code, path, message),
+    warn: (path, message, code = "questionable-value") => put("warning", code, path, message),
+    note: (path, message, code = "note") => put("info", code, path, message),
   };
 }

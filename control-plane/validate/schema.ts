@@ -1,138 +1,197 @@
-/** The CRD's schema: types, enums, limits, and fields that it does not know. */
-import { fieldsOf } from "../model/read-fields.ts";
-import { withoutNulls } from "../config/without-nulls.ts";
-import { nameOfType } from "../config/object-from-raw.ts";
+/** The CRD's schema: types, enums, limits, alternatives, rules, and fields that it does not know. */
+import { nameOfType, isRecord } from "../config/object-from-raw.ts";
 import { pathOf } from "../config/manifest-place.ts";
-import type { Findings } from "./findings.ts";
-import type { KnownKind } from "./kinds.ts";
+import { withoutNulls } from "../config/without-nulls.ts";
+import { fieldsOf } from "../model/read-fields.ts";
 import { meantOrAllowed } from "../model/near-names.ts";
-import { recordReads, type RecordedValue } from "./record-reads.ts";
+import type { Crd, CrdSchema, ListSchema, MapSchema, ObjectSchema, ScalarSchema } from "./crds/crd-schema.ts";
+import { crdRules } from "./crds/rules.ts";
+import type { Findings } from "./findings.ts";
 
-/** As ajv writes them. */
-interface SchemaError {
-  readonly instancePath: string;
-  readonly keyword: string;
-  readonly message?: string;
-  readonly params: Readonly<Record<string, unknown>>;
-}
+/** Past this many findings an object is broken enough. */
+const MAX_FINDINGS = 100;
 
 /**
  * Checks an object against its CRD, as the API server does at `kubectl apply`. Refused: unknown fields, wrong types,
- * values outside an enum. A null block is taken as absent, with a note: istiod takes it so.
+ * values outside an enum or a limit, broken rules. A null block is taken as absent, with a note: istiod takes it so.
  */
-export function checkSchema(kind: KnownKind, findings: Findings): void {
+export function checkSchema(crd: Crd, findings: Findings): void {
   const { raw } = findings.object;
   const nulls: string[] = [];
-  const plain = {
-    ...fieldsOf(withoutNulls(raw, "", nulls)),
-    apiVersion: kind.model.apiVersion,
-    metadata: { name: "checked" },
-  };
-  const recorded = recordReads(plain);
-  const errors = runValidator(kind, recorded);
-  for (const path of nulls.filter((item) => item.startsWith("spec"))) {
-    findings.note(path, "null counts as absent; an API server refuses it. Remove the key.", "null-field");
-  }
-  for (const error of withoutConsequences(errors)) reportError(error, plain, findings);
-  reportUnknown(plain, "", recorded, { findings, added: new Set(kind.added) });
-}
-
-function runValidator(kind: KnownKind, recorded: RecordedValue): readonly SchemaError[] {
-  try {
-    kind.model.prototype.validate.call(recorded.value);
-    return [];
-  } catch (error) {
-    const { errors } = fieldsOf(error);
-    if (!Array.isArray(errors)) throw error;
-    return errors as readonly SchemaError[];
-  }
-}
-
-/** `oneOf` says only that something failed; the errors of its branches about missing fields say nothing that helps. */
-function withoutConsequences(errors: readonly SchemaError[]): readonly SchemaError[] {
-  const oneOfPaths = new Set(
-    errors.filter(({ keyword }) => keyword === "oneOf").map(({ instancePath }) => instancePath),
-  );
-  const kept = errors.filter(({ keyword, instancePath }) => {
-    const isBranch = keyword === "required" || keyword === "not" || keyword === "anyOf";
-    return !(isBranch && oneOfPaths.has(instancePath));
-  });
-  return [...new Map(kept.map((error) => [`${error.instancePath} ${error.keyword}`, error])).values()];
-}
-
-function reportError(error: SchemaError, plain: unknown, findings: Findings): void {
-  const keys = error.instancePath.split("/").slice(1).map(unescapePointer);
-  let value: unknown = plain;
-  let path = "";
-  for (const key of keys) {
-    path = pathOf(path, Array.isArray(value) ? Number(key) : key);
-    value = (value as Readonly<Record<string, unknown>> | undefined)?.[key];
-  }
-  const { params } = error;
-  const found = nameOfType(value);
-  switch (error.keyword) {
-    case "type":
-      findings.refuse(path, `must be ${article(String(params["type"]))}, found ${found}.`, "wrong-type");
-      break;
-    case "enum": {
-      const allowed = (params["allowedValues"] as readonly unknown[]).map(String);
-      findings.refuse(path, `must be one of ${allowed.join(", ")}, found ${found}.`);
-      break;
+  const plain = fieldsOf(withoutNulls(raw, "", nulls));
+  for (const path of nulls.filter((item) => item.startsWith("spec")).slice(0, MAX_FINDINGS)) {
+    if (!isNullable(crd.spec, path)) {
+      findings.note(path, "null counts as absent; an API server refuses it. Remove the key.", "null-field");
     }
-    case "required":
-      findings.refuse(path, `${String(params["missingProperty"])} is missing; it is required.`, "missing-field");
-      break;
-    case "oneOf": {
-      const set = Object.keys(fieldsOf(value));
-      const which = set.length > 1 ? `set only one of ${set.join(", ")}` : "one of its alternatives must be set";
-      findings.refuse(path, `${which}.`);
-      break;
+  }
+  const check = createCheck(findings);
+  for (const key of Object.keys(plain)) {
+    if (!["apiVersion", "kind", "metadata", "spec", "status"].includes(key)) {
+      check.unknown(key, key, ["metadata", "spec"]);
     }
-    case "minimum":
-    case "maximum":
-    case "format":
-    case "minItems":
-    case "maxItems":
-    case "minLength":
-    case "maxLength":
-    case "maxProperties":
-    case "pattern":
-      findings.refuse(path, `${error.message ?? `breaks ${error.keyword}`}, found ${found}.`);
-      break;
-    default:
-      findings.refuse(path, `${error.message ?? `breaks ${error.keyword}`}.`);
   }
+  if (plain["spec"] !== undefined) check.value(crd.spec, plain["spec"], "spec");
+  else if (crd.isSpecRequired) findings.refuse("", "spec is missing; it is required.", "missing-field");
 }
 
-interface UnknownReport {
-  readonly findings: Findings;
-  readonly added: ReadonlySet<string>;
+interface Check {
+  value(schema: CrdSchema, value: unknown, path: string): void;
+  unknown(name: string, path: string, known: Iterable<string>): void;
 }
 
-function reportUnknown(value: unknown, path: string, recorded: RecordedValue, report: UnknownReport): void {
-  if (typeof value !== "object" || value === null) return;
-  const known = recorded.readsOf(value);
-  if (known === undefined) return;
-  if (Array.isArray(value)) {
-    for (const [index, item] of value.entries()) reportUnknown(item, pathOf(path, index), recorded, report);
-    return;
+function createCheck(findings: Findings): Check {
+  const already = findings.problems.length;
+  function refuse(path: string, message: string, code?: string): void {
+    const count = findings.problems.length - already;
+    if (count < MAX_FINDINGS) findings.refuse(path, message, code);
+    else if (count === MAX_FINDINGS) findings.refuse("", `more than ${MAX_FINDINGS} faults; the rest is not listed.`);
   }
-  for (const [key, item] of Object.entries(value)) {
-    const below = pathOf(path, key);
-    if (known.has(key)) {
-      if (below !== "metadata" && below !== "status") reportUnknown(item, below, recorded, report);
-      continue;
+
+  function value(written: CrdSchema, item: unknown, path: string): void {
+    const schema = typeof written === "string" ? ({ type: written } as const) : written;
+    if (schema.type === "any") return;
+    if (!hasType(schema.type, item)) {
+      refuse(path, `must be ${typeWords[schema.type]}, found ${nameOfType(item)}.`, "wrong-type");
+      return;
     }
-    if (report.added.has(below.replace(/\[\d+\]/g, "[]"))) continue;
-    report.findings.refuse(below, `unknown field ${key}; ${meantOrAllowed(key, known)}`, "unknown-field");
+    if (schema.type === "object") checkFields(schema, fieldsOf(item), path);
+    else if (schema.type === "map") checkMap(schema, fieldsOf(item), path);
+    else if (schema.type === "list") checkList(schema, item as readonly unknown[], path);
+    else for (const fault of scalarFaults(schema, item)) refuse(path, `${fault}, found ${nameOfType(item)}.`);
+    for (const rule of schema.rules ?? []) {
+      const known = crdRules[rule];
+      if (known?.holds(item) === false) refuse(path, known.message, "broken-rule");
+    }
+  }
+
+  function checkFields(schema: ObjectSchema, fields: Readonly<Record<string, unknown>>, path: string): void {
+    for (const [name, item] of Object.entries(fields)) {
+      const below = pathOf(path, name);
+      const field = Object.hasOwn(schema.fields, name) ? schema.fields[name] : undefined;
+      if (field === undefined) unknown(name, below, Object.keys(schema.fields));
+      else value(field, item, below);
+    }
+    for (const name of schema.required ?? []) {
+      if (!(name in fields)) refuse(path, `${name} is missing; it is required.`, "missing-field");
+    }
+    for (const names of schema.atMostOne ?? []) {
+      const set = names.filter((name) => name in fields);
+      if (set.length > 1) refuse(path, `set only one of ${set.join(", ")}.`);
+    }
+  }
+
+  function checkMap(schema: MapSchema, fields: Readonly<Record<string, unknown>>, path: string): void {
+    const count = Object.keys(fields).length;
+    if (count < (schema.minFields ?? 0)) refuse(path, `must have at least ${schema.minFields ?? 0} entries.`);
+    if (count > (schema.maxFields ?? Infinity)) {
+      refuse(path, `must have at most ${schema.maxFields ?? 0} entries, found ${count}.`);
+      return;
+    }
+    for (const [name, item] of Object.entries(fields)) value(schema.values, item, pathOf(path, name));
+  }
+
+  function checkList(schema: ListSchema, items: readonly unknown[], path: string): void {
+    if (items.length < (schema.minItems ?? 0)) {
+      refuse(path, `must have at least ${schema.minItems ?? 0} ${schema.minItems === 1 ? "item" : "items"}.`);
+    }
+    if (items.length > (schema.maxItems ?? Infinity)) {
+      refuse(path, `must have at most ${schema.maxItems ?? 0} items, found ${items.length}.`);
+      return;
+    }
+    const seen = new Set<string>();
+    for (const [index, item] of items.entries()) {
+      const below = pathOf(path, index);
+      value(schema.items, item, below);
+      if (schema.keys === undefined) continue;
+      const key = JSON.stringify(schema.keys.map((name) => fieldsOf(item)[name]));
+      if (seen.has(key)) refuse(below, `no two items may have the same ${schema.keys.join(" and ")}.`);
+      seen.add(key);
+    }
+  }
+
+  function unknown(name: string, path: string, known: Iterable<string>): void {
+    refuse(path, `unknown field ${name.slice(0, 100)}; ${meantOrAllowed(name, known)}`, "unknown-field");
+  }
+
+  return { value, unknown };
+}
+
+type TypeWord = ScalarSchema["type"] | "object" | "map" | "list";
+
+const typeWords: Readonly<Record<TypeWord, string>> = {
+  string: "a string",
+  integer: "a whole number",
+  number: "a number",
+  boolean: "a boolean",
+  object: "a map",
+  map: "a map",
+  list: "a list",
+};
+
+function hasType(type: TypeWord, value: unknown): boolean {
+  switch (type) {
+    case "object":
+    case "map":
+      return isRecord(value);
+    case "list":
+      return Array.isArray(value);
+    case "integer":
+      return Number.isInteger(value);
+    case "number":
+      return typeof value === "number" && Number.isFinite(value);
+    case "string":
+    case "boolean":
+      return typeof value === type;
   }
 }
 
-function article(type: string): string {
-  const words: Readonly<Record<string, string>> = { object: "a map", array: "a list", integer: "a whole number" };
-  return words[type] ?? `a ${type}`;
+const patterns = new Map<string, RegExp>();
+
+function scalarFaults(schema: ScalarSchema, value: unknown): readonly string[] {
+  const faults: string[] = [];
+  if (schema.enum !== undefined && !schema.enum.includes(String(value))) {
+    faults.push(`must be one of ${schema.enum.filter((name) => name !== "").join(", ")}`);
+  }
+  if (typeof value === "number") {
+    const { minimum = -Infinity, maximum = Infinity } = schema;
+    if (value < minimum) faults.push(`must be at least ${minimum}`);
+    if (value > maximum) faults.push(`must be at most ${maximum}`);
+    if (schema.format === "int32" && Math.abs(value) > 2147483648) faults.push("must be a number of 32 bits");
+  }
+  if (typeof value === "string") {
+    const { minLength = 0, maxLength = Infinity, pattern } = schema;
+    // In characters, as the API server counts.
+    const length = value.length > maxLength ? Array.from(value).length : value.length;
+    if (length < minLength)
+      faults.push(minLength === 1 ? "must not be empty" : `must have at least ${minLength} characters`);
+    if (length > maxLength) return [`must have at most ${maxLength} characters`];
+    if (pattern !== undefined && !patternOf(pattern).test(value)) faults.push(`must match ${pattern}`);
+    if (schema.format === "byte" && !/^[A-Za-z0-9+/]*={0,2}$/.test(value)) faults.push("must be base64");
+  }
+  return faults;
 }
 
-function unescapePointer(key: string): string {
-  return key.replaceAll("~1", "/").replaceAll("~0", "~");
+function patternOf(pattern: string): RegExp {
+  const known = patterns.get(pattern);
+  if (known !== undefined) return known;
+  const made = new RegExp(pattern, "u");
+  patterns.set(pattern, made);
+  return made;
+}
+
+/** Whether the CRD takes null at a path. */
+function isNullable(root: CrdSchema, path: string): boolean {
+  let schema: CrdSchema | undefined = root;
+  for (const match of path
+    .slice("spec".length)
+    .matchAll(/\[\d+\]|\["(?<quoted>(?:[^"\\]|\\.)*)"\]|\.(?<plain>[^.[\]]+)/g)) {
+    if (schema === undefined || typeof schema === "string") return false;
+    const name = match.groups?.["quoted"] ?? match.groups?.["plain"] ?? "";
+    if (schema.type === "any") return true;
+    if (schema.type === "object") schema = Object.hasOwn(schema.fields, name) ? schema.fields[name] : undefined;
+    else if (schema.type === "map") schema = schema.values;
+    else if (schema.type === "list") schema = schema.items;
+    else return false;
+  }
+  return typeof schema === "object" && (schema.type === "any" || schema.nullable === true);
 }

@@ -5,6 +5,7 @@ import { fieldsOf, type Fields } from "../model/read-fields.ts";
 import type { MeshObject } from "../model/object.ts";
 import { validateAuthorizationPolicy } from "./authorization-policy.ts";
 import { validateDestinationRule } from "./destination-rule.ts";
+import { crdOf } from "./crds/crds.ts";
 import { createFindings, type Findings } from "./findings.ts";
 import { istioKinds, kubernetesKinds, type KnownKind } from "./kinds.ts";
 import {
@@ -75,9 +76,16 @@ function validateIstio(findings: Findings, kind: KnownKind): void {
     );
     return;
   }
-  checkSchema(kind, findings);
-  if (findings.problems.some(({ code }) => code === "wrong-type")) return;
-  semantics[object.kind]?.(findings, fieldsOf(object.spec));
+  const crd = crdOf(object.kind, kind.group);
+  const schema = createFindings(object);
+  if (crd !== undefined) checkSchema(crd, schema);
+  if (schema.problems.some(({ code }) => code === "wrong-type")) {
+    findings.add(schema.problems);
+    return;
+  }
+  const semantic = createFindings(object);
+  semantics[object.kind]?.(semantic, fieldsOf(object.spec));
+  findings.add(withoutRepeats(schema.problems, semantic.problems));
   const exception = kind.exceptions?.(fieldsOf(object.spec));
   const { effect, what } = exception ?? { effect: kind.effect, what: object.kind };
   if (effect === "none") {
@@ -87,6 +95,16 @@ function validateIstio(findings: Findings, kind: KnownKind): void {
     const message = `${what} is not supported yet: until it is, the workloads that it selects deny every inbound request.`;
     findings.warn("", message, DENIES_UNTIL_SUPPORTED);
   }
+}
+
+/** What both the schema and istiod refuse is said once: a broken rule in istiod's words, the rest in the schema's. */
+function withoutRepeats(schema: readonly Problem[], semantic: readonly Problem[]): readonly Problem[] {
+  const errors = (problems: readonly Problem[]): ReadonlySet<string> =>
+    new Set(problems.flatMap(({ level, path }) => (level === "error" ? [path] : [])));
+  const refusedByIstiod = errors(semantic);
+  const kept = schema.filter(({ code, path }) => code !== "broken-rule" || !refusedByIstiod.has(path));
+  const refused = errors(kept);
+  return [...kept, ...semantic.filter(({ level, path }) => level !== "error" || !refused.has(path))];
 }
 
 function isKubernetes(object: MeshObject): boolean {

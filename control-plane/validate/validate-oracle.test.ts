@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseManifests } from "../config/parse-manifests.ts";
 import { formatProblem } from "#lib/problem.ts";
+import { crdOf } from "./crds/crds.ts";
+import { createFindings } from "./findings.ts";
+import { checkSchema } from "./schema.ts";
 import { validateObject, validateSemantics } from "./validate-object.ts";
 
 const oracle = join(import.meta.dirname, "../../../shared/oracle");
@@ -55,9 +58,12 @@ describe.skipIf(!existsSync(oracle))(
         const hasWarning = semantic.some(({ level }) => level === "warning");
         const warnings = verdict.warnings?.filter((text) => !text.includes("duplicate/overlapping match")) ?? [];
         if (warnings.length > 0) expect(hasWarning, `${verdict.name}: ${warnings.join()}`).toBe(true);
-        const schema = validateObject(object).filter(({ code }) => code === "unknown-field" || code === "null-field");
-        const isSchemaOnly = verdict.accepted && verdict.schemaErrors !== undefined;
-        expect(schema.length > 0, `${verdict.name}: ${schema.map(formatProblem).join()}`).toBe(isSchemaOnly);
+        const crd = crdOf(object.kind, object.group);
+        const schema = createFindings(object);
+        if (crd !== undefined) checkSchema(crd, schema);
+        expect(schema.problems.map(formatProblem), verdict.schemaErrors?.join() ?? "no schema error").toHaveLength(
+          verdict.schemaErrors?.length ?? 0,
+        );
       }
     });
   },
