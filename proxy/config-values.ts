@@ -2,8 +2,9 @@
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { MessageReader } from "#protos/reader.ts";
 import type { Metadata as MetadataMessage } from "#protos/gen/envoy/config/core/v3/base_pb.js";
-import type { RuntimeFractionalPercent } from "#protos/gen/envoy/config/core/v3/base_pb.js";
+import type { RuntimeFeatureFlag, RuntimeFractionalPercent } from "#protos/gen/envoy/config/core/v3/base_pb.js";
 import type { FractionalPercent } from "#protos/gen/envoy/type/v3/percent_pb.js";
+import type { RuntimeSnapshot } from "./runtime-layers.ts";
 import type { Metadata } from "./upstream/types.ts";
 
 /** Whole milliseconds, as Envoy takes durations; undefined when absent. */
@@ -25,12 +26,51 @@ export function fractionOf(percent: FractionalPercent): Fraction {
   return { numerator: percent.numerator, denominator: denominators[percent.denominator] ?? 1_000_000 };
 }
 
-/** `default_value` of a runtime fraction (absent: 0); the key names a runtime override, of which there is none here. */
-export function runtimeFractionOf(reader: MessageReader<RuntimeFractionalPercent>): Fraction {
-  reader.ignore("runtimeKey", "no runtime layer can override it; the default is in force");
+/** A fraction that a runtime key may override; empty: none. */
+export interface RuntimeFraction extends Fraction {
+  readonly runtimeKey: string;
+}
+
+/** `default_value` of a runtime fraction (absent: 0) and its key. */
+export function runtimeFractionOf(reader: MessageReader<RuntimeFractionalPercent>): RuntimeFraction {
+  const runtimeKey = reader.get("runtimeKey");
   const value = reader.get("defaultValue");
   reader.finish();
-  return value === undefined ? { numerator: 0, denominator: 100 } : fractionOf(value);
+  return { ...(value === undefined ? { numerator: 0, denominator: 100 } : fractionOf(value)), runtimeKey };
+}
+
+/** A fraction without a runtime key. */
+export function fixedFraction(numerator: number, denominator: Fraction["denominator"] = 100): RuntimeFraction {
+  return { numerator, denominator, runtimeKey: "" };
+}
+
+/** True for the fraction of all values of `random` that is in force: the runtime's, else the default. */
+export function isRuntimeFraction(
+  fraction: RuntimeFraction,
+  random: bigint,
+  snapshot: RuntimeSnapshot | undefined,
+): boolean {
+  const { runtimeKey } = fraction;
+  if (runtimeKey === "" || snapshot === undefined) return isInFraction(fraction, random);
+  return isInFraction(snapshot.fraction(runtimeKey) ?? fraction, random);
+}
+
+/** `RuntimeFeatureFlag`: a switch that a runtime key may override. */
+export interface RuntimeFlag {
+  readonly isOn: boolean;
+  readonly runtimeKey: string;
+}
+
+/** Absent: `fallback`, without a key. */
+export function runtimeFlagOf(reader: MessageReader<RuntimeFeatureFlag> | undefined, fallback = true): RuntimeFlag {
+  if (reader === undefined) return { isOn: fallback, runtimeKey: "" };
+  const flag = { isOn: reader.get("defaultValue") ?? fallback, runtimeKey: reader.get("runtimeKey") };
+  reader.finish();
+  return flag;
+}
+
+export function isRuntimeFlagOn({ isOn, runtimeKey }: RuntimeFlag, snapshot: RuntimeSnapshot | undefined): boolean {
+  return runtimeKey === "" ? isOn : (snapshot?.boolean(runtimeKey) ?? isOn);
 }
 
 /** True for `fraction` of all values of `random`. */

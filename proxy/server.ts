@@ -18,6 +18,7 @@ import type { ConfigRecords } from "./server/config-records.ts";
 import { applied, discoveryHandler } from "./server/discovery.ts";
 import { createManagementServers, type ManagementServers } from "./server/management-servers.ts";
 import { createParts, type ServerParts } from "./server/parts.ts";
+import { subscribeRuntimeLayers, type RuntimeSource } from "./server/runtime-discovery.ts";
 import { createStatsSettings, type StatsSettings } from "./server/stats-settings.ts";
 import type { ClusterManagerShell } from "./upstream/cluster-manager.ts";
 import { createSubscriptionStats } from "./xds/subscription-stats.ts";
@@ -50,11 +51,12 @@ export interface ProxyServer {
 
 /** Reads everything that the bootstrap holds; nothing is opened yet. Rejects with a `MeshError` that names what is wrong. */
 export async function createProxyServer(deps: ProxyServerDeps): Promise<ProxyServer> {
-  const { ads, cds, lds, identity: identityConfig } = deps.bootstrap;
+  const { ads, cds, lds, runtimeLayers, identity: identityConfig } = deps.bootstrap;
   const settings = createStatsSettings(deps.bootstrap.stats.config);
   const isServing = deps.options.mode === "serve";
   const servers = createManagementServers(deps.runtime, deps.bootstrap, settings.store);
-  if (isServing && (ads ?? cds ?? lds) !== undefined) await servers.load();
+  const hasDynamicRuntime = runtimeLayers.some(({ kind }) => kind === "rtds");
+  if (isServing && ((ads ?? cds ?? lds) !== undefined || hasDynamicRuntime)) await servers.load();
   let identity: WorkloadIdentity | undefined;
   if (isServing && identityConfig !== undefined) {
     const { startIdentity } = await import("./server/identity.ts");
@@ -74,6 +76,7 @@ class Server implements ProxyServer {
   readonly #parts: ServerParts;
   readonly #log: Logger;
   readonly #discovery: Discovery;
+  readonly #rtds: readonly RuntimeSource[];
   readonly #subscriptions: XdsSubscription[] = [];
   readonly #servers: ManagementServers;
   readonly #identity: WorkloadIdentity | undefined;
@@ -107,6 +110,7 @@ class Server implements ProxyServer {
     this.#parts = createParts({ runtime, bootstrap, options, settings, servers, identity }, problems);
     const { clusters, listeners } = this.#parts;
     this.#discovery = this.#openDiscovery(problems);
+    this.#rtds = this.#openRuntimeSources(problems);
     this.#holdBackRoutes(true);
     this.#addStatic(problems);
     this.#setState("PRE_INITIALIZING");
@@ -154,7 +158,7 @@ class Server implements ProxyServer {
     };
     if (!bootstrap.stats.flushOnAdmin)
       this.#flushTimer = runtime.clock.setTimer(bootstrap.stats.flushIntervalMs, flush);
-    this.#parts.clusters.onceInitialized(() => this.#subscribeClusters());
+    this.#parts.clusters.onceInitialized(() => this.#subscribeRuntime());
   }
 
   drainAndStop(): void {
@@ -208,6 +212,18 @@ class Server implements ProxyServer {
     };
   }
 
+  #openRuntimeSources(problems: Problem[]): RuntimeSource[] {
+    return this.#parts.bootstrap.runtimeLayers.flatMap((layer, index) => {
+      if (layer.kind !== "rtds") return [];
+      const path = `layered_runtime.layers[${index}].rtds_layer.rtds_config`;
+      const opened = this.#servers.loaded?.open(layer.source, TypeUrl.runtime, path);
+      problems.push(...(opened?.problems ?? []));
+      return opened?.value === undefined
+        ? []
+        : [{ layer: layer.name, resourceName: layer.resourceName, source: opened.value }];
+    });
+  }
+
   #addStatic(problems: Problem[]): void {
     const { bootstrap, clusters, listeners, clusterRecords, listenerRecords } = this.#parts;
     const add = (
@@ -231,6 +247,16 @@ class Server implements ProxyServer {
     };
     add("clusters", bootstrap.clusters, clusters, clusterRecords);
     add("listeners", bootstrap.listeners, listeners, listenerRecords);
+  }
+
+  /** RTDS comes before CDS, as in Envoy: filters begin with the values that are to be in force. */
+  #subscribeRuntime(): void {
+    if (this.#isStopping) return;
+    const { runtime, settings, runtimeLayers } = this.#parts;
+    const scope = settings.store.root.scope("runtime");
+    subscribeRuntimeLayers(this.#rtds, { layers: runtimeLayers, scope, log: runtime.log.child("config") }, () =>
+      this.#subscribeClusters(),
+    ).forEach((subscription) => this.#subscriptions.push(subscription));
   }
 
   /** X-54, X-56: clusters of the bootstrap, then CDS. */

@@ -26,6 +26,11 @@ export interface ServerView {
     readonly inboundOnly: boolean;
   }): void;
   reopenLogs(): void;
+  /** `/runtime`; `override` gives false without an admin layer. */
+  readonly runtime: {
+    view(): unknown;
+    override(values: Iterable<readonly [key: string, value: string]>): boolean;
+  };
   quit(): void;
 }
 
@@ -85,10 +90,10 @@ export function serverEndpoints(server: ServerView): readonly AdminEndpoint[] {
       handle: () =>
         text("Mutex contention tracing is not enabled. To enable, run Envoy with flag --enable-mutex-tracing."),
     },
-    { path: "/runtime", help: "print runtime values", handle: () => json({ layers: [], entries: {} }) },
+    { path: "/runtime", help: "print runtime values", handle: () => json(server.runtime.view()) },
     {
       path: "/runtime_modify",
-      help: "Adds or modifies runtime values as passed in query parameters. No runtime layer can be changed in this proxy.",
+      help: "Adds or modifies runtime values as passed in query parameters. To delete a previously added key, use an empty string as the value. Note that deletion only applies to overrides added via this endpoint; values loaded from disk can be modified via override but not deleted. E.g. ?key1=value1&key2=value2...",
       mutates: true,
       handle: ({ query }) =>
         query.size === 0
@@ -96,7 +101,9 @@ export function serverEndpoints(server: ServerView): readonly AdminEndpoint[] {
               "usage: /runtime_modify?key1=value1&key2=value2&keyN=valueN\n       or send the parameters as form values\nuse an empty value to remove a previously added override",
               400,
             )
-          : text("No admin layer specified", 503),
+          : server.runtime.override(query)
+            ? text("OK\n")
+            : text("No admin layer specified", 503),
     },
     {
       path: "/healthcheck/fail",

@@ -61,4 +61,11 @@ export interface StatsModel {
 
 export type RuntimeLayerModel =
   | { readonly kind: "static"; readonly name: string; readonly values: Readonly<Record<string, unknown>> }
-  | { readonly kind: "admin"; readonly name: string };
+  | { readonly kind: "admin"; readonly name: string }
+  | {
+      readonly kind: "rtds";
+      readonly name: string;
+      /** What RTDS is asked for. */
+      readonly resourceName: string;
+      readonly source: ConfigSource;
+    };

@@ -4,6 +4,7 @@
  */
 import type { SocketAddress } from "#lib/connection.ts";
 import type { MatchContext, ForwardRoute, ResolvedRoute } from "../router/types.ts";
+import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import { ResponseFlag, StreamInfo } from "../stream-info.ts";
 import type { CodecError, ResetReason, StreamDecoder, StreamEncoder } from "./codec.ts";
 import type { ConnectionManager } from "./connection-manager.ts";
@@ -243,6 +244,10 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
 
   get streamRandom(): bigint {
     return (this.#random ??= this.#manager.runtime.random.uint64());
+  }
+
+  get runtimeSnapshot(): RuntimeSnapshot | undefined {
+    return this.#manager.runtimeSnapshot;
   }
 
   get isMutualTls(): boolean {

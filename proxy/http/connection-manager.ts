@@ -6,6 +6,7 @@ import type { Runtime } from "#lib/runtime.ts";
 import type { NetworkFilterContext, NetworkFilterFactory } from "../network/filter.ts";
 import type { AccessLogger } from "../observability/access-log/types.ts";
 import type { RouteTable } from "../router/types.ts";
+import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import type { StreamInfo } from "../stream-info.ts";
 import { parseConnectionManager, type ConnectionManagerConfig } from "./connection-manager-config.ts";
 import { connectionManagerStats, type ConnectionManagerStats } from "./connection-manager-stats.ts";
@@ -52,6 +53,7 @@ const defaultBufferLimitBytes = 1024 * 1024;
 export class ConnectionManager {
   readonly config: ConnectionManagerConfig;
   readonly runtime: Runtime;
+  readonly runtimeSnapshot: RuntimeSnapshot | undefined;
   readonly stats: ConnectionManagerStats;
   readonly chain: FilterChainFactory;
   readonly accessLog: AccessLogger | undefined;
@@ -73,6 +75,7 @@ export class ConnectionManager {
     const filterContext = { ...context, scope };
     this.config = config;
     this.runtime = context.runtime;
+    this.runtimeSnapshot = context.runtimeSnapshot;
     this.stats = connectionManagerStats(
       scope,
       context.listenerScope.scope("http").scope(config.statPrefix),
@@ -88,7 +91,7 @@ export class ConnectionManager {
       })),
     );
     this.accessLog = context.accessLogs.logger(config.accessLogs);
-    this.localReplies = config.localReplies?.create(context.runtime.random);
+    this.localReplies = config.localReplies?.create(context.runtime.random, context.runtimeSnapshot);
     this.sanitizer = {
       config: config.forwarding,
       schemeOverride: config.schemeOverride,

@@ -8,6 +8,7 @@ import type { Runtime } from "#lib/runtime.ts";
 import type { Message } from "@bufbuild/protobuf";
 import type { AccessLogSinks } from "../observability/access-log/types.ts";
 import type { StatsScope } from "../observability/stats.ts";
+import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import type { ClusterManager } from "../upstream/types.ts";
 import type { StreamInfo } from "../stream-info.ts";
 import type { HeaderMap } from "./header-map.ts";
@@ -44,6 +45,8 @@ export interface FilterFactoryContext {
   readonly node: NodeInfo;
   /** Opens the files of access logs that `parseAccessLogs` has read. */
   readonly accessLogs: AccessLogSinks;
+  /** Values of runtime keys; absent: the defaults of the messages are in force. */
+  readonly runtimeSnapshot?: RuntimeSnapshot | undefined;
 }
 
 export interface NodeInfo {
@@ -118,6 +121,7 @@ export interface FilterStream {
   sendLocalReply(reply: LocalReply): void;
   /** 64 random bits, the same for the whole stream (R-30). */
   readonly streamRandom: bigint;
+  readonly runtimeSnapshot: RuntimeSnapshot | undefined;
   /** Options for the upstream connection set by filters (istio.alpn). */
   upstreamAlpnOverride: readonly string[] | undefined;
   /** True while the peer of the downstream connection has shown a verified certificate. */

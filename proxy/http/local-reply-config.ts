@@ -10,10 +10,11 @@ import { byteString } from "#lib/xxhash64.ts";
 import { parseAccessLogFilter } from "../observability/access-log/filters.ts";
 import { formatEnvironment } from "../observability/access-log/format.ts";
 import { parseFormatString } from "../observability/access-log/parse.ts";
-import type { AccessLogFilter, Format, FormatContext } from "../observability/access-log/types.ts";
+import type { AccessLogFilterMaker, Format, FormatContext } from "../observability/access-log/types.ts";
 import { parseHeaderMutations } from "../router/header-mutations.ts";
 import { RegexCache } from "../router/regex.ts";
 import type { HeaderMutations } from "../router/types.ts";
+import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import type { HeaderMap } from "./header-map.ts";
 
 /** What a local reply looks like before it is sent; rules may change each part. */
@@ -25,7 +26,7 @@ export interface LocalReplyDraft {
 
 export interface LocalReplyRules {
   /** Once a configuration. */
-  create(random: Random): LocalReplyRewriter;
+  create(random: Random, snapshot: RuntimeSnapshot | undefined): LocalReplyRewriter;
 }
 
 export interface LocalReplyRewriter {
@@ -43,7 +44,7 @@ interface BodyFormat {
 }
 
 interface Mapper {
-  readonly filter: (random: Random) => AccessLogFilter;
+  readonly filter: AccessLogFilterMaker;
   readonly status: number | undefined;
   readonly body: string | undefined;
   readonly bodyFormat: BodyFormat | undefined;
@@ -59,7 +60,7 @@ export function parseLocalReplyConfig(
   const bodyFormat = parseBodyFormat(reader.child("bodyFormat"));
   reader.finish();
   const known = mappers.filter((mapper) => mapper !== undefined);
-  return { create: (random) => rewriterOf(known, bodyFormat, random) };
+  return { create: (random, snapshot) => rewriterOf(known, bodyFormat, random, snapshot) };
 }
 
 function parseMapper(reader: MessageReader<ResponseMapper>, regexes: RegexCache): Mapper | undefined {
@@ -103,8 +104,9 @@ function rewriterOf(
   mappers: readonly Mapper[],
   bodyFormat: BodyFormat | undefined,
   random: Random,
+  snapshot: RuntimeSnapshot | undefined,
 ): LocalReplyRewriter {
-  const filters = mappers.map((mapper) => mapper.filter(random));
+  const filters = mappers.map((mapper) => mapper.filter(random, snapshot));
   return {
     rewrite(draft, headers, context) {
       const mapper = mappers[filters.findIndex((matches) => matches(context))];

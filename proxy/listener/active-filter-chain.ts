@@ -44,6 +44,7 @@ export class ActiveFilterChain {
       trafficDirection: listener.trafficDirection,
       node: deps.node,
       accessLogs: deps.accessLogs,
+      runtimeSnapshot: deps.runtimeSnapshot,
       listenerScope: stats.scope,
       isDraining: this.drainState.isDraining,
       routes: this.#routes,

@@ -9,6 +9,7 @@ import type { RouteConfigProvider } from "../network/filter.ts";
 import type { NetworkFilterRegistry } from "../network/registry.ts";
 import type { AccessLogSinks } from "../observability/access-log/types.ts";
 import type { StatsScope } from "../observability/stats.ts";
+import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import type { TransportFactory } from "../tls/transport-factory.ts";
 import type { ClusterManager } from "../upstream/types.ts";
 import type { DrainStrategy } from "./drain-state.ts";
@@ -25,6 +26,8 @@ export interface ListenerManagerDeps {
   /** RDS by name; a listener warms until each of its routes has been there once. */
   readonly routes: RouteConfigProvider;
   readonly accessLogs: AccessLogSinks;
+  /** Runtime keys of filters and routes; absent: the defaults of the messages are in force. */
+  readonly runtimeSnapshot?: RuntimeSnapshot | undefined;
   /** `--drain-time-s`. */
   readonly drainTimeMs: number;
   /** How connections of an old version end. Default `gradual`. */

@@ -94,7 +94,7 @@ describe("choice of the cluster", () => {
     );
     expect(names).toEqual([["route"], ["host"]]);
     const [policy] = (match(table) as ForwardRoute).mirrors;
-    expect([policy?.shouldMirror(9n), policy?.shouldMirror(10n)]).toEqual([true, false]);
+    expect([policy?.shouldMirror(9n, undefined), policy?.shouldMirror(10n, undefined)]).toEqual([true, false]);
   });
 
   test("X-67: unknown clusters are a problem only where they are to be validated", () => {

@@ -1,7 +1,7 @@
 /** `request_mirror_policies` (R-35). */
 import type { MessageReader } from "#protos/reader.ts";
 import type { RouteAction_RequestMirrorPolicy } from "#protos/gen/envoy/config/route/v3/route_components_pb.js";
-import { isInFraction, runtimeFractionOf } from "../config-values.ts";
+import { isRuntimeFraction, runtimeFractionOf } from "../config-values.ts";
 import type { MirrorPolicy } from "./types.ts";
 
 /** Reads one policy. Without `runtime_fraction` every request is mirrored. */
@@ -20,6 +20,7 @@ export function parseMirrorPolicy(reader: MessageReader<RouteAction_RequestMirro
     clusterHeader,
     disableShadowHostSuffix,
     traceSampled,
-    shouldMirror: fraction === undefined ? () => true : (random) => isInFraction(fraction, random),
+    shouldMirror:
+      fraction === undefined ? () => true : (random, snapshot) => isRuntimeFraction(fraction, random, snapshot),
   };
 }

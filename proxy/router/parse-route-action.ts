@@ -168,14 +168,15 @@ function parseWeighted(
   parse: (cluster: MessageReader<WeightedCluster_ClusterWeight>) => RouteSelector,
 ): RouteSelector | undefined {
   const choices: WeightedChoice[] = [];
+  const prefix = reader.get("runtimeKeyPrefix");
   let total = 0;
   for (const cluster of reader.children("clusters")) {
     const weight = cluster.get("weight") ?? 0;
     total += weight;
-    choices.push({ weight, select: parse(cluster) });
+    const runtimeKey = prefix === "" ? undefined : `${prefix}.${cluster.message.name}`;
+    choices.push({ weight, runtimeKey, select: parse(cluster) });
   }
   reader.ignore("totalWeight", "deprecated; the sum of the weights is the total, as in Envoy");
-  reader.ignore("runtimeKeyPrefix", "no runtime layer can override the weights");
   const random = reader.get("randomValueSpecifier");
   reader.finish();
   if (total === 0) {

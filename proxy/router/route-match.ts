@@ -11,7 +11,7 @@ import type {
   RouteMatch_TlsContextMatchOptions,
 } from "#protos/gen/envoy/config/route/v3/route_components_pb.js";
 import type { UriTemplateMatchConfig } from "#protos/gen/envoy/extensions/path/match/uri_template/v3/uri_template_match_pb.js";
-import { isInFraction, runtimeFractionOf } from "../config-values.ts";
+import { isRuntimeFraction, runtimeFractionOf } from "../config-values.ts";
 import type { HeaderMap } from "../http/header-map.ts";
 import { cookieValue } from "./hash-policy.ts";
 import { parseHeaderMatchers } from "./header-matcher.ts";
@@ -59,7 +59,9 @@ export function parseRouteMatch(reader: MessageReader<RouteMatch>, regexes: Rege
   const fraction = reader.child("runtimeFraction");
   if (fraction !== undefined) {
     const wanted = runtimeFractionOf(fraction);
-    conditions.push((_headers, { streamRandom }) => isInFraction(wanted, streamRandom));
+    conditions.push((_headers, { streamRandom, runtimeSnapshot }) =>
+      isRuntimeFraction(wanted, streamRandom, runtimeSnapshot),
+    );
   }
   if (reader.get("grpc") !== undefined) conditions.push(isGrpcRequest);
   conditions.push(...parseHeaderMatchers(reader.children("headers"), regexes));

@@ -1,5 +1,6 @@
 /** A RouteConfiguration as the router sees it: checked and compiled once, immutable, matched per request. */
 import type { HeaderMap } from "../http/header-map.ts";
+import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import type { StreamInfo } from "../stream-info.ts";
 import type { RoutingPriority } from "../upstream/types.ts";
 import type { Timeouts } from "./timeouts.ts";
@@ -25,6 +26,8 @@ export interface MatchContext {
   /** For weighted clusters and runtime fractions. */
   readonly streamRandom: bigint;
   readonly info: StreamInfo;
+  /** Absent: the defaults of the messages are in force. */
+  readonly runtimeSnapshot?: RuntimeSnapshot | undefined;
 }
 
 /** Header operations of one level, in the order in which they are evaluated (R-31 … R-33). */
@@ -151,7 +154,7 @@ export interface MirrorPolicy {
   readonly clusterName: string;
   readonly clusterHeader: string;
   /** True when this request is to be mirrored. */
-  shouldMirror(random: bigint): boolean;
+  shouldMirror(random: bigint, snapshot: RuntimeSnapshot | undefined): boolean;
   readonly disableShadowHostSuffix: boolean;
   readonly traceSampled: boolean | undefined;
 }

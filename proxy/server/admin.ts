@@ -67,6 +67,7 @@ function serverView(parts: ServerParts, actions: ServerActions): ServerView {
         .map(({ name, addresses }) => ({ name, addresses })),
     certificates: () => secrets.certificates(),
     reopenLogs: () => accessLogs.reopen(),
+    runtime: parts.runtimeLayers,
   };
 }
 

@@ -14,7 +14,9 @@ import { createNetworkFilterRegistry } from "../network/registry.ts";
 import { createAccessLogs, type AccessLogs } from "../observability/access-log/sinks.ts";
 import { istioStatsTcp } from "../observability/istio-stats/network-filter.ts";
 import { createTracingFactory } from "../observability/tracing/tracing.ts";
+import type { StatsScope } from "../observability/stats.ts";
 import type { ProxyOptions } from "../options.ts";
+import { RuntimeLayerError, RuntimeLayers } from "../runtime-layers.ts";
 import { ConfigRecords } from "./config-records.ts";
 import type { ManagementServers } from "./management-servers.ts";
 import { createRouteProvider } from "./route-provider.ts";
@@ -32,6 +34,7 @@ export interface ServerParts {
   readonly options: ProxyOptions;
   readonly settings: StatsSettings;
   readonly serverStats: ServerStats;
+  readonly runtimeLayers: RuntimeLayers;
   readonly accessLogs: AccessLogs;
   readonly secrets: SecretRecords;
   readonly clusters: ClusterManagerShell;
@@ -69,7 +72,15 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
   const node = nodeInfo(bootstrap);
   const clusters = createClusterManager({ runtime, scope: root, node, transports, xds: servers.ads });
   const flushIntervalMs = options.fileFlushIntervalMs;
-  const accessLogs = createAccessLogs({ runtime, scope: root, clusters, node, flushIntervalMs });
+  const runtimeLayers = openRuntimeLayers(bootstrap, root, problems);
+  const accessLogs = createAccessLogs({
+    runtime,
+    scope: root,
+    clusters,
+    node,
+    flushIntervalMs,
+    runtimeSnapshot: runtimeLayers,
+  });
   const httpFilters = standardHttpFilters();
   const routeRecords = new ConfigRecords(runtime.clock);
   const listeners = createListenerManager({
@@ -92,6 +103,7 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
       scope: root,
     }),
     accessLogs,
+    runtimeSnapshot: runtimeLayers,
     drainTimeMs: options.drainTimeSeconds * 1000,
     drainStrategy: options.drainStrategy,
     ...connectionLimits(bootstrap.runtimeLayers.flatMap((layer) => (layer.kind === "static" ? [layer.values] : []))),
@@ -101,7 +113,8 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
     bootstrap,
     options,
     settings,
-    serverStats: createServerStats(runtime.clock, root, bootstrap.runtimeLayers),
+    serverStats: createServerStats(runtime.clock, root),
+    runtimeLayers,
     accessLogs,
     secrets: records,
     clusters,
@@ -111,6 +124,17 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
     routeRecords,
     startedMs: runtime.clock.now(),
   };
+}
+
+/** A static layer that can't be used is a problem of the bootstrap. */
+function openRuntimeLayers({ runtimeLayers }: BootstrapModel, root: StatsScope, problems: Problem[]): RuntimeLayers {
+  try {
+    return new RuntimeLayers(runtimeLayers, root);
+  } catch (error) {
+    if (!(error instanceof RuntimeLayerError)) throw error;
+    problems.push({ code: "invalid-value", level: "error", path: "layered_runtime", message: error.message });
+    return new RuntimeLayers([], root);
+  }
 }
 
 function nodeInfo({ node }: BootstrapModel): NodeInfo {

@@ -1,7 +1,6 @@
-/** `server.`, `runtime.` and the like: what the process says of itself. */
+/** `server.` and the like: what the process says of itself. */
 import type { Clock } from "#lib/runtime.ts";
 import type { ServerState } from "../admin/server-endpoints.ts";
-import type { RuntimeLayerModel } from "../bootstrap/model.ts";
 import type { Gauge, StatsScope } from "../observability/stats.ts";
 
 /** Envoy's numbers of the states. */
@@ -20,8 +19,7 @@ export interface ServerStats {
   refresh(options: { readonly daysUntilFirstCertificateExpires: number; readonly connections: number }): void;
 }
 
-/** Makes the statistics; `layers` are those of the bootstrap's runtime. */
-export function createServerStats(clock: Clock, root: StatsScope, layers: readonly RuntimeLayerModel[]): ServerStats {
+export function createServerStats(clock: Clock, root: StatsScope): ServerStats {
   const server = root.scope("server");
   const startMs = clock.monotonic();
   const gauges = gaugesOf(server);
@@ -40,13 +38,6 @@ export function createServerStats(clock: Clock, root: StatsScope, layers: readon
   server.gauge("hot_restart_generation").set(1);
   server.gauge("parent_connections").set(0);
   server.gauge("version").set(0);
-  const runtimeScope = root.scope("runtime");
-  const keys = new Set(layers.flatMap((layer) => (layer.kind === "static" ? Object.keys(layer.values) : [])));
-  runtimeScope.gauge("num_layers").set(layers.length);
-  runtimeScope.gauge("num_keys").set(keys.size);
-  runtimeScope.counter("load_success").inc();
-  for (const name of ["load_error", "override_dir_exists", "deprecated_feature_use"]) runtimeScope.counter(name);
-  runtimeScope.counter("override_dir_not_exists").inc();
   return {
     setState(state) {
       gauges.state.set(STATE_NUMBERS[state]);

@@ -7,7 +7,7 @@ import type {
 } from "#protos/gen/envoy/extensions/filters/http/cors/v3/cors_pb.js";
 import { byteString } from "#lib/xxhash64.ts";
 import type { Parsed, Problem } from "#lib/problem.ts";
-import { isInFraction, runtimeFractionOf, type Fraction } from "../../config-values.ts";
+import { fixedFraction, isRuntimeFraction, runtimeFractionOf, type RuntimeFraction } from "../../config-values.ts";
 import type { Counter } from "../../observability/stats.ts";
 import { RegexCache } from "../../router/regex.ts";
 import { parseStringMatcher, type StringMatcher } from "../../router/string-matcher.ts";
@@ -23,8 +23,8 @@ export interface CorsPolicy {
   readonly allowCredentials: boolean;
   readonly allowPrivateNetworkAccess: boolean;
   readonly forwardNotMatchingPreflights: boolean;
-  readonly enabled: Fraction;
-  readonly shadowEnabled: Fraction;
+  readonly enabled: RuntimeFraction;
+  readonly shadowEnabled: RuntimeFraction;
 }
 
 export const cors: HttpFilterFactory<null, CorsPolicy> = {
@@ -37,7 +37,7 @@ export const cors: HttpFilterFactory<null, CorsPolicy> = {
     return { value: null, problems };
   },
   parseRoute: parsePolicy,
-  create(_config, { scope, runtime }, name) {
+  create(_config, { scope, runtime, runtimeSnapshot }, name) {
     const stats: CorsStats = {
       originValid: scope.counter("cors.origin_valid"),
       originInvalid: scope.counter("cors.origin_invalid"),
@@ -48,8 +48,8 @@ export const cors: HttpFilterFactory<null, CorsPolicy> = {
       const policy = stream.routeConfig<CorsPolicy>(name);
       if (policy === undefined) return undefined;
       const random = BigInt(runtime.random.uint32());
-      const isEnabled = isInFraction(policy.enabled, random);
-      if (!isEnabled && !isInFraction(policy.shadowEnabled, random)) return undefined;
+      const isEnabled = isRuntimeFraction(policy.enabled, random, runtimeSnapshot);
+      if (!isEnabled && !isRuntimeFraction(policy.shadowEnabled, random, runtimeSnapshot)) return undefined;
       return new CorsFilter(policy, origin, isEnabled, stream, stats);
     };
   },
@@ -119,8 +119,8 @@ class CorsFilter implements HttpFilter {
   }
 }
 
-const always: Fraction = { numerator: 100, denominator: 100 };
-const never: Fraction = { numerator: 0, denominator: 100 };
+const always = fixedFraction(100);
+const never = fixedFraction(0);
 
 function parsePolicy(message: Message, path: string): Parsed<CorsPolicy> {
   const problems: Problem[] = [];

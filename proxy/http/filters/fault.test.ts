@@ -6,12 +6,14 @@ const ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const get = (fields = ""): string => `GET / HTTP/1.1\r\nHost: a\r\n${fields}\r\n`;
 const always = { numerator: 100 };
 
-async function faultWorld(config: Json, route: Json = {}): Promise<HttpWorld> {
+async function faultWorld(config: Json, route: Json = {}, runtimeValues: Json = {}): Promise<HttpWorld> {
   const world = await httpWorld({
+    runtimeValues,
     filters: [{ name: "envoy.filters.http.fault", typed_config: { "@type": type, ...config } }],
     routes: [{ match: { prefix: "/" }, route: { cluster: "up" }, ...route }],
   });
-  await world.serve(80, () => ok);
+  if (config["response_rate_limit"] === undefined || "header_limit" in (config["response_rate_limit"] as Json))
+    await world.serve(80, () => ok);
   return world;
 }
 
@@ -142,8 +144,61 @@ describe("envoy.filters.http.fault", () => {
     expect(world.counter("http.in.fault.web.aborts_injected")).toBe(1);
   });
 
-  test("a rate limit of responses is refused by name", async () => {
-    const limit = { fixed_limit: { limit_kbps: 1 }, percentage: always };
-    await expect(faultWorld({ response_rate_limit: limit })).rejects.toThrow("response_rate_limit");
+  test("a response passes at the configured rate: a twentieth of a second's bytes every 50 ms", async () => {
+    const world = await faultWorld({ response_rate_limit: { fixed_limit: { limit_kbps: 1 }, percentage: always } });
+    await world.serve(80, () => `HTTP/1.1 200 OK\r\ncontent-length: 120\r\n\r\n${"x".repeat(120)}`);
+    const client = await world.connect();
+    await client.send(get());
+    await world.runtime.advance(20);
+    expect(client.take()).toBe("x".repeat(51));
+    await world.runtime.advance(60);
+    expect(client.take()).toBe("x".repeat(51));
+    await world.runtime.advance(60);
+    expect(client.take()).toBe("x".repeat(18));
+    expect(world.counter("http.in.fault.response_rl_injected")).toBe(1);
+    expect(world.stats.gauges().find(({ name }) => name === "http.in.fault.active_faults")?.value).toBe(0);
+  });
+
+  test("a header says at what rate, where the configuration lets it", async () => {
+    const world = await faultWorld({ response_rate_limit: { header_limit: {}, percentage: always } });
+    expect(await world.exchange(get())).toMatch(/ok$/);
+    const limited = await world.connect();
+    await limited.send(get("x-envoy-fault-throughput-response: 1\r\n"));
+    await world.runtime.advance(20);
+    expect(limited.take()).toMatch(/ok$/);
+    expect(world.counter("http.in.fault.response_rl_injected")).toBe(1);
+    const never = "x-envoy-fault-throughput-response: 1\r\nx-envoy-fault-throughput-response-percentage: 0\r\n";
+    expect(await world.exchange(get(never))).toMatch(/ok$/);
+  });
+
+  test("a client that leaves in the middle of a slow response ends it", async () => {
+    const world = await faultWorld({ response_rate_limit: { fixed_limit: { limit_kbps: 1 }, percentage: always } });
+    await world.serve(80, () => `HTTP/1.1 200 OK\r\ncontent-length: 120\r\n\r\n${"x".repeat(120)}`);
+    const client = await world.connect();
+    await client.send(get());
+    await world.runtime.advance(20);
+    client.connection.destroy();
+    await world.runtime.advance(1000);
+    expect(world.log).toEqual(["200 DC downstream_remote_disconnect"]);
+  });
+
+  test("runtime keys override percentages, durations and statuses; those of the client's cluster come first", async () => {
+    const world = await faultWorld(
+      { abort: { http_status: 418, percentage: { numerator: 0 } } },
+      {},
+      {
+        "fault.http.abort.abort_percent": 100,
+        "fault.http.abort.http_status": 404,
+        "fault.http.web.abort.http_status": 410,
+        "fault.http.web.abort.abort_percent": 100,
+      },
+    );
+    expect(await world.exchange(get())).toMatch(/^HTTP\/1\.1 404 /);
+    expect(await world.exchange(get("x-envoy-downstream-service-cluster: web\r\n"))).toMatch(/^HTTP\/1\.1 410 /);
+  });
+
+  test("filter_metadata is refused by name", async () => {
+    const abort = { http_status: 418, percentage: always };
+    await expect(faultWorld({ abort, filter_metadata: { a: 1 } })).rejects.toThrow("filter_metadata");
   });
 });

@@ -1,37 +1,19 @@
-/** `envoy.filters.http.fault`: delays and aborts requests on purpose. */
-import type { Message } from "@bufbuild/protobuf";
-import { MessageReader } from "#protos/reader.ts";
-import type { FaultDelay } from "#protos/gen/envoy/extensions/filters/common/fault/v3/fault_pb.js";
-import type { FaultAbort, HTTPFault } from "#protos/gen/envoy/extensions/filters/http/fault/v3/fault_pb.js";
-import { byteString } from "#lib/xxhash64.ts";
-import type { Parsed, Problem } from "#lib/problem.ts";
+/** `envoy.filters.http.fault`: delays and aborts requests on purpose, and lets responses through slowly. */
 import type { Timer } from "#lib/runtime.ts";
-import { durationMs, fractionOf, isInFraction, type Fraction } from "../../config-values.ts";
+import { isInFraction, type Fraction } from "../../config-values.ts";
 import type { Counter, Gauge, StatsScope } from "../../observability/stats.ts";
-import { parseHeaderMatchers } from "../../router/header-matcher.ts";
-import { RegexCache } from "../../router/regex.ts";
-import type { HeaderPredicate } from "../../router/types.ts";
 import { ResponseFlag } from "../../stream-info.ts";
-import type { FilterFactoryContext, FilterStatus, FilterStream, HttpFilter, HttpFilterFactory } from "../filter.ts";
+import type {
+  FilterFactoryContext,
+  BodyStatus,
+  FilterStatus,
+  FilterStream,
+  HttpFilter,
+  HttpFilterFactory,
+} from "../filter.ts";
 import type { HeaderMap } from "../header-map.ts";
-
-export interface FaultConfig {
-  readonly delay: { readonly fixedMs: number | undefined; readonly fraction: Fraction } | undefined;
-  readonly abort: AbortConfig | undefined;
-  readonly upstreamCluster: string;
-  readonly headers: readonly HeaderPredicate[];
-  readonly downstreamNodes: readonly string[];
-  readonly maxActiveFaults: number;
-  readonly countsByDownstreamCluster: boolean;
-}
-
-interface AbortConfig {
-  /** `header`: the request says with what. */
-  readonly by: "http" | "grpc" | "header";
-  readonly status: number;
-  readonly fraction: Fraction;
-  readonly body: string | undefined;
-}
+import { parseFault, type FaultConfig } from "./fault-config.ts";
+import { StreamRateLimiter } from "./stream-rate-limiter.ts";
 
 export const fault: HttpFilterFactory<FaultConfig, FaultConfig> = {
   name: "envoy.filters.http.fault",
@@ -52,12 +34,13 @@ export const fault: HttpFilterFactory<FaultConfig, FaultConfig> = {
 };
 
 function doesSomething(config: FaultConfig): boolean {
-  return config.delay !== undefined || config.abort !== undefined;
+  return config.delay !== undefined || config.abort !== undefined || config.responseRateLimit !== undefined;
 }
 
 interface FaultStats {
   readonly delaysInjected: Counter;
   readonly abortsInjected: Counter;
+  readonly responsesLimited: Counter;
   readonly faultsOverflow: Counter;
   readonly activeFaults: Gauge;
   readonly scope: StatsScope;
@@ -65,8 +48,8 @@ interface FaultStats {
 
 function faultStats(parent: StatsScope): FaultStats {
   const scope = parent.scope("fault");
-  scope.counter("response_rl_injected");
   return {
+    responsesLimited: scope.counter("response_rl_injected"),
     delaysInjected: scope.counter("delays_injected"),
     abortsInjected: scope.counter("aborts_injected"),
     faultsOverflow: scope.counter("faults_overflow"),
@@ -78,6 +61,9 @@ function faultStats(parent: StatsScope): FaultStats {
 class FaultFilter implements HttpFilter {
   #timer: Timer | undefined = undefined;
   #isActive = false;
+  #limiter: StreamRateLimiter | undefined = undefined;
+  /** Keys of the client's cluster come in the place of the general ones: `fault.http.<cluster>.…`. */
+  #clusterKeys: string | undefined = undefined;
   readonly #config: FaultConfig;
   readonly #stream: FilterStream;
   readonly #stats: FaultStats;
@@ -92,22 +78,45 @@ class FaultFilter implements HttpFilter {
 
   decodeHeaders(headers: HeaderMap): FilterStatus {
     if (!this.#concerns(headers)) return "continue";
+    const cluster = headers.get("x-envoy-downstream-service-cluster");
+    if (cluster !== undefined) this.#clusterKeys = `fault.http.${cluster}`;
+    this.#limitResponse(headers);
     const delayMs = this.#delayMs(headers);
     if (delayMs !== undefined && this.#activate()) {
       this.#stats.delaysInjected.inc();
       this.#byDownstreamCluster(headers, "delays_injected");
       this.#stream.info.setFlag(ResponseFlag.DelayInjected);
-      this.#timer = this.#context.runtime.clock.wheel.schedule(delayMs, () => {
-        if (!this.#abort(headers)) this.#stream.continueDecoding();
-      });
+      this.#timer = this.#context.runtime.clock.wheel.schedule(delayMs, () => this.#afterDelay(headers));
       return "stop";
     }
     return this.#abort(headers) ? "stop" : "continue";
   }
 
+  encodeData(chunk: Buffer, endStream: boolean): BodyStatus {
+    if (this.#limiter === undefined) return "continue";
+    this.#limiter.write(chunk, endStream);
+    return "consume";
+  }
+
+  encodeTrailers(trailers: HeaderMap): BodyStatus {
+    if (this.#limiter === undefined) return "continue";
+    this.#limiter.writeTrailers(trailers);
+    return "consume";
+  }
+
   onDestroy(): void {
     this.#timer?.cancel();
+    this.#limiter?.destroy();
     if (this.#isActive) this.#stats.activeFaults.dec();
+  }
+
+  #afterDelay(headers: HeaderMap): void {
+    if (this.#abort(headers)) return;
+    if (this.#config.responseRateLimit === undefined && this.#isActive) {
+      this.#stats.activeFaults.dec();
+      this.#isActive = false;
+    }
+    this.#stream.continueDecoding();
   }
 
   #concerns(headers: HeaderMap): boolean {
@@ -118,18 +127,45 @@ class FaultFilter implements HttpFilter {
     return matchers.every((matches) => matches(headers));
   }
 
+  #limitResponse(headers: HeaderMap): void {
+    const { responseRateLimit, runtimeKeys } = this.#config;
+    if (responseRateLimit === undefined) return;
+    const { kibPerSecond } = responseRateLimit;
+    const fraction =
+      kibPerSecond === undefined
+        ? capped(responseRateLimit.fraction, headers, "x-envoy-fault-throughput-response-percentage")
+        : responseRateLimit.fraction;
+    if (!this.#happens(fraction, runtimeKeys.responseRateLimitPercent)) return;
+    const limit = kibPerSecond ?? integer(headers.get("x-envoy-fault-throughput-response"));
+    if (limit === undefined || limit === 0 || !this.#activate()) return;
+    this.#stats.responsesLimited.inc();
+    this.#limiter = new StreamRateLimiter(limit, this.#context.runtime, this.#stream, this);
+  }
+
   #delayMs(headers: HeaderMap): number | undefined {
-    const { delay } = this.#config;
+    const { delay, runtimeKeys } = this.#config;
     if (delay === undefined) return undefined;
     const delayMs = delay.fixedMs ?? integer(headers.get("x-envoy-fault-delay-request"));
-    const fraction = delay.fixedMs !== undefined ? delay.fraction : capped(delay.fraction, headers, "delay");
-    return delayMs !== undefined && delayMs > 0 && this.#happens(fraction) ? delayMs : undefined;
+    const fraction =
+      delay.fixedMs === undefined
+        ? capped(delay.fraction, headers, "x-envoy-fault-delay-request-percentage")
+        : delay.fraction;
+    if (!this.#happens(fraction, this.#key("delay.fixed_delay_percent", runtimeKeys.delayPercent))) return undefined;
+    if (delayMs === undefined) return undefined;
+    const general = this.#runtimeInteger(runtimeKeys.delayDuration, delayMs);
+    const wanted = this.#runtimeInteger(this.#key("delay.fixed_duration_ms", ""), general);
+    return wanted > 0 ? wanted : undefined;
   }
 
   /** True: answered. */
   #abort(headers: HeaderMap): boolean {
-    const { abort } = this.#config;
+    const { abort, runtimeKeys } = this.#config;
     if (abort === undefined) return false;
+    const fraction =
+      abort.by === "header"
+        ? capped(abort.fraction, headers, "x-envoy-fault-abort-request-percentage")
+        : abort.fraction;
+    if (!this.#happens(fraction, this.#key("abort.abort_percent", runtimeKeys.abortPercent))) return false;
     let status: number | undefined = abort.by === "http" ? abort.status : undefined;
     let grpcStatus: number | undefined = abort.by === "grpc" ? abort.status : undefined;
     if (abort.by === "header") {
@@ -137,8 +173,11 @@ class FaultFilter implements HttpFilter {
       if (status === undefined) grpcStatus = integer(headers.get("x-envoy-fault-abort-grpc-request"));
       if (status === undefined && grpcStatus === undefined) return false;
     }
-    const fraction = abort.by === "header" ? capped(abort.fraction, headers, "abort") : abort.fraction;
-    if (!this.#happens(fraction) || !this.#activate()) return false;
+    if (status !== undefined)
+      status = this.#runtimeInteger(this.#key("abort.http_status", runtimeKeys.abortHttpStatus), status);
+    if (grpcStatus !== undefined)
+      grpcStatus = this.#runtimeInteger(this.#key("abort.grpc_status", runtimeKeys.abortGrpcStatus), grpcStatus);
+    if (!this.#activate()) return false;
     this.#stats.abortsInjected.inc();
     this.#byDownstreamCluster(headers, "aborts_injected");
     this.#stream.sendLocalReply({
@@ -151,15 +190,26 @@ class FaultFilter implements HttpFilter {
     return true;
   }
 
-  #happens(fraction: Fraction): boolean {
-    return isInFraction(fraction, BigInt(this.#context.runtime.random.uint32()));
+  /** The key of the client's cluster, where it says which that is. */
+  #key(ofCluster: string, general: string): string {
+    return this.#clusterKeys === undefined ? general : `${this.#clusterKeys}.${ofCluster}`;
+  }
+
+  #runtimeInteger(key: string, fallback: number): number {
+    return this.#context.runtimeSnapshot?.integer(key) ?? fallback;
+  }
+
+  #happens(fraction: Fraction, key: string): boolean {
+    const inForce = this.#context.runtimeSnapshot?.fraction(key) ?? fraction;
+    return isInFraction(inForce, BigInt(this.#context.runtime.random.uint32()));
   }
 
   /** One stream counts once, however many faults it gets; false: there are too many already. */
   #activate(): boolean {
     if (this.#isActive) return true;
     const { activeFaults, faultsOverflow } = this.#stats;
-    if (activeFaults.value >= this.#config.maxActiveFaults) {
+    const { maxActiveFaults, runtimeKeys } = this.#config;
+    if (activeFaults.value >= this.#runtimeInteger(runtimeKeys.maxActiveFaults, maxActiveFaults)) {
       faultsOverflow.inc();
       return false;
     }
@@ -177,8 +227,8 @@ class FaultFilter implements HttpFilter {
 }
 
 /** A percentage in a header may lower the configured one, in its denominator. */
-function capped(fraction: Fraction, headers: HeaderMap, kind: "delay" | "abort"): Fraction {
-  const asked = integer(headers.get(`x-envoy-fault-${kind}-request-percentage`));
+function capped(fraction: Fraction, headers: HeaderMap, header: string): Fraction {
+  const asked = integer(headers.get(header));
   return asked === undefined ? fraction : { ...fraction, numerator: Math.min(asked, fraction.numerator) };
 }
 
@@ -189,62 +239,4 @@ function integer(text: string | undefined): number | undefined {
 function httpStatus(text: string | undefined): number | undefined {
   const status = integer(text);
   return status !== undefined && status >= 200 && status < 600 ? status : undefined;
-}
-
-function parseFault(message: Message, path: string): Parsed<FaultConfig> {
-  const problems: Problem[] = [];
-  const reader = new MessageReader(message as HTTPFault, path, problems);
-  const value: FaultConfig = {
-    delay: parseDelay(reader.child("delay")),
-    abort: parseAbort(reader.child("abort")),
-    upstreamCluster: reader.get("upstreamCluster"),
-    headers: parseHeaderMatchers(reader.children("headers"), new RegexCache()),
-    downstreamNodes: reader.get("downstreamNodes"),
-    maxActiveFaults: reader.get("maxActiveFaults") ?? Number.POSITIVE_INFINITY,
-    countsByDownstreamCluster: !reader.get("disableDownstreamClusterStats"),
-  };
-  for (const key of [
-    "delayPercentRuntime",
-    "abortPercentRuntime",
-    "delayDurationRuntime",
-    "abortHttpStatusRuntime",
-    "maxActiveFaultsRuntime",
-    "abortGrpcStatusRuntime",
-    "responseRateLimitPercentRuntime",
-  ] as const)
-    reader.ignore(key, "names a runtime override, of which there is none here");
-  reader.finish();
-  return problems.length > 0 ? { problems } : { value, problems };
-}
-
-const never: Fraction = { numerator: 0, denominator: 100 };
-
-function parseDelay(reader: MessageReader<FaultDelay> | undefined): FaultConfig["delay"] {
-  if (reader === undefined) return undefined;
-  const delay = reader.get("faultDelaySecifier");
-  const percentage = reader.get("percentage");
-  if (delay.case === undefined) reader.invalid("faultDelaySecifier", "one of fixed_delay and header_delay is required");
-  reader.finish();
-  return {
-    fixedMs: delay.case === "fixedDelay" ? (durationMs(delay.value) ?? 0) : undefined,
-    fraction: percentage === undefined ? never : fractionOf(percentage),
-  };
-}
-
-function parseAbort(reader: MessageReader<FaultAbort> | undefined): AbortConfig | undefined {
-  if (reader === undefined) return undefined;
-  const error = reader.get("errorType");
-  const percentage = reader.get("percentage");
-  const body = reader.get("responseBody");
-  reader.finish();
-  if (error.case === undefined) {
-    reader.invalid("errorType", "one of http_status, grpc_status and header_abort is required");
-    return undefined;
-  }
-  return {
-    by: error.case === "httpStatus" ? "http" : error.case === "grpcStatus" ? "grpc" : "header",
-    status: error.case === "headerAbort" ? 0 : error.value,
-    fraction: percentage === undefined ? never : fractionOf(percentage),
-    body: body === "" ? undefined : byteString(body),
-  };
 }

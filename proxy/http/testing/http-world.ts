@@ -10,6 +10,7 @@ import { compileFormat } from "../../observability/access-log/format.ts";
 import type { AccessLogger } from "../../observability/access-log/types.ts";
 import { createStatsStore, type StatsStore } from "../../observability/stats-store.ts";
 import type { RouteTable } from "../../router/types.ts";
+import { RuntimeLayers } from "../../runtime-layers.ts";
 import { StreamInfo } from "../../stream-info.ts";
 import { createConnectionManagerFactory } from "../connection-manager.ts";
 import { standardHttpFilters } from "../filters/standard-filters.ts";
@@ -34,6 +35,8 @@ export interface HttpWorldOptions {
   readonly clusters?: readonly (Partial<FakeClusterOptions> & { readonly name: string })[];
   readonly node?: NetworkFilterContext["node"];
   readonly isDraining?: () => boolean;
+  /** A static runtime layer. */
+  readonly runtimeValues?: Json;
 }
 
 /** How an upstream answers a request: bytes, or what it does itself with the connection. */
@@ -110,6 +113,10 @@ export async function httpWorld(options: HttpWorldOptions = {}): Promise<HttpWor
     node: options.node ?? plainNode,
     isDraining: options.isDraining ?? (() => false),
     filterChainName: "",
+    runtimeSnapshot: new RuntimeLayers(
+      options.runtimeValues === undefined ? [] : [{ kind: "static", name: "base", values: options.runtimeValues }],
+      createStatsStore().root,
+    ),
     accessLogs: { logger: () => lineLogger(log) },
     routes: {
       subscribe(_name, onUpdate) {

@@ -1,5 +1,4 @@
 /** `envoy.config.accesslog.v3.AccessLogFilter` → a test over an ended stream. */
-import type { Random } from "#lib/runtime.ts";
 import { unpackAny } from "#protos/any.ts";
 import { MessageReader } from "#protos/reader.ts";
 import type {
@@ -17,13 +16,13 @@ import { fractionOf } from "../../config-values.ts";
 import { parseHeaderMatcher } from "../../router/header-matcher.ts";
 import type { RegexCache } from "../../router/regex.ts";
 import { parseStringMatcher } from "../../router/string-matcher.ts";
+import type { RuntimeSnapshot } from "../../runtime-layers.ts";
 import { compileCel } from "../cel/compile.ts";
 import { grpcStatus } from "../grpc-status.ts";
 import { responseFlagFromShortName } from "../response-flags.ts";
-import type { AccessLogFilter, AccessLogType, FormatContext } from "./types.ts";
+import type { AccessLogFilter, AccessLogFilterMaker, AccessLogType, FormatContext } from "./types.ts";
 
-/** Made with the source of chance when the log is opened. */
-type FilterMaker = (random: Random) => AccessLogFilter;
+type FilterMaker = AccessLogFilterMaker;
 
 const LOG_TYPES: readonly AccessLogType[] = [
   "NotSet",
@@ -52,13 +51,23 @@ export function parseAccessLogFilter(
       const inner = new MessageReader(specifier.value, path, problems);
       const holds = parseComparison(inner.child("comparison"));
       inner.finish();
-      return holds && always(({ info }) => holds(info.responseCode));
+      return (
+        holds &&
+        ((_random, snapshot) =>
+          ({ info }) =>
+            holds(info.responseCode, snapshot))
+      );
     }
     case "durationFilter": {
       const inner = new MessageReader(specifier.value, path, problems);
       const holds = parseComparison(inner.child("comparison"));
       inner.finish();
-      return holds && always(({ info }) => info.end !== 0 && holds(Math.floor(info.end - info.start)));
+      return (
+        holds &&
+        ((_random, snapshot) =>
+          ({ info }) =>
+            info.end !== 0 && holds(Math.floor(info.end - info.start), snapshot))
+      );
     }
     case "notHealthCheckFilter":
       return always(({ info }) => !info.isHealthCheck);
@@ -74,8 +83,8 @@ export function parseAccessLogFilter(
       const complete = makers.filter((maker) => maker !== undefined);
       if (complete.length !== makers.length) return undefined;
       const isAnd = specifier.case === "andFilter";
-      return (random) => {
-        const filters = complete.map((maker) => maker(random));
+      return (random, snapshot) => {
+        const filters = complete.map((maker) => maker(random, snapshot));
         return isAnd
           ? (context) => filters.every((filter) => filter(context))
           : (context) => filters.some((filter) => filter(context));
@@ -111,23 +120,25 @@ function always(filter: AccessLogFilter): FilterMaker {
 
 function parseComparison(
   reader: MessageReader<ComparisonFilter> | undefined,
-): ((value: number) => boolean) | undefined {
+): ((value: number, snapshot: RuntimeSnapshot | undefined) => boolean) | undefined {
   if (reader === undefined) return undefined;
   const op: number = reader.get("op");
   const bound = reader.child("value");
-  const limit = bound?.get("defaultValue") ?? 0;
-  bound?.ignore("runtimeKey", "no runtime layer can override it; the default is in force");
+  const fallback = bound?.get("defaultValue") ?? 0;
+  const key = bound?.get("runtimeKey") ?? "";
+  const limit = (snapshot: RuntimeSnapshot | undefined): number =>
+    key === "" ? fallback : (snapshot?.integer(key) ?? fallback);
   bound?.finish();
   reader.finish();
   switch (op) {
     case 0:
-      return (value) => value === limit;
+      return (value, snapshot) => value === limit(snapshot);
     case 1:
-      return (value) => value >= limit;
+      return (value, snapshot) => value >= limit(snapshot);
     case 2:
-      return (value) => value <= limit;
+      return (value, snapshot) => value <= limit(snapshot);
     case 3:
-      return (value) => value !== limit;
+      return (value, snapshot) => value !== limit(snapshot);
     default:
       reader.invalid("op", `${op} is none of EQ, GE, LE, NE`);
       return undefined;
@@ -136,12 +147,15 @@ function parseComparison(
 
 /** Differs from Envoy: the draw is always independent of x-request-id. */
 function parseRuntime(reader: MessageReader<RuntimeFilter>): FilterMaker {
-  reader.ignore("runtimeKey", "no runtime layer can override it; the default is in force");
+  const key = reader.get("runtimeKey");
   const percent = reader.get("percentSampled");
   reader.ignore("useIndependentRandomness", "the draw is always independent");
   reader.finish();
-  const { numerator, denominator } = percent === undefined ? { numerator: 0, denominator: 100 } : fractionOf(percent);
-  return (random) => () => random.float() * denominator < numerator;
+  const fallback = percent === undefined ? { numerator: 0, denominator: 100 } : fractionOf(percent);
+  return (random, snapshot) => () => {
+    const { numerator, denominator } = snapshot?.fraction(key) ?? fallback;
+    return random.float() * denominator < numerator;
+  };
 }
 
 function parseResponseFlags(reader: MessageReader<ResponseFlagFilter>): FilterMaker | undefined {

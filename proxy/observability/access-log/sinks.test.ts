@@ -149,7 +149,7 @@ describe("access-log filters", () => {
     ["log_type_filter", { types: ["TcpConnectionEnd"] }],
   ])("%s chooses", (kind, filter) => {
     const [config] = configs(file({}, { [kind]: filter }));
-    const test = config?.filter?.(nodeRuntime({ logLevel: "off" }).random);
+    const test = config?.filter?.(nodeRuntime({ logLevel: "off" }).random, undefined);
     expect([test?.(failed), test?.(fine)]).toEqual([true, false]);
   });
 

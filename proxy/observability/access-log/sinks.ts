@@ -1,6 +1,7 @@
 /** The access logs of one proxy: files that are opened once each, and collectors behind clusters. */
 import type { Runtime } from "#lib/runtime.ts";
 import type { NodeInfo } from "../../http/filter.ts";
+import type { RuntimeSnapshot } from "../../runtime-layers.ts";
 import type { ClusterManager } from "../../upstream/types.ts";
 import type { StatsScope } from "../stats.ts";
 import { formatEnvironment } from "./format.ts";
@@ -21,10 +22,12 @@ export interface AccessLogsDeps {
   readonly node: NodeInfo;
   /** `--file-flush-interval-msec`. */
   readonly flushIntervalMs: number;
+  readonly runtimeSnapshot?: RuntimeSnapshot | undefined;
 }
 
 /** The access logs of one proxy. */
-export function createAccessLogs({ runtime, scope, clusters, node, flushIntervalMs }: AccessLogsDeps): AccessLogs {
+export function createAccessLogs(deps: AccessLogsDeps): AccessLogs {
+  const { runtime, scope, clusters, node, flushIntervalMs, runtimeSnapshot } = deps;
   const files = new Map<string, LogFile>();
   const stats = fileStats(scope);
   const host: AccessLogHost = {
@@ -46,7 +49,7 @@ export function createAccessLogs({ runtime, scope, clusters, node, flushInterval
     logger(configs) {
       const logs = configs.map(({ open, filter }) => {
         const log = open(host);
-        return filter === undefined ? log : new FilteredLog(log, filter(runtime.random));
+        return filter === undefined ? log : new FilteredLog(log, filter(runtime.random, runtimeSnapshot));
       });
       const [only] = logs;
       return logs.length > 1 ? new SeveralLogs(logs) : only;

@@ -2,6 +2,7 @@
 import type { Random, Runtime } from "#lib/runtime.ts";
 import type { NodeInfo } from "../../http/filter.ts";
 import type { HeaderMap } from "../../http/header-map.ts";
+import type { RuntimeSnapshot } from "../../runtime-layers.ts";
 import type { StreamInfo } from "../../stream-info.ts";
 import type { ClusterManager, Metadata } from "../../upstream/types.ts";
 import type { StatsScope } from "../stats.ts";
@@ -39,11 +40,14 @@ export type Format = (context: FormatContext) => string;
 /** True when the stream is to be logged. */
 export type AccessLogFilter = (context: FormatContext) => boolean;
 
+/** Makes a filter when its log is opened. */
+export type AccessLogFilterMaker = (random: Random, snapshot: RuntimeSnapshot | undefined) => AccessLogFilter;
+
 /** One `access_log` entry, checked (`parseAccessLogs`). */
 export interface AccessLogConfig {
   /** Called once, when the log is opened. Throws a `MeshError` when it can't be. */
   open(this: void, host: AccessLogHost): AccessLogger;
-  readonly filter: ((random: Random) => AccessLogFilter) | undefined;
+  readonly filter: AccessLogFilterMaker | undefined;
 }
 
 /** What a log may need of its proxy. */

@@ -17,7 +17,7 @@ export function startShadows(
   if (headers.method === "CONNECT") return undefined;
   let shadows: ShadowRequest[] | undefined;
   for (const policy of route.mirrors) {
-    if (!policy.shouldMirror(stream.streamRandom)) continue;
+    if (!policy.shouldMirror(stream.streamRandom, stream.runtimeSnapshot)) continue;
     const name = policy.clusterName !== "" ? policy.clusterName : (headers.get(policy.clusterHeader) ?? "");
     const cluster = factory.clusters.get(name);
     if (cluster === undefined) continue;
