@@ -1,5 +1,6 @@
 /** TLS that ends at a gateway: `servers[].tls` → DownstreamTlsContext (rule 105). */
 import { type GatewayServer, passesTlsThrough, terminatesHttps } from "./gateway-servers.ts";
+import { isCipherSuite } from "../model/cipher-suites.ts";
 import { any, compact, type JsonObject, nonEmpty } from "./json.ts";
 import {
   CA_SUFFIX,
@@ -111,28 +112,4 @@ function parameters(view: View, tls: ServerTls): JsonObject | undefined {
 
 function versionOf(version: ServerTlsProtocol | undefined): string | undefined {
   return version === undefined || version === "TLS_AUTO" ? undefined : version.replace("TLSV", "TLSv");
-}
-
-/** What istiod takes for `cipherSuites`; Envoy would refuse the whole listener for a name that it does not know. */
-const CIPHER_SUITES: ReadonlySet<string> = new Set([
-  "ECDHE-ECDSA-AES128-GCM-SHA256",
-  "ECDHE-RSA-AES128-GCM-SHA256",
-  "ECDHE-ECDSA-AES256-GCM-SHA384",
-  "ECDHE-RSA-AES256-GCM-SHA384",
-  "ECDHE-ECDSA-CHACHA20-POLY1305",
-  "ECDHE-RSA-CHACHA20-POLY1305",
-  "ECDHE-ECDSA-AES128-SHA",
-  "ECDHE-RSA-AES128-SHA",
-  "ECDHE-ECDSA-AES256-SHA",
-  "ECDHE-RSA-AES256-SHA",
-  "AES128-GCM-SHA256",
-  "AES256-GCM-SHA384",
-  "AES128-SHA",
-  "AES256-SHA",
-  "DES-CBC3-SHA",
-]);
-
-/** Besides names of suites `ALL`, and operators as `-` and `+` before them, are let through. */
-export function isCipherSuite(text: string): boolean {
-  return text === "" || text === "ALL" || !/^[\p{L}\p{N}]/u.test(text) || CIPHER_SUITES.has(text);
 }

@@ -8,6 +8,7 @@ import type { JsonObject } from "./json.ts";
 import { listeners } from "./listeners.ts";
 import { nameTable } from "./name-table.ts";
 import { routes } from "./routes.ts";
+import { secretResources } from "./secret-resources.ts";
 import type { ProxyConfigSnapshot, Translated, Translator } from "./types.ts";
 import { type View, viewOf } from "./view.ts";
 
@@ -22,6 +23,8 @@ export function createTranslator(): Translator {
     endpoints: (mesh, proxy, names) => translated(mesh, proxy, (view) => endpoints(view, names)),
     listeners: (mesh, proxy) => translated(mesh, proxy, listeners),
     routes: (mesh, proxy, names) => translated(mesh, proxy, (view) => routes(view, names)),
+    secrets: (mesh, proxy, names, identity) =>
+      translated(mesh, proxy, (view) => secretResources(view, names, identity)),
     snapshot: (mesh, proxy) => snapshotOf(viewOf(mesh, proxy)),
   };
 }

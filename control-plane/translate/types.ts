@@ -5,6 +5,7 @@
 import type { Problem } from "#lib/problem.ts";
 import type { MeshIndex } from "../model/mesh-index.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
+import type { ProvenIdentity } from "./credential-access.ts";
 
 /** proto3 JSON of one resource, lowerCamelCase, Any with `@type`. */
 export type ResourceJson = Readonly<Record<string, unknown>>;
@@ -27,6 +28,13 @@ export interface Translator {
   endpoints(mesh: MeshIndex, proxy: ProxyNode, clusterNames: readonly string[]): Translated;
   listeners(mesh: MeshIndex, proxy: ProxyNode): Translated;
   routes(mesh: MeshIndex, proxy: ProxyNode, routeNames: readonly string[]): Translated;
+  /** Only those that the proxy, who has proved to be `identity`, may have; the others are findings. */
+  secrets(
+    mesh: MeshIndex,
+    proxy: ProxyNode,
+    names: readonly string[],
+    identity: ProvenIdentity | undefined,
+  ): Translated;
   /** All four; endpoints for the EDS clusters and routes for the RDS names that the listeners ask for. */
   snapshot(mesh: MeshIndex, proxy: ProxyNode): ProxyConfigSnapshot;
 }

@@ -56,6 +56,8 @@ export const kubernetesKinds: Readonly<Record<string, string>> = {
   ServiceAccount: "",
   Pod: "",
   Endpoints: "",
+  // Certificates of gateways.
+  Secret: "",
   EndpointSlice: "discovery.k8s.io",
   Deployment: "apps",
   StatefulSet: "apps",

@@ -6,6 +6,7 @@ import type { MeshObject } from "../model/object.ts";
 import { validateAuthorizationPolicy } from "./authorization-policy.ts";
 import { validateDestinationRule } from "./destination-rule.ts";
 import { crdOf } from "./crds/crds.ts";
+import { validateGateway } from "./gateway.ts";
 import { createFindings, type Findings } from "./findings.ts";
 import { istioKinds, kubernetesKinds, type KnownKind } from "./kinds.ts";
 import {
@@ -36,6 +37,7 @@ const semantics: Readonly<Record<string, (findings: Findings, spec: Fields) => v
   ServiceEntry: validateServiceEntry,
   WorkloadEntry: validateWorkloadEntry,
   Sidecar: validateSidecar,
+  Gateway: validateGateway,
 };
 
 const kubernetesChecks: Readonly<Record<string, (findings: Findings, spec: Fields) => void>> = {

@@ -13,6 +13,7 @@ import { authenticate, credentialsOf, type Authenticator } from "../ca/authentic
 import type { MeshIndex } from "../model/mesh-index.ts";
 import { proxyNodeFrom, type NodeMessage } from "../model/proxy-node-from.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
+import type { ProvenIdentity } from "../translate/credential-access.ts";
 import type { Translator } from "../translate/types.ts";
 import { createDebounce } from "./debounce.ts";
 import { discoveryServiceDefinition, type DiscoveryServiceDefinition } from "./discovery-service.ts";
@@ -207,13 +208,15 @@ export function createAdsServer(deps: AdsServerDeps, initial: MeshIndex): AdsSer
     write: (response: XdsResponse) => void,
   ): ConnectedProxy {
     const proxyName = `${node.name}.${node.namespace}`;
+    const workload = identity === undefined ? undefined : workloadOf(identity);
     const core = createXdsConnection({
       id,
       mode,
       node,
       mesh,
       clock,
-      resourcesIn: (target, lastGood) => createProxyResources({ translator, encoder }, target, node, lastGood),
+      resourcesIn: (target, lastGood) =>
+        createProxyResources({ translator, encoder, identity: workload }, target, node, lastGood),
       send(response) {
         const { type, resources, removed, version } = response;
         write(response);
@@ -321,9 +324,9 @@ export function createAdsServer(deps: AdsServerDeps, initial: MeshIndex): AdsSer
 
 /** Node metadata must say who the proxy proved to be (§4.6). */
 function identityFault(identity: SpiffeId, node: ProxyNode): string | undefined {
-  const match = /^\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(identity.path);
-  if (match === null) return `${identity.uri} is no identity of a workload.`;
-  const [, namespace, serviceAccount] = match;
+  const workload = workloadOf(identity);
+  if (workload === undefined) return `${identity.uri} is no identity of a workload.`;
+  const { namespace, serviceAccount } = workload;
   const way = "the token or certificate and the node of the bootstrap must be of the same workload.";
   if (namespace !== node.namespace) {
     return `the node says namespace ${node.namespace}, the identity is ${identity.uri}: ${way}`;
@@ -332,6 +335,11 @@ function identityFault(identity: SpiffeId, node: ProxyNode): string | undefined 
     return `the node says service account ${node.serviceAccount}, the identity is ${identity.uri}: ${way}`;
   }
   return undefined;
+}
+
+function workloadOf({ path }: SpiffeId): ProvenIdentity | undefined {
+  const [, namespace = "", serviceAccount = ""] = /^\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(path) ?? [];
+  return namespace === "" ? undefined : { namespace, serviceAccount };
 }
 
 function refuse(call: AnyStream, code: status, details: string): void {

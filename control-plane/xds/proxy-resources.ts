@@ -3,9 +3,10 @@ import type { Problem } from "#lib/problem.ts";
 import type { MeshIndex } from "../model/mesh-index.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import { withMesh } from "../model/proxy-node-from.ts";
+import type { ProvenIdentity } from "../translate/credential-access.ts";
 import type { Translated, Translator } from "../translate/types.ts";
 import { resourceName, type EncodedResource, type ResourceEncoder } from "./resource-encoder.ts";
-import { CDS, EDS, LDS, RDS, type ResourceType } from "./resource-types.ts";
+import { CDS, EDS, LDS, RDS, SDS, type ResourceType } from "./resource-types.ts";
 
 export interface ProxyResources {
   readonly mesh: MeshIndex;
@@ -24,7 +25,12 @@ export interface ProxyResources {
 export type LastGood = (type: ResourceType, name: string) => EncodedResource | undefined;
 
 export function createProxyResources(
-  deps: { readonly translator: Translator; readonly encoder: ResourceEncoder },
+  deps: {
+    readonly translator: Translator;
+    readonly encoder: ResourceEncoder;
+    /** Who the proxy has proved to be; without it it gets no Secrets. */
+    readonly identity?: ProvenIdentity | undefined;
+  },
   mesh: MeshIndex,
   proxy: ProxyNode,
   lastGood: LastGood,
@@ -54,14 +60,18 @@ export function createProxyResources(
     return encoded;
   }
 
+  function translatedOf(type: ResourceType, names: readonly string[]): Translated {
+    if (type === EDS) return translator.endpoints(mesh, node, names);
+    if (type === RDS) return translator.routes(mesh, node, names);
+    return translator.secrets(mesh, node, names, deps.identity);
+  }
+
   function namedOf(type: ResourceType, names: ReadonlySet<string>): ReadonlyMap<string, EncodedResource> {
     const known = named.get(type) ?? new Map<string, EncodedResource | undefined>();
     named.set(type, known);
     const missing = [...names].filter((name) => !known.has(name));
     if (missing.length > 0) {
-      const translated =
-        type === EDS ? translator.endpoints(mesh, node, missing) : translator.routes(mesh, node, missing);
-      const encoded = encodeAll(type, translated);
+      const encoded = encodeAll(type, translatedOf(type, missing));
       for (const name of missing) known.set(name, encoded.get(name));
     }
     const found = new Map<string, EncodedResource>();
@@ -78,8 +88,8 @@ export function createProxyResources(
     problems,
     available(type, names) {
       if (type === CDS || type === LDS) return allOf(type);
-      if (type === EDS || type === RDS) return namedOf(type, names);
-      // Secrets are the proxy's own; extension configurations and name tables aren't made yet.
+      if (type === EDS || type === RDS || type === SDS) return namedOf(type, names);
+      // Extension configurations and name tables aren't made yet.
       return new Map();
     },
   };

@@ -75,6 +75,7 @@ function connected(mode: "delta" | "sotw", first: Content) {
           .filter((name) => name in routes)
           .map((name) => ({ name, virtualHosts: [{ name: routes[name], domains: ["*"] }] })),
       ),
+    secrets: () => ({ resources: [], problems: [] }),
     snapshot: () => ({ clusters: [], endpoints: [], listeners: [], routes: [], problems: [] }),
   };
   function made(mesh: MeshIndex, type: ResourceType, of: (content: Content) => readonly ResourceJson[]) {
