@@ -3,14 +3,15 @@
  * nothing above it sees a Node socket.
  */
 
-/** An IP endpoint or a Unix socket path. */
+/** An IP endpoint, a Unix socket path, or a listener inside of this process (`path` is `envoy://<listener>/<endpoint>`). */
 export type SocketAddress =
   | { readonly kind: "ip"; readonly address: string; readonly port: number }
-  | { readonly kind: "pipe"; readonly path: string };
+  | { readonly kind: "pipe"; readonly path: string }
+  | { readonly kind: "internal"; readonly listener: string; readonly path: string };
 
 /** `ip:port`, `[v6]:port`, or the path. */
 export function formatAddress(address: SocketAddress): string {
-  if (address.kind === "pipe") return address.path;
+  if (address.kind !== "ip") return address.path;
   return address.address.includes(":") ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
 }
 
@@ -38,6 +39,10 @@ export interface Connection {
   onGone?: (() => void) | undefined;
   readonly localAddress: SocketAddress;
   readonly remoteAddress: SocketAddress;
+  /** The peer itself, where a PROXY header has named another one. */
+  readonly directRemoteAddress?: SocketAddress | undefined;
+  /** Accepted connections: from now on it counts as coming from `remote`. */
+  readdress?(remote: SocketAddress): void;
   /** Present after a TLS handshake. */
   readonly tls?: TlsInfo | undefined;
   /** Bytes written and not yet handed to the system. */

@@ -23,6 +23,7 @@ export class NodeConnection implements Connection {
   onGone: (() => void) | undefined = undefined;
   localAddress: SocketAddress;
   remoteAddress: SocketAddress;
+  directRemoteAddress: SocketAddress | undefined = undefined;
   tls: TlsInfo | undefined = undefined;
   isClosed = false;
   bytesWritten = 0;
@@ -54,6 +55,11 @@ export class NodeConnection implements Connection {
   /** Once connected: asks the system for the own address. */
   learnLocalAddress(): void {
     this.localAddress = localAddressOf(this.socket, this.remoteAddress);
+  }
+
+  readdress(remote: SocketAddress): void {
+    this.directRemoteAddress ??= this.remoteAddress;
+    this.remoteAddress = remote;
   }
 
   /** Listens to the socket. `data` is left out where the socket hands its bytes over by `onread`. */
@@ -136,7 +142,8 @@ export class NodeConnection implements Connection {
 
   reset(): void {
     // A connection that is not a TCP one has no RST to send.
-    if (this.localAddress.kind === "pipe" || this.remoteAddress.kind === "pipe") this.socket.destroy();
+    const direct = this.directRemoteAddress ?? this.remoteAddress;
+    if (this.localAddress.kind !== "ip" || direct.kind !== "ip") this.socket.destroy();
     else if (this.carrier === undefined) this.socket.resetAndDestroy();
     else this.carrier.reset();
   }
@@ -265,7 +272,7 @@ export class NodeConnector {
       onread: { buffer: this.#shared ?? Buffer.allocUnsafeSlow(READ_BYTES), callback },
     } as const;
     const socket = make(
-      address.kind === "pipe"
+      address.kind !== "ip"
         ? { path: systemPath(address.path), ...common }
         : {
             host: address.address,
@@ -299,7 +306,7 @@ export function acceptedConnection(ids: ConnectionIds, socket: net.Socket, liste
 }
 
 function localAddressOf(socket: net.Socket, other: SocketAddress): SocketAddress {
-  if (other.kind === "pipe") return other;
+  if (other.kind !== "ip") return other;
   return { kind: "ip", address: plainAddress(socket.localAddress ?? "0.0.0.0"), port: socket.localPort ?? 0 };
 }
 

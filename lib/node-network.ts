@@ -50,7 +50,7 @@ function listen(
     server.once("error", refuse);
     server.listen(
       {
-        ...(address.kind === "pipe"
+        ...(address.kind !== "ip"
           ? { path: systemPath(address.path) }
           : { host: address.address, port: address.port, ipv6Only: options.ipv4Compat !== true }),
         ...(options.backlog === undefined ? {} : { backlog: options.backlog }),

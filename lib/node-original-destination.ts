@@ -2,6 +2,7 @@
 import koffi from "koffi";
 import type { Connection, SocketAddress } from "./connection.ts";
 import { NodeConnection } from "./node-connection.ts";
+import { compressedIpv6 } from "./proxy-protocol.ts";
 
 /** Whether this system has it at all. */
 export function hasOriginalDestination(): boolean {
@@ -53,17 +54,5 @@ function ipv4Of(value: Buffer): SocketAddress {
 /** `sockaddr_in6`: family, port, flow, address. */
 function ipv6Of(value: Buffer): SocketAddress {
   const groups = Array.from({ length: 8 }, (_, index) => value.readUInt16BE(8 + 2 * index).toString(16));
-  return { kind: "ip", address: compressed(groups), port: value.readUInt16BE(2) };
-}
-
-/** RFC 5952: the longest run of zero groups becomes `::`. */
-function compressed(groups: readonly string[]): string {
-  let best = { at: -1, length: 1 };
-  for (let at = 0; at < groups.length; at++) {
-    let length = 0;
-    while (groups[at + length] === "0") length++;
-    if (length > best.length) best = { at, length };
-  }
-  if (best.at < 0) return groups.join(":");
-  return `${groups.slice(0, best.at).join(":")}::${groups.slice(best.at + best.length).join(":")}`;
+  return { kind: "ip", address: compressedIpv6(groups), port: value.readUInt16BE(2) };
 }

@@ -35,6 +35,7 @@ export class SimulatedConnection implements Connection {
   onGone: (() => void) | undefined = undefined;
   localAddress: SocketAddress;
   remoteAddress: SocketAddress;
+  directRemoteAddress: SocketAddress | undefined = undefined;
   tls: TlsInfo | undefined = undefined;
   isClosed = false;
   bytesWritten = 0;
@@ -71,8 +72,17 @@ export class SimulatedConnection implements Connection {
     this.remoteAddress = remoteAddress;
   }
 
+  get #peerAddress(): SocketAddress {
+    return this.directRemoteAddress ?? this.remoteAddress;
+  }
+
   get bufferedBytes(): number {
     return Math.max(0, this.#unconsumed - WINDOW_BYTES);
+  }
+
+  readdress(remote: SocketAddress): void {
+    this.directRemoteAddress ??= this.remoteAddress;
+    this.remoteAddress = remote;
   }
 
   write(data: string | Buffer): boolean {
@@ -147,7 +157,7 @@ export class SimulatedConnection implements Connection {
   #send(segment: Segment): void {
     segment.sentMs = this.#clock.monotonic();
     this.#outgoing.push(segment);
-    this.#launch(this.#wire.delayMs(this.localAddress, this.remoteAddress));
+    this.#launch(this.#wire.delayMs(this.localAddress, this.#peerAddress));
   }
 
   #launch(delayMs: number): void {
@@ -164,7 +174,7 @@ export class SimulatedConnection implements Connection {
     if (this.#outgoing[0] !== head) return;
     this.#isInAir = false;
     const now = this.#clock.monotonic();
-    if (this.#wire.isLost(this.localAddress, this.remoteAddress)) {
+    if (this.#wire.isLost(this.localAddress, this.#peerAddress)) {
       const kind = head.kind === "syn" ? "syn" : "data";
       if (now - head.sentMs >= GIVE_UP_MS[kind]) {
         this.#outgoing.length = 0;
@@ -182,7 +192,7 @@ export class SimulatedConnection implements Connection {
     if (head.kind === "syn") head.onArrival();
     else this.peer?.receive(head);
     if (head.kind === "fin" && this.#deliveredFin) this.#close(undefined);
-    this.#launch(this.#wire.delayMs(this.localAddress, this.remoteAddress));
+    this.#launch(this.#wire.delayMs(this.localAddress, this.#peerAddress));
   }
 
   /** A segment from the peer has arrived. */
@@ -234,7 +244,7 @@ export class SimulatedConnection implements Connection {
     this.#unconsumed = Math.max(0, this.#unconsumed - bytes);
     if (!this.#needsDrain || this.bufferedBytes > 0) return;
     this.#needsDrain = false;
-    this.#clock.setTimer(this.#wire.delayMs(this.remoteAddress, this.localAddress), () => {
+    this.#clock.setTimer(this.#wire.delayMs(this.#peerAddress, this.localAddress), () => {
       if (!this.isClosed) this.handler.onDrain?.();
     });
   }

@@ -122,7 +122,7 @@ export class SimulatedNetwork implements Wire {
   #listen(host: string, options: ListenOptions, onConnection: Listener["onConnection"]): ListeningSocket {
     const { address } = options;
     const bound: SocketAddress =
-      address.kind === "pipe" || address.port !== 0 ? address : { ...address, port: this.#nextPort++ };
+      address.kind !== "ip" || address.port !== 0 ? address : { ...address, port: this.#nextPort++ };
     if (bound.kind === "ip" && !WILDCARD.has(bound.address) && !LOOPBACK.test(bound.address)) {
       const owner = this.#owners.get(bound.address);
       if (owner !== undefined && owner !== host)
@@ -152,7 +152,7 @@ export class SimulatedNetwork implements Wire {
   }
 
   #find(fromHost: string, target: SocketAddress): Listener | undefined {
-    if (target.kind === "pipe") return this.#listeners.get(listenKey(fromHost, target));
+    if (target.kind !== "ip") return this.#listeners.get(listenKey(fromHost, target));
     const host = LOOPBACK.test(target.address) ? fromHost : this.#owners.get(target.address);
     if (host === undefined) return undefined;
     const exact = this.#listeners.get(listenKey(host, target));
@@ -165,7 +165,7 @@ export class SimulatedNetwork implements Wire {
     const { address: target } = options;
     const source = options.localAddress ?? (isLoopback(target) && !LOOPBACK.test(host) ? "127.0.0.1" : host);
     const local: SocketAddress =
-      target.kind === "pipe" ? target : { kind: "ip", address: source, port: this.#nextPort++ };
+      target.kind !== "ip" ? target : { kind: "ip", address: source, port: this.#nextPort++ };
     const client = this.#end(local, target);
     client.handler = handler;
     client.sendSyn(() => {
@@ -224,7 +224,7 @@ function notFound(hostname: string): Error {
 }
 
 function hostOf(address: SocketAddress): string {
-  return address.kind === "pipe" ? address.path : address.address;
+  return address.kind === "ip" ? address.address : address.path;
 }
 
 function isLoopback(address: SocketAddress): boolean {

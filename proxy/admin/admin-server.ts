@@ -149,7 +149,7 @@ function listen(server: Server, { address, socketMode }: AdminServerOptions): Pr
           : { kind: "ip", address: bound.address, port: bound.port },
       );
     });
-    if (address.kind === "pipe") server.listen(address.path);
+    if (address.kind !== "ip") server.listen(address.path);
     else server.listen({ host: address.address, port: address.port });
   });
 }

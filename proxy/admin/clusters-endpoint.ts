@@ -197,6 +197,13 @@ function healthJson({ flags, eds }: HostHealthView): unknown {
 
 /** `envoy.config.core.v3.Address` in JSON. */
 export function addressJson(address: SocketAddress): unknown {
+  if (address.kind === "internal")
+    return {
+      envoy_internal_address: {
+        server_listener_name: address.listener,
+        ...(address.path.endsWith("/") ? {} : { endpoint_id: address.path.slice(address.path.lastIndexOf("/") + 1) }),
+      },
+    };
   return address.kind === "pipe"
     ? { pipe: { path: address.path } }
     : { socket_address: { address: address.address, port_value: address.port } };

@@ -3,6 +3,7 @@
  * It puts the request right, finds its route, runs the filters, watches the clocks, and tells the statistics and logs.
  */
 import type { SocketAddress } from "#lib/connection.ts";
+import { copyFilterState } from "../filter-state.ts";
 import type { MatchContext, ForwardRoute, ResolvedRoute } from "../router/types.ts";
 import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import { ResponseFlag, StreamInfo } from "../stream-info.ts";
@@ -70,7 +71,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     info.filterChainName = connection.downstream.filterChainName;
     info.requestedServerName = connection.downstream.requestedServerName;
     const { filterState, dynamicMetadata } = connection.downstream;
-    if (filterState.size > 0) info.filterState = new Map(filterState);
+    if (filterState.size > 0) info.filterState = copyFilterState(filterState);
     if (dynamicMetadata.size > 0) info.dynamicMetadata = new Map(dynamicMetadata);
     manager.stats.rqTotal.inc();
     manager.stats.rqActive.inc();

@@ -21,10 +21,11 @@ export interface AcceptedSocketContext {
 export class AcceptedSocket implements ConnectionHandler, AcceptedFacts {
   localAddress: SocketAddress;
   isLocalAddressRestored = false;
-  readonly remoteAddress: SocketAddress;
   transportProtocol = "";
   serverName = "";
   applicationProtocols: readonly string[] = [];
+  readonly filterState: Map<string, unknown> = new Map();
+  readonly dynamicMetadata: Map<string, Record<string, unknown>> = new Map();
   readonly #raw: Connection;
   readonly #context: AcceptedSocketContext;
   #bytes: Buffer | undefined;
@@ -36,7 +37,29 @@ export class AcceptedSocket implements ConnectionHandler, AcceptedFacts {
     this.#context = context;
     this.#raw = raw;
     this.localAddress = raw.localAddress;
-    this.remoteAddress = raw.remoteAddress;
+  }
+
+  get remoteAddress(): SocketAddress {
+    return this.#raw.remoteAddress;
+  }
+
+  get directRemoteAddress(): SocketAddress {
+    return this.#raw.directRemoteAddress ?? this.#raw.remoteAddress;
+  }
+
+  readdress(remote: SocketAddress): void {
+    this.#raw.readdress?.(remote);
+  }
+
+  setMetadata(namespace: string, key: string, value: unknown): void {
+    const values = this.dynamicMetadata.get(namespace) ?? {};
+    this.dynamicMetadata.set(namespace, { ...values, [key]: value });
+  }
+
+  /** What filters of another listener, which handed the connection over, have found out. */
+  inherit({ filterState, dynamicMetadata }: AcceptedFacts): void {
+    for (const [key, value] of filterState) this.filterState.set(key, value);
+    for (const [key, value] of dynamicMetadata) this.dynamicMetadata.set(key, value);
   }
 
   /** `bytes`: what another listener, which handed the connection over, has read. */
@@ -77,9 +100,15 @@ export class AcceptedSocket implements ConnectionHandler, AcceptedFacts {
       if (filter.inspect === undefined) continue;
       const result = this.#bytes === undefined ? "more" : filter.inspect(this.#bytes, this);
       if (result === "more") return;
-      if (result === "close") {
-        stats.listenerFilterError.inc();
-        this.#raw.destroy();
+      if (typeof result === "number") {
+        const rest = this.#bytes?.subarray(result);
+        this.#bytes = rest === undefined || rest.length === 0 ? undefined : rest;
+      } else if (result === "close" || result === "refuse") {
+        if (result === "refuse") this.#raw.reset();
+        else {
+          stats.listenerFilterError.inc();
+          this.#raw.destroy();
+        }
         if (!this.#isDone) {
           this.#finish();
           this.#context.onEnd();

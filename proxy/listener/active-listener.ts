@@ -11,6 +11,7 @@ import { FilterChainMatcher, type ConnectionFacts } from "./filter-chain-match.t
 import { httpInspector, tlsInspector } from "./inspectors.ts";
 import { ListenerConnection } from "./listener-connection.ts";
 import type { AcceptedFacts, ListenerFilter } from "./listener-filters.ts";
+import { proxyProtocolFilter } from "./proxy-protocol.ts";
 import type { ListenerManagerDeps } from "./types.ts";
 import { listenerStats, type ListenerStats } from "./listener-stats.ts";
 import type { FilterChainModel, ListenerFilterModel, ListenerModel } from "./model.ts";
@@ -181,6 +182,7 @@ export class ActiveListener {
     other.#open.count++;
     const socket = new AcceptedSocket(other.#accepting, raw);
     socket.localAddress = facts.localAddress;
+    socket.inherit(facts);
     socket.start(bytes);
   }
 
@@ -219,7 +221,7 @@ export interface ListenerOptions {
 }
 
 function connectionFacts(facts: AcceptedFacts): ConnectionFacts {
-  const { localAddress, remoteAddress } = facts;
+  const { localAddress, remoteAddress, directRemoteAddress } = facts;
   const source = remoteAddress.kind === "ip" ? remoteAddress.address : "";
   return {
     destinationAddress: localAddress.kind === "ip" ? localAddress.address : "",
@@ -227,7 +229,7 @@ function connectionFacts(facts: AcceptedFacts): ConnectionFacts {
     serverName: facts.serverName,
     transportProtocol: facts.transportProtocol,
     applicationProtocols: facts.applicationProtocols,
-    directSourceAddress: source,
+    directSourceAddress: directRemoteAddress.kind === "ip" ? directRemoteAddress.address : "",
     sourceAddress: source,
     sourcePort: remoteAddress.kind === "ip" ? remoteAddress.port : 0,
   };
@@ -239,6 +241,8 @@ function makeFilter({ kind, isDisabled }: ListenerFilterModel, deps: ListenerMan
       return { ...tlsInspector(kind, deps.scope), isDisabled };
     case "http_inspector":
       return { ...httpInspector(deps.scope), isDisabled };
+    case "proxy_protocol":
+      return { ...proxyProtocolFilter(kind.config, deps.scope), isDisabled };
     case "original_dst":
       return { ...originalDst(deps), isDisabled };
   }

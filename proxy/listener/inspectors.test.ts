@@ -14,6 +14,11 @@ function newFacts(): AcceptedFacts {
     transportProtocol: "",
     serverName: "",
     applicationProtocols: [],
+    directRemoteAddress: address,
+    filterState: new Map(),
+    dynamicMetadata: new Map(),
+    setMetadata: () => {},
+    readdress: () => {},
   };
 }
 

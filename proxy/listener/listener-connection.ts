@@ -27,8 +27,8 @@ export class ListenerConnection implements DownstreamConnection, DrainableConnec
   readonly filterChainName: string;
   readonly requestedServerName: string;
   applicationProtocol: string | undefined;
-  readonly dynamicMetadata: Map<string, Record<string, unknown>> = new Map();
-  readonly filterState: Map<string, unknown> = new Map();
+  readonly dynamicMetadata: Map<string, Record<string, unknown>>;
+  readonly filterState: Map<string, unknown>;
   readonly info: StreamInfo = new StreamInfo();
   readonly #context: ListenerConnectionContext;
   readonly #chain: ActiveFilterChain;
@@ -47,6 +47,8 @@ export class ListenerConnection implements DownstreamConnection, DrainableConnec
     this.filterChainName = chain.model.name;
     this.requestedServerName = facts.serverName;
     this.applicationProtocol = facts.applicationProtocols[0];
+    this.dynamicMetadata = facts.dynamicMetadata;
+    this.filterState = facts.filterState;
     const { info } = this;
     info.startTimeMs = clock.now();
     info.start = this.startMs;

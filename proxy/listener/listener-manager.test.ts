@@ -691,12 +691,12 @@ describe("Listener → model", () => {
     ],
     ["a host name as address", { address: address(80, "localhost") }, "address.socket_address.address"],
     [
-      "the PROXY protocol",
+      "original_src",
       {
         listenerFilters: [
           {
             name: "pp",
-            typedConfig: { "@type": `${TYPE}/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol` },
+            typedConfig: { "@type": `${TYPE}/envoy.extensions.filters.listener.original_src.v3.OriginalSrc` },
           },
         ],
       },

@@ -153,7 +153,7 @@ class Manager implements ListenerManager, ListenerNeighbours {
   // What a listener asks of the others.
 
   forDestination(address: SocketAddress): ActiveListener | undefined {
-    if (address.kind === "pipe") return undefined;
+    if (address.kind !== "ip") return undefined;
     const wanted = formatAddress(address);
     const wildcard = formatAddress({ ...address, address: address.address.includes(":") ? "::" : "0.0.0.0" });
     let fallback: ActiveListener | undefined;

@@ -7,6 +7,7 @@ import type { AccessLogConfig } from "../observability/access-log/types.ts";
 import type { Metadata } from "../upstream/types.ts";
 import type { FilterChainMatch } from "./filter-chain-match.ts";
 import type { TlsInspectorConfig } from "./inspectors.ts";
+import type { ProxyProtocolFilterConfig } from "./proxy-protocol.ts";
 
 export interface ListenerModel {
   readonly name: string;
@@ -48,6 +49,7 @@ export interface ListenerFilterModel {
 export type ListenerFilterKind =
   | { readonly name: "original_dst" }
   | { readonly name: "http_inspector" }
+  | { readonly name: "proxy_protocol"; readonly config: ProxyProtocolFilterConfig }
   | ({ readonly name: "tls_inspector" } & TlsInspectorConfig);
 
 export interface FilterChainModel {

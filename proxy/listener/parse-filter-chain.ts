@@ -33,8 +33,7 @@ export function parseFilterChain(
 ): FilterChainModel {
   const match = reader.child("filterChainMatch");
   const filters = reader.children("filters");
-  if (reader.get("useProxyProto") === true)
-    reader.unsupported("useProxyProto", "the PROXY protocol is not supported here; remove it");
+  reader.ignore("useProxyProto", "read of the first chain, where the listener filters are made");
   if (reader.get("onDemandConfiguration") !== undefined) reader.unsupported("onDemandConfiguration");
   const model: FilterChainModel = {
     name: reader.get("name"),

@@ -6,9 +6,11 @@ import type {
   ListenerFilter,
   ListenerFilterChainMatchPredicate,
 } from "#protos/gen/envoy/config/listener/v3/listener_components_pb.js";
+import type { ProxyProtocol } from "#protos/gen/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.js";
 import type { TlsInspector } from "#protos/gen/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.js";
 import { MAX_CLIENT_HELLO_BYTES } from "./inspectors.ts";
 import type { ListenerFilterKind, ListenerFilterModel } from "./model.ts";
+import { parseProxyProtocolFilter } from "./proxy-protocol.ts";
 
 export interface ListenerFilterSupport {
   /** False where the system can't tell where a connection was going. */
@@ -62,10 +64,15 @@ function parseKind(
       return { name: "http_inspector" };
     case `${PREFIX}tls_inspector.v3.TlsInspector`:
       return parseTlsInspector(new MessageReader(message as TlsInspector, at, reader.problems));
+    case `${PREFIX}proxy_protocol.v3.ProxyProtocol`:
+      return {
+        name: "proxy_protocol",
+        config: parseProxyProtocolFilter(new MessageReader(message as ProxyProtocol, at, reader.problems)),
+      };
     default:
       reader.unsupported(
         "configType",
-        `listener filter '${name}' of type ${message.$typeName} is not supported; supported are original_dst, tls_inspector and http_inspector`,
+        `listener filter '${name}' of type ${message.$typeName} is not supported; supported are original_dst, proxy_protocol, tls_inspector and http_inspector`,
       );
       return undefined;
   }
@@ -84,7 +91,8 @@ function parseTlsInspector(reader: MessageReader<TlsInspector>): ListenerFilterK
   return kind;
 }
 
-const never: Predicate = () => false;
+/** True nowhere. */
+export const never: Predicate = () => false;
 
 /** `filter_disabled`: true where the predicate matches. */
 function parsePredicate(reader: MessageReader<ListenerFilterChainMatchPredicate>): Predicate | undefined {

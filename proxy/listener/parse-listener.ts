@@ -7,10 +7,11 @@ import { durationMs, metadataOf } from "../config-values.ts";
 import type { NetworkFilterRegistry } from "../network/registry.ts";
 import { parseAccessLogs } from "../observability/access-log/parse.ts";
 import { FilterChainMatcher } from "./filter-chain-match.ts";
-import type { FilterChainModel, ListenAddress, ListenerModel } from "./model.ts";
+import type { FilterChainModel, ListenAddress, ListenerFilterModel, ListenerModel } from "./model.ts";
 import { parseListenAddress } from "./parse-address.ts";
 import { parseFilterChain } from "./parse-filter-chain.ts";
-import { parseListenerFilter, type ListenerFilterSupport } from "./parse-listener-filters.ts";
+import { never, parseListenerFilter, type ListenerFilterSupport } from "./parse-listener-filters.ts";
+import { PLAIN_PROXY_PROTOCOL } from "./proxy-protocol.ts";
 
 export interface ListenerParsers extends ListenerFilterSupport {
   readonly filters: NetworkFilterRegistry;
@@ -36,10 +37,13 @@ export function parseListener(message: Listener, parsers: ListenerParsers): Pars
     statName: reader.get("statPrefix") || (first === undefined ? name : formatAddress(first.address)),
     bindToPort: reader.get("bindToPort") ?? true,
     useOriginalDst: reader.get("useOriginalDst") ?? false,
-    listenerFilters: reader
-      .children("listenerFilters")
-      .map((child) => parseListenerFilter(child, parsers))
-      .filter((filter) => filter !== undefined),
+    listenerFilters: [
+      ...impliedProxyProtocol(message),
+      ...reader
+        .children("listenerFilters")
+        .map((child) => parseListenerFilter(child, parsers))
+        .filter((filter) => filter !== undefined),
+    ],
     listenerFiltersTimeoutMs: timeoutMs ?? DEFAULT_LISTENER_FILTERS_TIMEOUT_MS,
     continueOnListenerFiltersTimeout: reader.get("continueOnListenerFiltersTimeout"),
     filterChains: reader.children("filterChains").map((child) => parseFilterChain(child, parsers.filters)),
@@ -58,6 +62,12 @@ export function parseListener(message: Listener, parsers: ListenerParsers): Pars
     reader.invalid("filterChains", "error adding listener: no filter chains specified");
   refuseSameMatches(model.filterChains, reader);
   return problems.length > 0 ? { problems } : { value: model, problems };
+}
+
+/** The deprecated `use_proxy_proto` of the first filter chain stands for the listener filter. */
+function impliedProxyProtocol({ filterChains }: Listener): readonly ListenerFilterModel[] {
+  if (filterChains[0]?.useProxyProto !== true) return [];
+  return [{ kind: { name: "proxy_protocol", config: PLAIN_PROXY_PROTOCOL }, isDisabled: never }];
 }
 
 function parseAddresses(reader: MessageReader<Listener>): readonly ListenAddress[] {

@@ -76,6 +76,9 @@ export class FilteredConnection implements Connection, ConnectionHandler {
   get remoteAddress(): SocketAddress {
     return this.#inner.remoteAddress;
   }
+  get directRemoteAddress(): SocketAddress | undefined {
+    return this.#inner.directRemoteAddress;
+  }
   get tls(): TlsInfo | undefined {
     return this.#inner.tls;
   }

@@ -4,7 +4,8 @@ import type { Timer } from "#lib/runtime.ts";
 import { byteString, xxHash64 } from "#lib/xxhash64.ts";
 import type { AccessLogger, AccessLogType } from "../observability/access-log/types.ts";
 import { ResponseFlag } from "../stream-info.ts";
-import type { Cluster, Host, LbContext } from "../upstream/types.ts";
+import { downstreamFacts } from "../upstream/downstream-facts.ts";
+import type { Cluster, Host, LbContext, PoolOptions } from "../upstream/types.ts";
 import type { ConnectionFilter, DownstreamConnection, NetworkFilterContext, NetworkFilterFactory } from "./filter.ts";
 import { createExchangeSide, type ExchangeSide, type MetadataExchangeConfig } from "./metadata-exchange.ts";
 import { parseTcpProxy, type TcpProxyConfig, type WeightedTcpCluster } from "./tcp-proxy-config.ts";
@@ -37,6 +38,8 @@ interface Shared {
 }
 
 /** How long a peer may take nothing of what is queued for it, once the other side is gone. */
+const PLAIN_POOL_OPTIONS: PoolOptions = { priority: "default", protocol: "auto" };
+
 const FLUSH_LOOK_MS = 1000;
 
 /** One downstream connection, from its first byte to its log line. */
@@ -99,7 +102,7 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
     info.upstreamHost = host;
     const upstream = new Upstream(this, host);
     this.#upstream = upstream;
-    const connection = cluster.tcpConnect(host, { priority: "default", protocol: "auto" }, upstream);
+    const connection = cluster.tcpConnect(host, this.#poolOptions(cluster), upstream);
     if (connection === "overflow") {
       this.#upstream = undefined;
       this.#fail(ResponseFlag.UpstreamOverflow, "");
@@ -107,6 +110,12 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
     }
     upstream.connection = connection;
     info.upstreamConnection = connection;
+  }
+
+  #poolOptions({ wantsDownstream = false }: Cluster): PoolOptions {
+    return wantsDownstream
+      ? { priority: "default", protocol: "auto", downstream: downstreamFacts(this.#downstream.info, undefined) }
+      : PLAIN_POOL_OPTIONS;
   }
 
   #lbContext(): LbContext {

@@ -40,8 +40,9 @@ export function parsePrincipal(reader: MessageReader<Principal>, regexes: RegexC
       return negated(parsePrincipal(reader.oneof("identifier", id.value), regexes));
     case "authenticated":
       return parseAuthenticated(reader.oneof("identifier", id.value), regexes);
-    case "sourceIp":
     case "directRemoteIp":
+      return parseIpCondition(reader.oneof("identifier", id.value), directIp);
+    case "sourceIp":
       return parseIpCondition(reader.oneof("identifier", id.value), peerIp);
     case "remoteIp":
       return parseIpCondition(reader.oneof("identifier", id.value), clientIp);
@@ -109,7 +110,13 @@ function isNamed(peer: PeerCertificate, test: StringMatcher): boolean {
   return peer.uriSans.some(test) || peer.dnsSans.some(test) || test(peer.subject);
 }
 
-/** The other end of the connection. */
+/** The other end itself, whatever a PROXY header said. */
+function directIp({ connection }: StreamInfo): string | undefined {
+  const remote = connection?.directRemoteAddress ?? connection?.remoteAddress;
+  return remote?.kind === "ip" ? remote.address : undefined;
+}
+
+/** The other end of the connection, or whom its PROXY header names. */
 function peerIp(info: StreamInfo): string | undefined {
   const remote = info.connection?.remoteAddress;
   return remote?.kind === "ip" ? remote.address : undefined;

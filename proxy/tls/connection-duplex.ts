@@ -6,11 +6,22 @@ import type { Connection } from "#lib/connection.ts";
 export class ConnectionDuplex extends Duplex {
   readonly #connection: Connection;
   #onFlushed: (() => void) | undefined = undefined;
+  #isOpening: boolean;
+  #held: (() => void) | undefined = undefined;
 
-  constructor(connection: Connection) {
+  /** `prelude` is called as soon as the connection is made; what it writes goes before everything of the stream. */
+  constructor(connection: Connection, prelude?: (connection: Connection) => void) {
     super({ allowHalfOpen: true, decodeStrings: true });
     this.#connection = connection;
+    this.#isOpening = prelude !== undefined;
     connection.handler = {
+      onConnect: () => {
+        this.#isOpening = false;
+        prelude?.(connection);
+        const held = this.#held;
+        this.#held = undefined;
+        held?.();
+      },
       onData: (chunk) => {
         // The chunk is lent; the stream keeps it.
         if (!this.push(Buffer.from(chunk))) connection.pause();
@@ -30,7 +41,8 @@ export class ConnectionDuplex extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    if (this.#connection.write(Buffer.from(chunk))) done();
+    if (this.#isOpening) this.#held = () => this._write(chunk, _encoding, done);
+    else if (this.#connection.write(Buffer.from(chunk))) done();
     else this.#onFlushed = done;
   }
 

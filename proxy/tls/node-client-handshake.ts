@@ -4,8 +4,8 @@ import tls from "node:tls";
 import type { Connection, ConnectionHandler, PeerCertificate, TlsInfo } from "#lib/connection.ts";
 import { NodeConnection } from "#lib/node-connection.ts";
 import { NodeNetwork } from "#lib/node-network.ts";
-import type { ConnectOptions, Runtime } from "#lib/runtime.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
+import { connectOptions, dial, needsDial, type Dialer } from "./dial.ts";
 import { isChainError, sanReason, tlsReason, verifyReason } from "./failure-reason.ts";
 import { verifiesPeers, type TlsMaterial } from "./material.ts";
 import { leafOf, ruleFailure, type CertificateCache, type RuleFailure } from "./peer-certificates.ts";
@@ -28,7 +28,7 @@ interface ResumableSession {
 
 /** Handshakes of one cluster in one state of its certificates; sessions do not outlive that state. */
 export class ClientHandshakes {
-  readonly #runtime: Runtime;
+  readonly #dialer: Dialer;
   readonly #context: UpstreamContext;
   readonly #material: TlsMaterial;
   readonly #stats: TlsStats;
@@ -40,13 +40,13 @@ export class ClientHandshakes {
 
   /** Throws when OpenSSL does not take the certificates, or when nothing would verify the peer's. */
   constructor(
-    runtime: Runtime,
+    dialer: Dialer,
     context: UpstreamContext,
     material: TlsMaterial,
     stats: TlsStats,
     cache: CertificateCache,
   ) {
-    this.#runtime = runtime;
+    this.#dialer = dialer;
     this.#context = context;
     this.#material = material;
     this.#stats = stats;
@@ -91,23 +91,20 @@ export class ClientHandshakes {
     return connection;
   }
 
-  #open(target: UpstreamTarget, connecting: ConnectionHandler, options: tls.ConnectionOptions): NodeConnection {
-    const { network } = this.#runtime;
-    const connect: ConnectOptions = {
-      address: target.address,
-      ...(target.localAddress === undefined ? {} : { localAddress: target.localAddress }),
-      ...(target.keepAlive === undefined ? {} : { keepAlive: target.keepAlive }),
-    };
-    if (network instanceof NodeNetwork) {
+  #open(target: UpstreamTarget, connecting: Connecting, options: tls.ConnectionOptions): NodeConnection {
+    const { network } = this.#dialer.runtime;
+    if (network instanceof NodeNetwork && !needsDial(target)) {
       // On the system's own sockets TLS runs on the handle, and the shared read buffer takes the plaintext.
-      return network.connector.open(connect, connecting, (params) =>
+      return network.connector.open(connectOptions(target), connecting, (params) =>
         tls.connect({ ...params, ...options } as tls.ConnectionOptions),
       );
     }
-    const raw = network.connect(connect, { onData() {}, onClose() {} });
-    const socket = tls.connect({ ...options, socket: new ConnectionDuplex(raw) });
+    const raw = dial(this.#dialer, { ...target, prelude: undefined }, { onData() {}, onClose() {} });
+    const carrier = new ConnectionDuplex(raw, target.prelude);
+    const socket = tls.connect({ ...options, socket: carrier });
     const connection = new NodeConnection(raw.id, socket, raw.localAddress, raw.remoteAddress, connecting);
     connection.carrier = raw;
+    connecting.raw = raw;
     connection.attach(true);
     return connection;
   }
@@ -127,7 +124,7 @@ export class ClientHandshakes {
       connection.destroy(connecting.failure ?? new TransportError(verifyReason("no certificate")));
       return;
     }
-    if (resumed && peer.validToMs <= this.#runtime.clock.now()) {
+    if (resumed && peer.validToMs <= this.#dialer.runtime.clock.now()) {
       this.#stats.failVerifyError.inc();
       connection.destroy(new TransportError(tlsReason(codeError("CERT_HAS_EXPIRED"))));
       return;
@@ -148,7 +145,8 @@ export class ClientHandshakes {
       local: this.#local,
     };
     connection.tls = info;
-    if (connection.carrier === undefined) connection.learnLocalAddress();
+    if (connecting.raw === undefined) connection.learnLocalAddress();
+    else connection.localAddress = connecting.raw.localAddress;
     // In TLS 1.3 a server refuses our certificate only after our side of the handshake is done.
     socket.once("error", (error: NodeJS.ErrnoException) => {
       if (error.code?.startsWith("ERR_SSL_") === true) this.#stats.connectionError.inc();
@@ -219,6 +217,8 @@ const MAX_SESSION_HOSTS = 1024;
 /** Hears of a connection until its handshake is done; then it is out of the way. */
 class Connecting implements ConnectionHandler {
   connection: NodeConnection | undefined;
+  /** What TLS runs over, where that is not the socket itself. */
+  raw: Connection | undefined;
   failure: TransportError | undefined;
   curve = "";
   readonly #inner: ConnectionHandler;
@@ -266,5 +266,5 @@ function codeError(code: string): NodeJS.ErrnoException {
 }
 
 function addressKey({ address }: UpstreamTarget): string {
-  return address.kind === "pipe" ? address.path : `${address.address}:${address.port}`;
+  return address.kind === "ip" ? `${address.address}:${address.port}` : address.path;
 }

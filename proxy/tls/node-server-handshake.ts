@@ -179,6 +179,7 @@ export class ServerHandshakes {
     const connection = new NodeConnection(raw.id, socket, raw.localAddress, raw.remoteAddress);
     connection.carrier = carrier;
     connection.tls = info;
+    connection.directRemoteAddress = raw.directRemoteAddress;
     connection.attach(true);
     handshake.onReady(connection);
   }

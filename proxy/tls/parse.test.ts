@@ -284,13 +284,12 @@ describe("transport sockets", () => {
   });
 
   test("others are refused by name, as is the context of the other side", () => {
-    const proxyProtocol = socket({
-      "@type":
-        "type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
-      transportSocket: { name: "raw" },
+    const tap = socket({
+      "@type": "type.googleapis.com/envoy.extensions.transport_sockets.starttls.v3.UpstreamStartTlsConfig",
+      tlsSocketConfig: {},
     });
-    expect(factory.upstream(proxyProtocol, "t").problems).toMatchObject([
-      { code: "unsupported-field", path: "t.typed_config", message: /ProxyProtocolUpstreamTransport/ },
+    expect(factory.upstream(tap, "t").problems).toMatchObject([
+      { code: "unsupported-field", path: "t.typed_config", message: /UpstreamStartTlsConfig/ },
     ]);
     const wrongSide = socket({ "@type": `${TLS}.UpstreamTlsContext` });
     expect(factory.downstream(wrongSide, "t").problems).toMatchObject([{ message: /UpstreamTlsContext/ }]);

@@ -1,6 +1,6 @@
 /** `envoy.transport_sockets.raw_buffer`: bytes as they are. */
 import type { Connection, ConnectionHandler } from "#lib/connection.ts";
-import type { Runtime } from "#lib/runtime.ts";
+import { dial, type Dialer } from "./dial.ts";
 import { transportReason } from "./failure-reason.ts";
 import { TransportError } from "./transport-error.ts";
 import type { DownstreamTransport, UpstreamTransport } from "./types.ts";
@@ -14,22 +14,15 @@ export const RAW_DOWNSTREAM: DownstreamTransport = {
 };
 
 /** One for all clusters. */
-export function rawUpstream(runtime: Runtime): UpstreamTransport {
+export function rawUpstream(dialer: Dialer): UpstreamTransport {
   return {
     isSecure: false,
     isUnverified: false,
     isReady: true,
     onReady: (callback) => callback(),
-    connect({ address, localAddress, keepAlive }, handler) {
+    connect(target, handler) {
       const connecting = new Connecting(handler);
-      const connection = runtime.network.connect(
-        {
-          address,
-          ...(localAddress === undefined ? {} : { localAddress }),
-          ...(keepAlive === undefined ? {} : { keepAlive }),
-        },
-        connecting,
-      );
+      const connection = dial(dialer, target, connecting);
       connecting.connection = connection;
       return connection;
     },

@@ -5,13 +5,19 @@ import type { Runtime } from "#lib/runtime.ts";
 import { unpackAny } from "#protos/any.ts";
 import { MessageReader } from "#protos/reader.ts";
 import type { TransportSocket } from "#protos/gen/envoy/config/core/v3/base_pb.js";
+import type { InternalUpstreamTransport } from "#protos/gen/envoy/extensions/transport_sockets/internal_upstream/v3/internal_upstream_pb.js";
+import type { ProxyProtocolUpstreamTransport } from "#protos/gen/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol_pb.js";
 import type {
   DownstreamTlsContext,
   UpstreamTlsContext,
 } from "#protos/gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.js";
 import type { StatsScope } from "../observability/stats.ts";
 import { downstreamTls } from "./downstream-tls.ts";
+import type { Dialer } from "./dial.ts";
+import { InternalNetwork } from "./internal-network.ts";
+import { internalUpstream, parsePassedMetadata } from "./internal-upstream.ts";
 import { CertificateCache } from "./peer-certificates.ts";
+import { parseUpstreamProxyProtocol, upstreamProxyProtocol } from "./proxy-protocol-upstream.ts";
 import { RAW_DOWNSTREAM, rawUpstream } from "./raw-transport.ts";
 import { parseDownstreamContext, parseUpstreamContext, verifiesUpstream } from "./tls-context.ts";
 import type { DownstreamTransport, SecretProvider, UpstreamTransport } from "./types.ts";
@@ -19,6 +25,8 @@ import { upstreamTls } from "./upstream-tls.ts";
 
 export interface TransportFactoryDeps {
   readonly runtime: Runtime;
+  /** Listeners of this process; absent: there are none. */
+  readonly internal?: InternalNetwork | undefined;
   readonly secrets: SecretProvider;
   /** Where `ssl.*` goes when a call names no scope. */
   readonly scope: StatsScope;
@@ -32,8 +40,7 @@ export interface TransportFactory {
 }
 
 /** What both kinds of TLS need. */
-export interface TlsDeps {
-  readonly runtime: Runtime;
+export interface TlsDeps extends Dialer {
   readonly secrets: SecretProvider;
   readonly scope: StatsScope;
   readonly certificates: CertificateCache;
@@ -41,18 +48,37 @@ export interface TlsDeps {
 
 const RAW = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
 const UPSTREAM_TLS = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+const UPSTREAM_PROXY = "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
+const INTERNAL_UPSTREAM = "envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport";
 const DOWNSTREAM_TLS = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 
 /** Makes the factory of one proxy. */
-export function createTransportFactory({ runtime, secrets, scope }: TransportFactoryDeps): TransportFactory {
+export function createTransportFactory({
+  runtime,
+  secrets,
+  scope,
+  internal = new InternalNetwork(runtime.clock),
+}: TransportFactoryDeps): TransportFactory {
   const certificates = new CertificateCache();
-  const raw = rawUpstream(runtime);
-  return {
+  const raw = rawUpstream({ runtime, internal });
+  const factory: TransportFactory = {
     upstream(socket, path, ownScope = scope) {
       if (socket === undefined) return { value: raw, problems: [] };
-      const deps = { runtime, secrets, certificates, scope: ownScope };
+      const deps = { runtime, internal, secrets, certificates, scope: ownScope };
       return open(socket, path, (message, problems, at) => {
         if (message.$typeName === RAW) return raw;
+        if (message.$typeName === UPSTREAM_PROXY) {
+          const reader = new MessageReader(message as ProxyProtocolUpstreamTransport, at, problems);
+          const config = parseUpstreamProxyProtocol(reader.child("config"));
+          for (const field of ["allowUnspecifiedAddress", "tlvAsPoolKey"] as const)
+            if (reader.get(field)) reader.unsupported(field);
+          return wrapped(factory, reader, ownScope, (inner) => upstreamProxyProtocol(config, inner, ownScope));
+        }
+        if (message.$typeName === INTERNAL_UPSTREAM) {
+          const reader = new MessageReader(message as InternalUpstreamTransport, at, problems);
+          const passed = parsePassedMetadata(reader);
+          return wrapped(factory, reader, ownScope, (inner) => internalUpstream(passed, inner));
+        }
         if (message.$typeName !== UPSTREAM_TLS) return undefined;
         const reader = new MessageReader(message as UpstreamTlsContext, at, problems);
         const context = parseUpstreamContext(reader);
@@ -62,7 +88,7 @@ export function createTransportFactory({ runtime, secrets, scope }: TransportFac
     },
     downstream(socket, path, ownScope = scope) {
       if (socket === undefined) return { value: RAW_DOWNSTREAM, problems: [] };
-      const deps = { runtime, secrets, certificates, scope: ownScope };
+      const deps = { runtime, internal, secrets, certificates, scope: ownScope };
       return open(socket, path, (message, problems, at) => {
         if (message.$typeName === RAW) return RAW_DOWNSTREAM;
         if (message.$typeName !== DOWNSTREAM_TLS) return undefined;
@@ -73,6 +99,28 @@ export function createTransportFactory({ runtime, secrets, scope }: TransportFac
       });
     },
   };
+  return factory;
+}
+
+/** A transport around another one, which its message holds. */
+function wrapped(
+  factory: TransportFactory,
+  reader: MessageReader<ProxyProtocolUpstreamTransport> | MessageReader<InternalUpstreamTransport>,
+  scope: StatsScope,
+  wrap: (inner: UpstreamTransport) => UpstreamTransport,
+): UpstreamTransport | "problems" {
+  const { problems } = reader;
+  const outer = reader as MessageReader<InternalUpstreamTransport>;
+  const socket = outer.get("transportSocket");
+  outer.finish();
+  if (socket === undefined) {
+    outer.invalid("transportSocket", "the transport socket that is wrapped must be set");
+    return "problems";
+  }
+  if (problems.length > 0) return "problems";
+  const inner = factory.upstream(socket, outer.at("transportSocket"), scope);
+  problems.push(...inner.problems);
+  return inner.value === undefined ? "problems" : wrap(inner.value);
 }
 
 /** Opens the socket's configuration; `make` returns undefined for a type that is not for this side. */
@@ -96,7 +144,7 @@ function open<T>(
   if (opened.value === undefined) return { problems };
   const made = make(opened.value, problems, at);
   if (made === undefined) {
-    const message = `transport socket '${name}' of type ${opened.value.$typeName} is not supported here; supported are raw_buffer and tls`;
+    const message = `transport socket '${name}' of type ${opened.value.$typeName} is not supported here; supported are raw_buffer, tls and, upstream, upstream_proxy_protocol and internal_upstream`;
     problems.push({ code: "unsupported-field", level: "error", path: at, message });
   }
   return made === undefined || made === "problems" ? { problems } : { value: made, problems };

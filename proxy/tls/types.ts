@@ -1,12 +1,16 @@
 /** Transport sockets: raw or TLS, downstream and upstream, with certificates that come and go by SDS. */
 import type { Connection, ConnectionHandler, SocketAddress } from "#lib/connection.ts";
+import type { ProxyTlv } from "#lib/proxy-protocol.ts";
 import type { TcpKeepAlive } from "#lib/runtime.ts";
+import type { Passthrough } from "./internal-network.ts";
 
 /** Opens transport connections to a host of a cluster. */
 export interface UpstreamTransport {
   readonly isSecure: boolean;
   /** TLS with whoever answers: nothing verifies the upstream's certificate. */
   readonly isUnverified: boolean;
+  /** True: a connection tells the upstream of one downstream connection; it is not shared with another's requests. */
+  readonly wantsDownstream?: boolean;
   /** False while a secret is missing (`client_context_secrets_not_ready`): a cluster stays warming. */
   readonly isReady: boolean;
   onReady(callback: () => void): void;
@@ -25,6 +29,36 @@ export interface UpstreamTarget {
   /** The peer's certificate must have one of these DNS names as well (`auto_san_validation`). */
   readonly subjectAltNamesOverride?: readonly string[] | undefined;
   readonly keepAlive?: TcpKeepAlive | undefined;
+  /** Whose connection it is, for transports that want it (`wantsDownstream`). */
+  readonly downstream?: DownstreamFacts | undefined;
+  /** Writes on the raw connection as soon as it is made, before TLS. */
+  readonly prelude?: ((raw: Connection) => void) | undefined;
+  /** For `passthrough_metadata`. */
+  readonly hostMetadata?: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+  readonly clusterMetadata?: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+  /** What an internal listener is given along. */
+  readonly passthrough?: Passthrough | undefined;
+}
+
+/** What an upstream transport may tell of the downstream connection. */
+export interface DownstreamFacts {
+  /** Two of one key may share an upstream connection. */
+  readonly key: string;
+  readonly proxied: ProxiedConnection;
+  /** Filter state that is shared with the upstream connection (`internal_upstream`). */
+  readonly filterState: ReadonlyMap<string, unknown> | undefined;
+  /** Metadata of the request by kind, for `passthrough_metadata`. */
+  readonly metadata: ReadonlyMap<"request" | "route", Readonly<Record<string, Readonly<Record<string, unknown>>>>>;
+}
+
+/** Filter state of a connection: what its PROXY header said (`ProxiedConnection`). */
+export const PROXY_PROTOCOL_STATE: string = "envoy.network.proxy_protocol_options";
+
+export interface ProxiedConnection {
+  readonly source: SocketAddress;
+  readonly destination: SocketAddress;
+  /** Those that may be passed on. */
+  readonly tlvs: readonly ProxyTlv[];
 }
 
 /** Wraps accepted connections. */

@@ -18,7 +18,7 @@ export function upstreamTls(deps: TlsDeps, context: UpstreamContext): UpstreamTr
   let handshakes: ClientHandshakes | undefined;
   const source = new MaterialSource(runtime, secrets, context, (material, isFirst) => {
     try {
-      handshakes = new ClientHandshakes(runtime, context, material, stats, certificates);
+      handshakes = new ClientHandshakes(deps, context, material, stats, certificates);
     } catch (error) {
       // A rotation that can't be used leaves the old certificates in force.
       if (isFirst && context.certificates.every((certificate) => certificate.kind === "files")) throw error;

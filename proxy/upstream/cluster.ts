@@ -175,6 +175,10 @@ export class ClusterEntry implements Cluster {
     return connectTcp(host as UpstreamHost, options, handler, this.#pools);
   }
 
+  get wantsDownstream(): boolean {
+    return this.config.transports.wantsDownstream;
+  }
+
   upstreamProtocol(downstream: Protocol | undefined): "http1" | "http2" | "auto" {
     const { protocol } = this.config.http;
     if (protocol !== "downstream") return protocol;
@@ -290,6 +294,7 @@ export class ClusterEntry implements Cluster {
       connectTimeoutMs: config.connectTimeoutMs,
       localAddress: config.localAddress,
       keepAlive: config.keepAlive,
+      metadata: config.metadata,
       http: config.http,
       transports: config.transports,
       maxConnectionsPerHost: config.maxConnectionsPerHost,
@@ -316,6 +321,7 @@ function isSame(a: PoolOptions, b: PoolOptions): boolean {
     a.protocol === b.protocol &&
     a.priority === b.priority &&
     a.serverNameOverride === b.serverNameOverride &&
+    a.downstream?.key === b.downstream?.key &&
     isSameList(a.alpnOverride, b.alpnOverride) &&
     isSameList(a.subjectAltNamesOverride, b.subjectAltNamesOverride)
   );

@@ -28,7 +28,11 @@ export class TransportSelector {
     this.#matches = matches;
     this.#default = otherwise;
     this.#scope = scope;
+    this.wantsDownstream = this.all.some((transport) => transport.wantsDownstream === true);
   }
+
+  /** One of them tells the upstream of the downstream connection. */
+  readonly wantsDownstream: boolean;
 
   /** Resolved once for a host and its labels, and counted then: `<name of the match>.total_match_count`, as Envoy has it. */
   transportOf(host: UpstreamHost): UpstreamTransport {

@@ -3,6 +3,7 @@ import type { Connection, ConnectionHandler, SocketAddress } from "#lib/connecti
 import type { ResetReason, StreamDecoder, StreamEncoder, Protocol } from "../http/codec.ts";
 import type { MetadataExchangeConfig } from "../network/metadata-exchange.ts";
 import type { StatsScope, Counter, Gauge } from "../observability/stats.ts";
+import type { DownstreamFacts } from "../tls/types.ts";
 
 export type RoutingPriority = "default" | "high";
 
@@ -90,6 +91,8 @@ export interface Cluster {
   /** `cluster.outlier_detection`'s split, `common_http_protocol_options` and the like that the router needs. */
   readonly httpOptions: UpstreamHttpOptions;
   readonly isMaintenance: boolean;
+  /** Its transports tell the upstream of the downstream connection: `PoolOptions.downstream` is to be set. */
+  readonly wantsDownstream?: boolean;
   /** `istio.metadata_exchange` of the cluster: the TCP proxy exchanges metadata before the first byte. */
   readonly metadataExchange?: MetadataExchangeConfig | undefined;
 }
@@ -158,6 +161,8 @@ export interface PoolOptions {
   readonly serverNameOverride?: string | undefined;
   /** DNS names one of which the peer's certificate must have, in place of what the transport socket asks. */
   readonly subjectAltNamesOverride?: readonly string[] | undefined;
+  /** Whose connection it is, where the cluster `wantsDownstream`. */
+  readonly downstream?: DownstreamFacts | undefined;
 }
 
 export interface HttpPool {

@@ -121,7 +121,7 @@ class GrpcStream implements AdsStream {
 }
 
 function targetText(address: SocketAddress): string {
-  if (address.kind === "pipe") return `unix:${address.path}`;
+  if (address.kind !== "ip") return `unix:${address.path}`;
   const { address: host, port } = address;
   if (host.includes(":")) return `ipv6:[${host}]:${port}`;
   return /^[\d.]+$/.test(host) ? `ipv4:${host}:${port}` : `dns:${host}:${port}`;

@@ -101,7 +101,7 @@ function address(field: string, found: SocketAddress | undefined): JsonObject {
   if (found === undefined) return {};
   return {
     [field]:
-      found.kind === "pipe"
+      found.kind !== "ip"
         ? { pipe: { path: found.path } }
         : { socketAddress: { address: found.address, portValue: found.port } },
   };

@@ -24,7 +24,10 @@ export const connectionOperators: OperatorTable = {
   ...addresses("UPSTREAM_REMOTE", ({ info }) => info.upstreamConnection?.remoteAddress ?? info.upstreamHost?.address),
   ...addresses("DOWNSTREAM_LOCAL", ({ info }) => info.downstreamLocalAddress ?? info.connection?.localAddress),
   ...addresses("DOWNSTREAM_DIRECT_LOCAL", ({ info }) => info.connection?.localAddress),
-  ...addresses("DOWNSTREAM_DIRECT_REMOTE", ({ info }) => info.connection?.remoteAddress),
+  ...addresses(
+    "DOWNSTREAM_DIRECT_REMOTE",
+    ({ info }) => info.connection?.directRemoteAddress ?? info.connection?.remoteAddress,
+  ),
   DOWNSTREAM_REMOTE_ADDRESS: plain(remoteAddress),
   DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: plain((context) => textWithoutPort(remoteAddress(context))),
   DOWNSTREAM_REMOTE_PORT: plain((context) => portOf(remoteAddress(context))),

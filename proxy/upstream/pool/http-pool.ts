@@ -122,6 +122,14 @@ export class HttpConnectionPool implements HttpPool {
   /** Connections have gone: those who wait may need a new one. */
   afterGone(): void {
     this.#connectAsNeeded();
+    this.#leaveWhenUnused();
+  }
+
+  /** A pool that serves one downstream connection is of no use once that is gone. */
+  #leaveWhenUnused(): void {
+    if (this.options.downstream === undefined || this.#all.size > 0 || this.#pendingCount > 0) return;
+    const index = this.host.pools.indexOf(this);
+    if (index >= 0) this.host.pools.splice(index, 1);
   }
 
   cancel(request: PendingRequest): void {

@@ -97,6 +97,7 @@ function setUp(protocol: PoolOptions["protocol"], limit = 3) {
       clock,
       connectTimeoutMs: 1000,
       localAddress: undefined,
+      metadata: {},
       keepAlive: undefined,
       http,
       transports: new TransportSelector([], transport, scope),

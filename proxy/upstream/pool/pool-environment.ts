@@ -5,13 +5,15 @@ import type { ClientCodec, ClientCodecHandler } from "../../http/codec.ts";
 import type { HttpConfig } from "../config/cluster-config.ts";
 import type { TrafficStats } from "../cluster-stats.ts";
 import type { TransportSelector } from "../transport-selector.ts";
-import type { ResourceManager, RoutingPriority } from "../types.ts";
+import type { Metadata, ResourceManager, RoutingPriority } from "../types.ts";
 
 export interface PoolEnvironment {
   readonly clock: Clock;
   readonly connectTimeoutMs: number;
   readonly localAddress: string | undefined;
   readonly keepAlive: TcpKeepAlive | undefined;
+  /** The cluster's. */
+  readonly metadata: Metadata;
   readonly http: HttpConfig;
   readonly transports: TransportSelector;
   readonly maxConnectionsPerHost: number;

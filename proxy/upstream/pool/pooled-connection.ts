@@ -4,6 +4,7 @@ import type { Timer } from "#lib/runtime.ts";
 import type { ClientCodec, ClientCodecHandler, StreamDecoder } from "../../http/codec.ts";
 import type { PoolCallbacks } from "../types.ts";
 import type { HttpConnectionPool } from "./http-pool.ts";
+import { targetOf } from "./target.ts";
 
 /** ALPN names that stand for HTTP/2. */
 const http2Alpn: ReadonlySet<string> = new Set(["h2", "istio-h2"]);
@@ -40,21 +41,12 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
     stats.cxActive.inc();
     host.stats.cxTotal++;
     host.stats.cxActive++;
-    const target = {
-      address: host.address,
-      localAddress: environment.localAddress,
-      keepAlive: environment.keepAlive,
-      hostname: host.hostname,
-      alpnOverride: options.alpnOverride,
-      serverNameOverride: options.serverNameOverride,
-      subjectAltNamesOverride: options.subjectAltNamesOverride,
-    };
     this.#connectTimer = environment.clock.wheel.schedule(environment.connectTimeoutMs, () => {
       this.#hasTimedOut = true;
       stats.cxConnectTimeout.inc();
       this.#destroy();
     });
-    this.#connection = transport.connect(target, this);
+    this.#connection = transport.connect(targetOf(host, options, environment), this);
   }
 
   /** The pool has seen to it that there is room. */

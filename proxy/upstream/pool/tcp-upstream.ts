@@ -5,6 +5,7 @@ import type { TrafficStats } from "../cluster-stats.ts";
 import type { UpstreamHost } from "../host.ts";
 import type { PoolOptions, ResourceManager } from "../types.ts";
 import type { PoolEnvironment } from "./pool-environment.ts";
+import { targetOf } from "./target.ts";
 
 /** Opens a connection, unless the circuit breaker is open. */
 export function connectTcp(
@@ -54,26 +55,17 @@ class TcpUpstream implements Connection, ConnectionHandler {
 
   open(options: PoolOptions): void {
     const host = this.#host;
-    const { transports, localAddress, keepAlive, clock, connectTimeoutMs } = this.#environment;
+    const { transports, clock, connectTimeoutMs } = this.#environment;
     this.#resources.connections.inc();
     this.#stats.cxTotal.inc();
     this.#stats.cxActive.inc();
     host.stats.cxTotal++;
     host.stats.cxActive++;
-    const target = {
-      address: host.address,
-      localAddress,
-      keepAlive,
-      hostname: host.hostname,
-      alpnOverride: options.alpnOverride,
-      serverNameOverride: options.serverNameOverride,
-      subjectAltNamesOverride: options.subjectAltNamesOverride,
-    };
     this.#connectTimer = clock.wheel.schedule(connectTimeoutMs, () => {
       this.#stats.cxConnectTimeout.inc();
       this.destroy(new Error("connection timeout"));
     });
-    this.#inner = transports.transportOf(host).connect(target, this);
+    this.#inner = transports.transportOf(host).connect(targetOf(host, options, this.#environment), this);
   }
 
   // From the transport.

@@ -3,6 +3,7 @@ import type { Runtime } from "#lib/runtime.ts";
 import type { RetryContext, RetryState } from "../../../router/retry-state.ts";
 import type { ForwardRoute } from "../../../router/types.ts";
 import type { Cluster, ClusterTrafficStats, Host, LbContext, PoolOptions, Resource } from "../../../upstream/types.ts";
+import { downstreamFacts } from "../../../upstream/downstream-facts.ts";
 import type { FilterStream } from "../../filter.ts";
 import type { HeaderMap } from "../../header-map.ts";
 
@@ -35,6 +36,7 @@ export class AttemptContext implements LbContext, RetryContext {
       priority: route.priority,
       protocol: cluster.upstreamProtocol(stream.info.protocol),
       alpnOverride: stream.upstreamAlpnOverride,
+      downstream: cluster.wantsDownstream === true ? downstreamFacts(stream.info, route.metadata) : undefined,
     };
     if (!autoSni) return options;
     const name = hostOnly(stream.requestHeaders.authority);
