@@ -1,4 +1,5 @@
 /** Clusters of one proxy (§4.2). */
+import { patchedClusters } from "./envoy-filter/cluster-patches.ts";
 import { inboundClusters } from "./inbound-clusters.ts";
 import { byText, type JsonObject } from "./json.ts";
 import { outboundClusters, sniClusters } from "./outbound-clusters.ts";
@@ -14,5 +15,5 @@ export function clusters(view: View): readonly JsonObject[] {
     ...outboundClusters(view),
     ...sniClusters(view),
   ];
-  return all.toSorted((a, b) => byText(String(a["name"]), String(b["name"])));
+  return patchedClusters(view, all).toSorted((a, b) => byText(String(a["name"]), String(b["name"])));
 }

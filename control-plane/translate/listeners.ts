@@ -1,4 +1,5 @@
 /** Listeners of one proxy (§4.3). */
+import { patchedListeners } from "./envoy-filter/listener-patches.ts";
 import { gatewayListeners } from "./gateway-listeners.ts";
 import { boundInbound, virtualInbound } from "./inbound-listeners.ts";
 import { byText, type JsonObject } from "./json.ts";
@@ -13,9 +14,11 @@ import { report, type View } from "./view.ts";
 export function listeners(view: View): readonly JsonObject[] {
   if (view.proxy.type === "waypoint") return [];
   reportDenials(view);
-  return (view.proxy.type === "router" ? gatewayListeners(view) : sidecarListeners(view))
-    .filter((listener) => listener !== undefined)
-    .toSorted((a, b) => byText(String(a["name"]), String(b["name"])));
+  const all = view.proxy.type === "router" ? gatewayListeners(view) : sidecarListeners(view);
+  return patchedListeners(
+    view,
+    all.filter((listener) => listener !== undefined),
+  ).toSorted((a, b) => byText(String(a["name"]), String(b["name"])));
 }
 
 function sidecarListeners(view: View): readonly (JsonObject | undefined)[] {

@@ -1,5 +1,9 @@
 /** Route configurations by name, as the listeners ask for them (§4.4). */
+import { routerContext } from "./envoy-filter/cluster-patches.ts";
+import { patchesOf } from "./envoy-filter/patches.ts";
+import { patchedRoutes } from "./envoy-filter/route-patches.ts";
 import { gatewayVirtualHosts } from "./gateway-routes.ts";
+import { mergedGateway } from "./gateway-servers.ts";
 import { byText, type JsonObject } from "./json.ts";
 import { HTTP_PROXY_ROUTE, PASSTHROUGH } from "./names.ts";
 import type { EgressListener } from "./scope.ts";
@@ -13,7 +17,7 @@ export function routes(view: View, names: readonly string[]): readonly JsonObjec
   const result: JsonObject[] = [];
   for (const name of [...new Set(names)].toSorted(byText)) {
     const route = routeConfiguration(view, name);
-    if (route !== undefined) result.push(route);
+    if (route !== undefined) result.push(patchedRouteConfiguration(view, route));
   }
   return result;
 }
@@ -31,6 +35,17 @@ function routeConfiguration(view: View, name: string): JsonObject | undefined {
     // On a placed HTTP proxy the port of the Host header tells services of one name apart.
     ignorePortInHostMatching: !(name === HTTP_PROXY_ROUTE && view.proxy.placement !== undefined),
   };
+}
+
+function patchedRouteConfiguration(view: View, configuration: JsonObject): JsonObject {
+  const patches = patchesOf(view);
+  if (patches === undefined) return configuration;
+  if (view.proxy.type === "sidecar") return patchedRoutes(patches, { context: "SIDECAR_OUTBOUND" }, configuration);
+  const servicePorts = (containerPort: number): readonly number[] | undefined => {
+    const ports = mergedGateway(view)?.ports.filter(({ number }) => number === containerPort) ?? [];
+    return ports.length === 0 ? undefined : ports.flatMap(({ servers }) => servers.map(({ port }) => port));
+  };
+  return patchedRoutes(patches, { context: routerContext(view), servicePorts }, configuration);
 }
 
 function virtualHostsOf(view: View, name: string): readonly JsonObject[] | undefined {

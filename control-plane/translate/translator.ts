@@ -4,7 +4,8 @@ import type { MeshIndex } from "../model/mesh-index.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import { clusters } from "./clusters.ts";
 import { endpoints } from "./endpoints.ts";
-import type { JsonObject } from "./json.ts";
+import { addedExtensionConfigs } from "./envoy-filter/extension-configs.ts";
+import { nonEmpty, type JsonObject } from "./json.ts";
 import { listeners } from "./listeners.ts";
 import { nameTable } from "./name-table.ts";
 import { routes } from "./routes.ts";
@@ -37,6 +38,7 @@ function snapshotOf(view: View): ProxyConfigSnapshot {
     endpoints: endpoints(view, edsNames(allClusters)),
     listeners: allListeners,
     routes: routes(view, rdsNames(allListeners)),
+    extensionConfigs: nonEmpty(addedExtensionConfigs(view, ecdsNames(allListeners))),
     nameTable: nameTable(view),
     problems: once(view.problems),
   };
@@ -64,6 +66,20 @@ function rdsNames(all: readonly JsonObject[]): readonly string[] {
       }
     }
   }
+  return [...names];
+}
+
+/** The names of filters that listeners fetch. */
+function ecdsNames(all: readonly JsonObject[]): readonly string[] {
+  const names = new Set<string>();
+  const look = (value: unknown): void => {
+    if (Array.isArray(value)) return value.forEach(look);
+    if (typeof value !== "object" || value === null) return;
+    const fields = value as JsonObject;
+    if (fields["configDiscovery"] !== undefined && typeof fields["name"] === "string") names.add(fields["name"]);
+    Object.values(fields).forEach(look);
+  };
+  look(all);
   return [...names];
 }
 

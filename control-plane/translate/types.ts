@@ -16,6 +16,8 @@ export interface ProxyConfigSnapshot {
   readonly endpoints: readonly ResourceJson[];
   readonly listeners: readonly ResourceJson[];
   readonly routes: readonly ResourceJson[];
+  /** Filters that the listeners fetch by name (ECDS); undefined without any. */
+  readonly extensionConfigs?: readonly ResourceJson[] | undefined;
   /** Of a proxy that captures DNS. */
   readonly nameTable?: ResourceJson | undefined;
   /** What could not be translated, and what has no effect for this proxy. */

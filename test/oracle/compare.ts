@@ -26,10 +26,10 @@ export function runCase({ name, mesh, answers }: OracleCase): CaseResult {
 type Made = Pick<Answer, (typeof TYPES)[number]>;
 
 function translate(mesh: OracleCase["mesh"], answer: Answer): Made {
-  const { nameTable, ...lists } = createTranslator().snapshot(mesh, answer.proxy);
+  const { nameTable, extensionConfigs = [], ...lists } = createTranslator().snapshot(mesh, answer.proxy);
   return {
-    extensionConfigs: [],
     ...lists,
+    extensionConfigs,
     nameTables: nameTable === undefined ? [] : [{ name: "nameTable", ...nameTable }],
   };
 }
