@@ -82,7 +82,17 @@ function assignmentJson(name: string, cluster: ClusterEntry): JsonObject {
   return {
     cluster_name: name,
     endpoints: [...localities.values()].map(localityJson),
-    policy: { overprovisioning_factor: 140 },
+    policy: { overprovisioning_factor: cluster.overprovisioningFactor },
+  };
+}
+
+/** Where a host is asked for its health, as far as it is not where it serves. */
+function checkJson({ healthCheck }: UpstreamHost): JsonObject {
+  const { address, hostname, isDisabled } = healthCheck;
+  return {
+    ...(address?.kind === "ip" ? { port_value: address.port } : {}),
+    ...(hostname === "" ? {} : { hostname }),
+    ...(isDisabled ? { disable_active_health_check: true } : {}),
   };
 }
 
@@ -99,7 +109,7 @@ function localityJson(hosts: readonly UpstreamHost[]): JsonObject {
     lb_endpoints: hosts.map((host) => ({
       endpoint: {
         address: addressJson(host.address),
-        health_check_config: {},
+        health_check_config: checkJson(host),
         ...(host.hostname === "" ? {} : { hostname: host.hostname }),
       },
       health_status: host.health.toUpperCase(),

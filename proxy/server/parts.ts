@@ -70,10 +70,17 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
   const records = recordSecrets(secrets.provider, runtime.clock);
   const transports = createTransportFactory({ runtime, secrets: records.provider, scope: root });
   const node = nodeInfo(bootstrap);
-  const clusters = createClusterManager({ runtime, scope: root, node, transports, xds: servers.ads });
+  const clusters = createClusterManager({
+    runtime,
+    scope: root,
+    node,
+    transports,
+    xds: servers.ads,
+    writeLine: (path, line) => accessLogs.writeLine(path, line),
+  });
   const flushIntervalMs = options.fileFlushIntervalMs;
   const runtimeLayers = openRuntimeLayers(bootstrap, root, problems);
-  const accessLogs = createAccessLogs({
+  const accessLogs: AccessLogs = createAccessLogs({
     runtime,
     scope: root,
     clusters,

@@ -23,6 +23,8 @@ export interface ClusterManagerDeps {
   readonly transports: UpstreamTransportFactory;
   /** Without it, clusters of type EDS are refused. */
   readonly xds?: XdsClient | undefined;
+  /** Appends a line to a file: event logs of health checks. */
+  readonly writeLine?: ((path: string, line: string) => void) | undefined;
 }
 
 /** A cluster as the admin pages show it. */
@@ -149,7 +151,7 @@ class Manager implements ClusterManagerShell {
   }
 
   #create(message: Message): { readonly cluster?: ClusterEntry; readonly problems: readonly Problem[] } {
-    const { runtime, transports, xds } = this.#deps;
+    const { runtime, transports, xds, writeLine } = this.#deps;
     // Owned by the cluster from here on: it lets go of it in `close`.
     const own = this.#clusterScope.scope(observabilityNameOf(message as ClusterMessage));
     const { value: config, problems } = parseCluster(message, { transports, scope: own });
@@ -174,7 +176,7 @@ class Manager implements ClusterManagerShell {
       };
     }
     const codecs = codecFactory(config.http, this.#names, runtime, own);
-    const cluster = new ClusterEntry(config, { runtime, scope: own, xds, codecs });
+    const cluster = new ClusterEntry(config, { runtime, scope: own, xds, codecs, writeLine });
     return { cluster, problems };
   }
 

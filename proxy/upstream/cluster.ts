@@ -10,7 +10,8 @@ import type { ClusterConfig } from "./config/cluster-config.ts";
 import { staticDiscovery, type Discovery } from "./discovery/discovery.ts";
 import { dnsDiscovery } from "./discovery/dns.ts";
 import { edsDiscovery } from "./discovery/eds.ts";
-import type { UpstreamHost } from "./host.ts";
+import { HostHealth } from "./health/host-health.ts";
+import { HealthFlag, type UpstreamHost } from "./host.ts";
 import { hostSetsOf, mergeHosts } from "./host-registry.ts";
 import type { HostSet, LocalityWeights } from "./host-set.ts";
 import { createLoadBalancer } from "./load-balancing/create-load-balancer.ts";
@@ -41,6 +42,8 @@ export interface ClusterDeps {
   readonly scope: StatsScope;
   readonly xds: XdsClient | undefined;
   readonly codecs: CodecFactory;
+  /** Appends a line to a file: event logs. */
+  readonly writeLine?: ((path: string, line: string) => void) | undefined;
 }
 
 export class ClusterEntry implements Cluster {
@@ -66,6 +69,7 @@ export class ClusterEntry implements Cluster {
   #isInitialized = false;
   #onInitialized: (() => void) | undefined = undefined;
   readonly #deps: ClusterDeps;
+  readonly #health: HostHealth | undefined;
   readonly #balancer: LoadBalancer | undefined;
   readonly #originalDst: OriginalDstHosts | undefined;
   readonly #discovery: Discovery | undefined;
@@ -95,7 +99,23 @@ export class ClusterEntry implements Cluster {
         clock,
         random,
         scope: deps.scope,
-        onChange: () => this.#rebuild(),
+        onChange: (host) => {
+          this.#rebuild();
+          this.#closeUnhealthy(host);
+        },
+      });
+    if (config.health.checks.length > 0)
+      this.#health = new HostHealth(config.health.checks, {
+        runtime: deps.runtime,
+        clusterName: config.name,
+        scope: deps.scope,
+        transports: config.transports,
+        createCodec: deps.codecs,
+        localAddress: config.localAddress,
+        hasTraffic: () => (this.#stats?.cxTotal.value ?? 0) > 0,
+        writeLine: (path, line) => deps.writeLine?.(path, line),
+        onChange: (host) => this.#onHealthChange(host),
+        onGood: (host) => this.outlier?.onHealthCheckPassed(host),
       });
     this.#balancer = this.#createBalancer();
     if (config.discovery.kind === "original-dst")
@@ -126,6 +146,7 @@ export class ClusterEntry implements Cluster {
     this.#discovery?.close();
     this.#originalDst?.close();
     this.outlier?.close();
+    this.#health?.close();
     this.config.transports.close();
     this.scope.dispose();
     for (const host of this.hosts()) {
@@ -138,8 +159,9 @@ export class ClusterEntry implements Cluster {
     return this.#hosts.values();
   }
 
-  get addedViaEds(): string {
-    return this.config.discovery.kind === "eds" ? this.config.discovery.serviceName : "";
+  /** Percent, as the assignment in force says it. */
+  get overprovisioningFactor(): number {
+    return this.#assignment?.overprovisioningFactor ?? 140;
   }
 
   /** Made on first use: many clusters never see a request. */
@@ -218,9 +240,15 @@ export class ClusterEntry implements Cluster {
     }
   }
 
+  /** Discovery has answered: the first round of health checks follows, then secrets are waited for. */
   #initialized(): void {
     if (this.#isInitialized) return;
     this.#isInitialized = true;
+    if (this.#health === undefined) this.#checked();
+    else this.#health.onceChecked(() => this.#checked());
+  }
+
+  #checked(): void {
     this.#whenSecretsAreThere(this.config.transports.all.filter((transport) => !transport.isReady).length);
   }
 
@@ -241,7 +269,11 @@ export class ClusterEntry implements Cluster {
   #onAssignment(assignment: Assignment): void {
     const now = this.#deps.runtime.clock.monotonic();
     const old = this.#assignment;
-    const update = mergeHosts(this.#hosts, assignment, this.#weights, now);
+    const update = mergeHosts(this.#hosts, assignment, this.#weights, now, {
+      isChecked: this.#health !== undefined,
+      excludesNew: this.config.health.excludesNewHosts && this.config.discovery.kind !== "static",
+      keepsHealthy: this.#health !== undefined && !this.config.health.ignoresHealthOnRemoval,
+    });
     this.#assignment = assignment;
     const isSame =
       old?.overprovisioningFactor === assignment.overprovisioningFactor &&
@@ -253,6 +285,7 @@ export class ClusterEntry implements Cluster {
     this.#hosts = update.hosts;
     this.#weights = update.weights;
     for (const host of update.relabelled) drainPools(host);
+    for (const host of update.recheck) this.#health?.restart(host);
     this.#membersChanged(update.added, update.removed);
   }
 
@@ -270,8 +303,30 @@ export class ClusterEntry implements Cluster {
       host.isRemoved = true;
       drainPools(host);
     }
+    this.#health?.update(this.#hosts.values());
     if (!this.config.closeConnectionsOnHostSetChange || (added.length === 0 && removed.length === 0)) return;
     for (const host of this.#hosts.values()) drainPools(host);
+  }
+
+  #onHealthChange(host: UpstreamHost): void {
+    const gone = HealthFlag.failedActiveHc | HealthFlag.pendingDynamicRemoval;
+    if ((host.flags & gone) === gone) {
+      // Discovery has not named it for a while; its health was all that kept it.
+      const hosts = new Map(this.#hosts);
+      hosts.delete(host.addressText);
+      this.#hosts = hosts;
+      this.#membersChanged([], [host]);
+      return;
+    }
+    this.#rebuild();
+    this.#closeUnhealthy(host);
+  }
+
+  #closeUnhealthy(host: UpstreamHost): void {
+    if (this.config.health.closesConnectionsOfUnhealthy && host.health === "unhealthy") {
+      drainPools(host);
+      for (const connection of host.tcpConnections ?? []) connection.destroy();
+    }
   }
 
   /** Host sets and balancer from the hosts as they are now. */

@@ -1,5 +1,5 @@
 /** One endpoint of a cluster, with its counts and what is known of its health. */
-import { formatAddress, type SocketAddress } from "#lib/connection.ts";
+import { formatAddress, type Connection, type SocketAddress } from "#lib/connection.ts";
 import type { UpstreamTransport } from "../tls/types.ts";
 import type { HttpConnectionPool } from "./pool/http-pool.ts";
 import type { Host, HostOutlierSink, HostStats, Locality, Metadata } from "./types.ts";
@@ -43,7 +43,20 @@ export interface HostAttributes {
   readonly metadata: Metadata;
   /** EDS's view of its health. */
   readonly health: EdsHealth;
+  /** Absent: checked where it serves. */
+  readonly healthCheck?: HostHealthCheck | undefined;
 }
+
+/** `Endpoint.health_check_config`. */
+export interface HostHealthCheck {
+  /** undefined: the host's own. */
+  readonly address: SocketAddress | undefined;
+  /** "": none. */
+  readonly hostname: string;
+  readonly isDisabled: boolean;
+}
+
+export const defaultHealthCheck: HostHealthCheck = { address: undefined, hostname: "", isDisabled: false };
 
 export type EdsHealth = "unknown" | "healthy" | "unhealthy" | "draining" | "timeout" | "degraded";
 
@@ -57,7 +70,10 @@ export class UpstreamHost implements Host {
   locality: Locality;
   priority: number;
   metadata: Metadata;
+  healthCheck: HostHealthCheck;
   outlier: HostOutlierSink = noOutlier;
+  /** Only with active health checks: traffic says that it is not well (`x-envoy-immediate-health-check-fail`). */
+  failPassively: (() => void) | undefined = undefined;
   /** Bits of `HealthFlag`. */
   flags = 0;
   edsHealth: EdsHealth;
@@ -69,11 +85,14 @@ export class UpstreamHost implements Host {
   transport: { readonly metadata: Metadata; readonly value: UpstreamTransport } | undefined = undefined;
   /** HTTP connections to it, by protocol, priority and overrides. */
   readonly pools: HttpConnectionPool[] = [];
+  /** TCP connections to it that are open; made with the first. */
+  tcpConnections: Set<Connection> | undefined = undefined;
   readonly stats: HostStats = {
     cxActive: 0,
     cxTotal: 0,
     cxConnectFail: 0,
     rqActive: 0,
+    rqPendingActive: 0,
     rqError: 0,
     rqSuccess: 0,
     rqTimeout: 0,
@@ -88,6 +107,7 @@ export class UpstreamHost implements Host {
     this.locality = attributes.locality;
     this.priority = attributes.priority;
     this.metadata = attributes.metadata;
+    this.healthCheck = attributes.healthCheck ?? defaultHealthCheck;
     this.edsHealth = attributes.health;
     this.healthySince = now;
     this.flags = edsFlags(attributes.health);
@@ -126,6 +146,7 @@ export class UpstreamHost implements Host {
     this.locality = attributes.locality;
     this.hostname = attributes.hostname;
     this.metadata = attributes.metadata;
+    this.healthCheck = attributes.healthCheck ?? defaultHealthCheck;
     this.#noteRecovery(wasHealthy, now);
     return isChanged;
   }

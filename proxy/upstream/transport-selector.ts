@@ -37,10 +37,15 @@ export class TransportSelector {
   /** Resolved once for a host and its labels, and counted then: `<name of the match>.total_match_count`, as Envoy has it. */
   transportOf(host: UpstreamHost): UpstreamTransport {
     if (host.transport?.metadata === host.metadata) return host.transport.value;
-    const { name, transport } = this.#match(host);
+    const { name, transport } = this.#match(host.metadata["envoy.transport_socket_match"]);
     this.#scope.scope(name).counter("total_match_count").inc();
     host.transport = { metadata: host.metadata, value: transport };
     return transport;
+  }
+
+  /** For health checks, which may be told to look for other labels than the endpoint's. Nothing is counted. */
+  checkTransportOf(host: UpstreamHost, criteria: Readonly<Record<string, unknown>> | undefined): UpstreamTransport {
+    return this.#match(criteria ?? host.metadata["envoy.transport_socket_match"]).transport;
   }
 
   get all(): readonly UpstreamTransport[] {
@@ -51,8 +56,10 @@ export class TransportSelector {
     for (const transport of this.all) transport.close();
   }
 
-  #match(host: UpstreamHost): { readonly name: string; readonly transport: UpstreamTransport } {
-    const labels = host.metadata["envoy.transport_socket_match"];
+  #match(labels: Readonly<Record<string, unknown>> | undefined): {
+    readonly name: string;
+    readonly transport: UpstreamTransport;
+  } {
     const match = this.#matches.find(({ criteria }) =>
       criteria.every(([key, value]) => isSameValue(labels?.[key], value)),
     );

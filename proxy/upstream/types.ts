@@ -32,6 +32,8 @@ export interface Host {
   /** Raw counts for `/clusters` and for least-request. */
   readonly stats: HostStats;
   readonly outlier: HostOutlierSink;
+  /** Only with active health checks: a response says that the host is not well (`x-envoy-immediate-health-check-fail`, L-58). */
+  readonly failPassively?: (() => void) | undefined;
 }
 
 export interface HostStats {
@@ -39,6 +41,8 @@ export interface HostStats {
   cxTotal: number;
   cxConnectFail: number;
   rqActive: number;
+  /** Requests that wait for a connection to it. */
+  rqPendingActive: number;
   rqError: number;
   rqSuccess: number;
   rqTimeout: number;

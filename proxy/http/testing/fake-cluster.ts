@@ -106,6 +106,7 @@ export class FakeHost implements Host {
     cxTotal: 0,
     cxConnectFail: 0,
     rqActive: 0,
+    rqPendingActive: 0,
     rqError: 0,
     rqSuccess: 0,
     rqTimeout: 0,

@@ -2,7 +2,7 @@
 import type { Connection } from "#lib/connection.ts";
 import { simulatedRuntime, type SimulatedRuntime } from "#lib/simulated-runtime.ts";
 import { createStatsStore, type StatsStore } from "../../observability/stats-store.ts";
-import type { ClientCodec, ServerCodec, StreamEncoder } from "../codec.ts";
+import type { ClientCodec, ServerCodec, StreamDecoder, StreamEncoder } from "../codec.ts";
 import { createHttp2ClientCodec, defaultHttp2ClientOptions, type Http2ClientOptions } from "../http2/client-codec.ts";
 import { http2Stats } from "../http2/http2-stats.ts";
 import { createHttp2Shared } from "../http2/options.ts";
@@ -140,4 +140,22 @@ export async function clientWorld(options: Partial<Http2ClientOptions> = {}): Pr
   const world = new ClientWorld(runtime, client, server, options);
   await world.peer.send(settings());
   return world;
+}
+
+/** Serves HTTP/2 on an accepted connection: `onStream` gives the decoder of each request. */
+export function serverOn(
+  runtime: SimulatedRuntime,
+  connection: Connection,
+  onStream: (encoder: StreamEncoder) => StreamDecoder,
+): ServerCodec {
+  const shared = createHttp2Shared(http2Stats(createStatsStore().root));
+  const handler = { onStream, onProtocolError: () => connection.destroy() };
+  const codec = createHttp2ServerCodec(connection, handler, { ...serverDefaults, shared, clock: runtime.clock });
+  connection.handler = {
+    onData: (chunk) => codec.onData(chunk),
+    onDrain: () => codec.onDrain(),
+    onEnd: () => connection.end(),
+    onClose: () => codec.onClose(),
+  };
+  return codec;
 }

@@ -9,6 +9,8 @@ import { fileStats, LogFile } from "./log-file.ts";
 import type { AccessLogFilter, AccessLogger, AccessLogHost, AccessLogSinks, FormatContext } from "./types.ts";
 
 export interface AccessLogs extends AccessLogSinks {
+  /** Appends a line, without its end, to a file that is not an access log: an event log. */
+  writeLine(path: string, line: string): void;
   /** Opens every file anew (log rotation); a file that can't be opened keeps its old descriptor. */
   reopen(): void;
   /** Writes what is gathered and closes the files. */
@@ -54,6 +56,7 @@ export function createAccessLogs(deps: AccessLogsDeps): AccessLogs {
       const [only] = logs;
       return logs.length > 1 ? new SeveralLogs(logs) : only;
     },
+    writeLine: (path, line) => host.file(path).append(`${line}\n`),
     reopen() {
       for (const file of files.values()) file.reopen();
     },

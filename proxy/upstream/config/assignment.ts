@@ -4,13 +4,14 @@ import type { SocketAddress } from "#lib/connection.ts";
 import type { ClusterLoadAssignment } from "#protos/gen/envoy/config/endpoint/v3/endpoint_pb.js";
 import type {
   Endpoint,
+  Endpoint_HealthCheckConfig,
   LbEndpoint,
   LocalityLbEndpoints,
 } from "#protos/gen/envoy/config/endpoint/v3/endpoint_components_pb.js";
 import type { Address } from "#protos/gen/envoy/config/core/v3/address_pb.js";
 import { isIpAddress } from "./ip-address.ts";
 import { metadataOf } from "../../config-values.ts";
-import type { EdsHealth } from "../host.ts";
+import type { EdsHealth, HostHealthCheck } from "../host.ts";
 import type { Locality, Metadata } from "../types.ts";
 
 export interface Assignment {
@@ -36,6 +37,7 @@ export interface EndpointConfig {
   readonly weight: number;
   readonly metadata: Metadata;
   readonly health: EdsHealth;
+  readonly healthCheck?: HostHealthCheck | undefined;
 }
 
 const noAssignment: Assignment = {
@@ -130,14 +132,33 @@ function parseEndpoint(
     return undefined;
   }
   const endpoint = new MessageReader(message, at, reader.problems);
-  endpoint.ignore("healthCheckConfig", "active health checks are refused where they are configured");
   endpoint.ignore("observabilityName", "only per-endpoint statistics of other proxies read it");
   const hostname = endpoint.get("hostname");
   const addressReader = endpoint.child("address");
+  const checked = endpoint.child("healthCheckConfig");
   endpoint.finish();
   const address = addressReader === undefined ? undefined : parseAddress(addressReader, allowsNames);
   if (addressReader === undefined) endpoint.invalid("address", "an endpoint needs an address");
-  return address === undefined ? undefined : { address, hostname, weight, metadata, health };
+  if (address === undefined) return undefined;
+  const healthCheck = checked === undefined ? undefined : parseHealthCheckConfig(checked, address);
+  return { address, hostname, weight, metadata, health, healthCheck };
+}
+
+/** Where a host is asked for its health, and by what name. */
+function parseHealthCheckConfig(
+  reader: MessageReader<Endpoint_HealthCheckConfig>,
+  own: SocketAddress,
+): HostHealthCheck {
+  const port = reader.get("portValue");
+  const child = reader.child("address");
+  const other = child === undefined ? undefined : parseAddress(child, false);
+  const config = { hostname: reader.get("hostname"), isDisabled: reader.get("disableActiveHealthCheck") };
+  reader.finish();
+  const address = other ?? own;
+  if (port !== 0 && address.kind !== "ip")
+    reader.invalid("portValue", "a host with a Unix domain socket has no port: remove it");
+  if (port !== 0 && address.kind === "ip") return { ...config, address: { ...address, port } };
+  return { ...config, address: other };
 }
 
 /** An address to connect to; undefined when it has problems. */

@@ -5,6 +5,7 @@ import type { MetadataExchangeConfig } from "../../network/metadata-exchange.ts"
 import type { Metadata } from "../types.ts";
 import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
 import type { SubsetConfig } from "../load-balancing/subset.ts";
+import type { HealthCheckConfig } from "../health/health-check-config.ts";
 import type { OutlierConfig } from "../outlier/outlier-config.ts";
 import type { Thresholds } from "../resource-manager.ts";
 import type { TransportSelector } from "../transport-selector.ts";
@@ -30,9 +31,19 @@ export interface ClusterConfig {
   readonly localAddress: string | undefined;
   readonly keepAlive: TcpKeepAlive | undefined;
   readonly closeConnectionsOnHostSetChange: boolean;
+  readonly health: HealthConfig;
   /** `istio.metadata_exchange` for TCP connections to this cluster. */
   readonly metadataExchange: MetadataExchangeConfig | undefined;
   readonly waitsForWarming: boolean;
+}
+
+/** Active health checks and what depends on them. */
+export interface HealthConfig {
+  readonly checks: readonly HealthCheckConfig[];
+  readonly closesConnectionsOfUnhealthy: boolean;
+  /** Hosts that discovery no longer names leave at once, healthy or not. */
+  readonly ignoresHealthOnRemoval: boolean;
+  readonly excludesNewHosts: boolean;
 }
 
 export interface BalancingConfig {

@@ -11,6 +11,7 @@ import type { CaresDnsResolverConfig } from "#protos/gen/envoy/extensions/networ
 import { durationMs, metadataOf } from "../../config-values.ts";
 import { parseMetadataExchange, type MetadataExchangeConfig } from "../../network/metadata-exchange.ts";
 import type { StatsScope } from "../../observability/stats.ts";
+import { parseHealthChecks } from "../health/parse-health-checks.ts";
 import { parseOutlierDetection } from "../outlier/outlier-config.ts";
 import { parseTransports, type UpstreamTransportFactory } from "../transport-selector.ts";
 import { parseCircuitBreakers } from "./parse-circuit-breakers.ts";
@@ -64,12 +65,15 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
     localAddress: bind === undefined ? undefined : parseBind(bind),
     keepAlive: parseKeepAlive(reader.child("upstreamConnectionOptions")),
     closeConnectionsOnHostSetChange: balancing.closeConnectionsOnHostSetChange,
+    health: {
+      checks: parseHealthChecks(reader),
+      closesConnectionsOfUnhealthy: reader.get("closeConnectionsOnHostHealthFailure"),
+      ignoresHealthOnRemoval: reader.get("ignoreHealthOnHostRemoval"),
+      excludesNewHosts: balancing.excludesNewHosts,
+    },
     metadataExchange,
     waitsForWarming: reader.get("waitForWarmOnInit") ?? true,
   };
-  reader.ignore("ignoreHealthOnHostRemoval", "there are no active health checks");
-  if (reader.get("healthChecks").length > 0)
-    reader.unsupported("healthChecks", "active health checks are not supported by this proxy; use outlier_detection");
   if (name === "") reader.invalid("name", "a cluster needs a name");
   if (base.policy.kind === "cluster-provided" && discovery?.kind !== "original-dst")
     reader.invalid("lbPolicy", "CLUSTER_PROVIDED is for clusters of type ORIGINAL_DST only");

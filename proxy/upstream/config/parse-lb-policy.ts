@@ -12,6 +12,7 @@ export interface ParsedLbPolicy {
   readonly policy: LbPolicyConfig;
   readonly balancing: BalancingConfig;
   readonly closeConnectionsOnHostSetChange: boolean;
+  readonly excludesNewHosts: boolean;
 }
 
 interface CommonSettings {
@@ -19,6 +20,7 @@ interface CommonSettings {
   readonly useHostnameForHashing: boolean;
   readonly hashBalanceFactor: number;
   readonly closeConnectionsOnHostSetChange: boolean;
+  readonly excludesNewHosts: boolean;
 }
 
 const roundRobin: LbPolicyConfig = { kind: "round-robin", slowStart: undefined };
@@ -26,11 +28,11 @@ const roundRobin: LbPolicyConfig = { kind: "round-robin", slowStart: undefined }
 /** Reads what a cluster says of load balancing; problems are on the reader's list. */
 export function parseLbPolicy(reader: MessageReader<Cluster>): ParsedLbPolicy {
   const common = parseCommon(reader.child("commonLbConfig"));
-  const { balancing, closeConnectionsOnHostSetChange } = common;
+  const { balancing, closeConnectionsOnHostSetChange, excludesNewHosts } = common;
   const extensions = reader.child("loadBalancingPolicy");
   if (extensions === undefined) {
     const policy = parseClassic(reader, common);
-    return { policy, balancing, closeConnectionsOnHostSetChange };
+    return { policy, balancing, closeConnectionsOnHostSetChange, excludesNewHosts };
   }
   reader.ignore("lbPolicy", "load_balancing_policy supersedes it");
   reader.ignore("lbConfig", "load_balancing_policy supersedes it");
@@ -61,11 +63,12 @@ export function parseLbPolicy(reader: MessageReader<Cluster>): ParsedLbPolicy {
         failTrafficOnPanic: parsed.failTrafficOnPanic,
       },
       closeConnectionsOnHostSetChange,
+      excludesNewHosts,
     };
   }
   extensions.finish();
   extensions.unsupported("policies", `no policy of load_balancing_policy is known here: ${unsupported.join(", ")}`);
-  return { policy: roundRobin, balancing, closeConnectionsOnHostSetChange };
+  return { policy: roundRobin, balancing, closeConnectionsOnHostSetChange, excludesNewHosts };
 }
 
 /** Names of `Cluster.LbPolicy` by number. */
@@ -137,7 +140,7 @@ function parseCommon(reader: MessageReader<Cluster_CommonLbConfig> | undefined):
   const hashBalanceFactor = hashing?.get("hashBalanceFactor") ?? 0;
   hashing?.finish();
   reader?.ignore("updateMergeWindow", "updates are applied at once; merging them only saves work");
-  reader?.ignore("ignoreNewHostsUntilFirstHc", "there are no active health checks");
+  const excludesNewHosts = reader?.get("ignoreNewHostsUntilFirstHc") ?? false;
   const closeConnectionsOnHostSetChange = reader?.get("closeConnectionsOnHostSetChange") ?? false;
   reader?.finish();
   let failTrafficOnPanic = false;
@@ -152,5 +155,6 @@ function parseCommon(reader: MessageReader<Cluster_CommonLbConfig> | undefined):
     useHostnameForHashing,
     hashBalanceFactor,
     closeConnectionsOnHostSetChange,
+    excludesNewHosts,
   };
 }

@@ -28,6 +28,8 @@ export interface OutlierConfig {
   readonly enforcingFailurePercentage: number;
   readonly enforcingFailurePercentageLocalOrigin: number;
   readonly splitExternalLocalOriginErrors: boolean;
+  /** A host that passes an active health check returns at once (L-41). */
+  readonly unejectsOnHealthCheck: boolean;
 }
 
 /** What holds where the configuration says nothing. */
@@ -55,6 +57,7 @@ export const outlierDefaults: OutlierConfig = {
   enforcingFailurePercentage: 0,
   enforcingFailurePercentageLocalOrigin: 0,
   splitExternalLocalOriginErrors: false,
+  unejectsOnHealthCheck: true,
 };
 
 /** Reads the settings; problems are on the reader's list. */
@@ -93,8 +96,8 @@ export function parseOutlierDetection(reader: MessageReader<OutlierDetection>): 
     enforcingFailurePercentageLocalOrigin:
       reader.get("enforcingFailurePercentageLocalOrigin") ?? defaults.enforcingFailurePercentageLocalOrigin,
     splitExternalLocalOriginErrors: reader.get("splitExternalLocalOriginErrors"),
+    unejectsOnHealthCheck: reader.get("successfulActiveHealthCheckUnejectHost") ?? true,
   };
-  reader.ignore("successfulActiveHealthCheckUnejectHost", "there are no active health checks");
   reader.finish();
   if (config.maxEjectionTimeMs < config.baseEjectionTimeMs)
     reader.invalid("maxEjectionTime", "max_ejection_time must be greater than or equal to base_ejection_time");

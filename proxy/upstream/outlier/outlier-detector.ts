@@ -61,6 +61,14 @@ export class OutlierDetector {
     return this.#monitors.get(host);
   }
 
+  /** An active health check was passed (L-41). */
+  onHealthCheckPassed(host: UpstreamHost): void {
+    const monitor = this.#monitors.get(host);
+    if (monitor === undefined || !this.config.unejectsOnHealthCheck) return;
+    if ((host.flags & HealthFlag.failedOutlierCheck) === 0) return;
+    this.#return(host, monitor, this.#deps.clock.monotonic());
+  }
+
   close(): void {
     this.#timer.cancel();
     this.#stats.active.add(-this.#ejected);
@@ -92,6 +100,10 @@ export class OutlierDetector {
     const timeMs = Math.min(baseEjectionTimeMs * monitor.backOff, Math.max(maxEjectionTimeMs, baseEjectionTimeMs));
     // Clocks have fractions: half a millisecond is no reason to wait for another interval.
     if (timeMs + monitor.jitterMs > now - monitor.ejectedAt + 0.5) return;
+    this.#return(host, monitor, now);
+  }
+
+  #return(host: UpstreamHost, monitor: HostMonitor, now: number): void {
     this.#countActive(-1);
     monitor.onReturn(now);
     host.clearFlag(HealthFlag.failedOutlierCheck, now);

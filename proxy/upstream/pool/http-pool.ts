@@ -176,6 +176,7 @@ export class HttpConnectionPool implements HttpPool {
     }
     this.#lastPending = request;
     this.#pendingCount++;
+    this.host.stats.rqPendingActive++;
     this.resources.pendingRequests.inc();
     this.stats.rqPendingTotal.inc();
     this.stats.rqPendingActive.inc();
@@ -193,6 +194,7 @@ export class HttpConnectionPool implements HttpPool {
   #forget(request: PendingRequest): void {
     request.isQueued = false;
     this.#pendingCount--;
+    this.host.stats.rqPendingActive--;
     this.resources.pendingRequests.dec();
     this.stats.rqPendingActive.dec();
   }

@@ -57,6 +57,7 @@ class TcpUpstream implements Connection, ConnectionHandler {
     const host = this.#host;
     const { transports, clock, connectTimeoutMs } = this.#environment;
     this.#resources.connections.inc();
+    (host.tcpConnections ??= new Set()).add(this);
     this.#stats.cxTotal.inc();
     this.#stats.cxActive.inc();
     host.stats.cxTotal++;
@@ -99,6 +100,7 @@ class TcpUpstream implements Connection, ConnectionHandler {
   onClose(error?: Error): void {
     this.#connectTimer?.cancel();
     this.#resources.connections.dec();
+    this.#host.tcpConnections?.delete(this);
     this.#stats.cxActive.dec();
     this.#host.stats.cxActive--;
     if (this.#isConnected) {

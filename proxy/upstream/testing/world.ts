@@ -18,6 +18,8 @@ export interface World {
   readonly store: StatsStore;
   readonly manager: ClusterManagerShell;
   readonly xds: FakeXds;
+  /** Lines of event logs, with the file's path before them. */
+  readonly lines: readonly string[];
   /** Adds or changes a cluster given as JSON; the problems it has. */
   add(json: object, dynamic?: boolean): readonly Problem[];
   cluster(name: string): ClusterEntry;
@@ -29,6 +31,7 @@ export function createWorld(seed = 1): World {
   const runtime = simulatedRuntime({ seed });
   const store = createStatsStore();
   const xds = new FakeXds();
+  const lines: string[] = [];
   const manager = createClusterManager({
     runtime,
     scope: store.root,
@@ -39,6 +42,7 @@ export function createWorld(seed = 1): World {
       secrets: { subscribe: () => ({ close() {} }) },
     }),
     xds,
+    writeLine: (path, line) => void lines.push(`${path} ${line}`),
   });
   const value = (stats: readonly { readonly name: string; readonly value: number }[], name: string): number =>
     stats.find((stat) => stat.name === name)?.value ?? 0;
@@ -47,6 +51,7 @@ export function createWorld(seed = 1): World {
     store,
     manager,
     xds,
+    lines,
     add: (json, dynamic = true) =>
       manager.addOrUpdate(messageOf("envoy.config.cluster.v3.Cluster", json), "1", { dynamic }).problems,
     cluster(name) {

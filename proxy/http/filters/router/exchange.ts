@@ -175,6 +175,8 @@ export class UpstreamExchange {
     const { status } = headers;
     info.upstreamFirstRx = now;
     if (endStream) info.upstreamLastRx = now;
+    if (attempt.host.failPassively !== undefined && headers.has("x-envoy-immediate-health-check-fail"))
+      attempt.host.failPassively();
     attempt.host.outlier.putHttpStatus(this.#plan.isGrpc && status === 200 ? httpStatusOfGrpc(headers) : status);
     attempt.cluster.stats.countResponse(status);
     if (status >= 500) attempt.host.stats.rqError++;
