@@ -1,4 +1,5 @@
 /** Lines of the event log of health checks: `envoy.data.core.v3.HealthCheckEvent` in JSON. */
+import type { SocketAddress } from "#lib/connection.ts";
 import type { UpstreamHost } from "../host.ts";
 import type { FailureType } from "./health-check-config.ts";
 
@@ -27,25 +28,29 @@ export function healthEventLine(
   const hasMetadata = Object.keys(metadata).length > 0;
   return JSON.stringify({
     health_checker_type: checker,
-    host:
-      address.kind === "pipe"
-        ? { pipe: { path: address.path, mode: 0 } }
-        : {
-            socket_address: {
-              protocol: "TCP",
-              address: address.address,
-              port_value: address.port,
-              resolver_name: "",
-              ipv4_compat: false,
-              network_namespace_filepath: "",
-            },
-          },
+    host: addressOf(address),
     cluster_name: clusterName,
     [event.kind]: bodyOf(event),
     timestamp: new Date(nowMs).toISOString(),
     ...(hasMetadata ? { metadata: { filter_metadata: metadata, typed_filter_metadata: {} } } : {}),
     locality: { region: locality.region, zone: locality.zone, sub_zone: locality.subZone },
   });
+}
+
+function addressOf(address: SocketAddress): Readonly<Record<string, unknown>> {
+  if (address.kind === "pipe") return { pipe: { path: address.path, mode: 0 } };
+  if (address.kind === "internal")
+    return { envoy_internal_address: { server_listener_name: address.listener, endpoint_id: "" } };
+  return {
+    socket_address: {
+      protocol: "TCP",
+      address: address.address,
+      port_value: address.port,
+      resolver_name: "",
+      ipv4_compat: false,
+      network_namespace_filepath: "",
+    },
+  };
 }
 
 function bodyOf(event: HealthEvent): Readonly<Record<string, unknown>> {
