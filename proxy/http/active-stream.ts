@@ -42,6 +42,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   #random: bigint | undefined = undefined;
   #isUpgrade = false;
   #isTunnel = false;
+  /** Counted as an upgrade, whatever becomes of it. */
+  #isUpgraded = false;
   #bufferLimitBytes: number | undefined = undefined;
   /** What a filter passed on by itself was more than the downstream takes now. */
   #isDownstreamSlow = false;
@@ -102,10 +104,12 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
       this.sendLocalReply({ status: 404, details: "route_configuration_not_found", flag: ResponseFlag.NoRouteFound });
       return;
     }
-    const needsUpgrade = this.#isUpgrade || headers.method === "CONNECT";
-    if (needsUpgrade && route !== undefined && !this.#isUpgradeAllowed(headers, route)) return;
+    const upgrade = this.#isUpgrade || headers.method === "CONNECT" ? upgradeTypeOf(headers) : undefined;
+    if (upgrade !== undefined && route !== undefined && !this.#isUpgradeAllowed(upgrade, route)) return;
+    if (upgrade !== undefined) this.#connection.countUpgrade();
+    this.#isUpgraded = upgrade !== undefined;
     if (this.#manager.tracing !== undefined) this.#startTrace(headers, route);
-    const chain = new FilterChain(this.#manager.chain, this, this);
+    const chain = new FilterChain(this.#manager.chainOf(upgrade), this, this);
     this.#chain = chain;
     chain.decodeHeaders(headers, endStream);
   }
@@ -180,11 +184,9 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
 
   #isForceTraced = false;
 
-  #isUpgradeAllowed(headers: HeaderMap, route: ResolvedRoute | undefined): boolean {
-    const upgrade = headers.protocol === "" ? headers.get("upgrade") : headers.protocol;
-    const type = (upgrade ?? headers.method).toLowerCase();
-    const own = route?.kind === "forward" ? route.upgrades.get(type) : undefined;
-    if (own ?? this.#manager.config.upgrades.get(type) ?? false) return true;
+  #isUpgradeAllowed(type: string, route: ResolvedRoute): boolean {
+    const own = route.kind === "forward" ? route.upgrades.get(type) : undefined;
+    if (own ?? this.#manager.config.upgrades.get(type)?.isEnabled ?? false) return true;
     this.#manager.stats.rqWsOnNonWsRoute.inc();
     this.#refuse(403, "upgrade_failed");
     return false;
@@ -376,8 +378,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     manager.finishResponseHeaders(headers, this.requestHeaders, this.#isForceTraced);
     if (!this.isRequestComplete) manager.stats.rqResponseBeforeRqComplete.inc();
     this.#isTunnel = headers.status === 101 || (this.requestHeaders.method === "CONNECT" && headers.status < 300);
-    if (this.#isTunnel) this.#connection.onUpgrade(this);
-    else this.#connection.drainIfAsked(this.isRequestComplete);
+    if (!this.#isTunnel) this.#connection.drainIfAsked(this.isRequestComplete);
     info.responseFirstTx = manager.runtime.clock.monotonic();
     info.responseHeaderBytes = headers.byteSize;
     this.#encoder.sendHeaders(headers, endStream);
@@ -430,6 +431,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     this.#timers.cancel();
     info.end = manager.runtime.clock.monotonic();
     manager.countResponse(info);
+    if (this.#isUpgraded) manager.stats.cxUpgradesActive.dec();
     const chain = this.#chain;
     chain?.complete();
     manager.accessLog?.log(this);
@@ -437,4 +439,10 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     chain?.destroy();
     this.#connection.onStreamEnd(this, this.#isTunnel);
   }
+}
+
+/** Lower case; `connect` for a plain CONNECT. */
+function upgradeTypeOf(headers: HeaderMap): string {
+  const upgrade = headers.protocol === "" ? headers.get("upgrade") : headers.protocol;
+  return (upgrade ?? headers.method).toLowerCase();
 }

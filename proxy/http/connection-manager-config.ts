@@ -50,10 +50,16 @@ export interface ConnectionManagerConfig {
   readonly forwarding: ForwardingConfig;
   readonly normalization: NormalizationConfig;
   readonly clientCertificate: ClientCertificateConfig;
-  /** Upgrade type, lower case → enabled. */
-  readonly upgrades: ReadonlyMap<string, boolean>;
+  /** By type, lower case. */
+  readonly upgrades: ReadonlyMap<string, UpgradeConfig>;
   readonly proxy100Continue: boolean;
   readonly localReplies: LocalReplyRules | undefined;
+}
+
+export interface UpgradeConfig {
+  readonly isEnabled: boolean;
+  /** In place of `http_filters`. */
+  readonly filters: readonly ConfiguredFilter[] | undefined;
 }
 
 export interface Http1Settings {
@@ -164,7 +170,7 @@ export function parseConnectionManager(
     forwarding: parseForwarding(reader),
     normalization: parseNormalization(reader),
     clientCertificate: parseClientCertificate(reader),
-    upgrades: parseUpgrades(reader.children("upgradeConfigs")),
+    upgrades: parseUpgrades(reader.children("upgradeConfigs"), parsers.filters),
     proxy100Continue: reader.get("proxy100Continue"),
     localReplies: parseLocalReplyConfig(reader.child("localReplyConfig")),
   };
@@ -349,14 +355,20 @@ function parseClientCertificate(reader: MessageReader<HttpConnectionManager>): C
 
 function parseUpgrades(
   readers: readonly MessageReader<HttpConnectionManager_UpgradeConfig>[],
-): ReadonlyMap<string, boolean> {
-  const upgrades = new Map<string, boolean>();
+  registry: HttpFilterRegistry,
+): ReadonlyMap<string, UpgradeConfig> {
+  const upgrades = new Map<string, UpgradeConfig>();
   for (const reader of readers) {
-    const type = reader.get("upgradeType").toLowerCase();
-    if (type === "connect" || type === "connect-udp")
-      reader.unsupported("upgradeType", `upgrade_type ${reader.get("upgradeType")} is not supported by this proxy`);
-    upgrades.set(type, reader.get("enabled") ?? true);
-    reader.finish(); // `filters` of its own are refused by name
+    const given = reader.get("upgradeType");
+    const type = given.toLowerCase();
+    const messages = reader.get("filters");
+    const filters =
+      messages.length === 0 ? undefined : parseHttpFilters(messages, reader.at("filters"), registry, reader.problems);
+    if (type === "connect-udp") reader.unsupported("upgradeType", `upgrade_type ${given}: UDP is not supported`);
+    if (upgrades.has(type))
+      reader.invalid("upgradeType", `Error: multiple upgrade configs with the same name: '${given}'`);
+    upgrades.set(type, { isEnabled: reader.get("enabled") ?? true, filters });
+    reader.finish();
   }
   return upgrades;
 }

@@ -11,6 +11,7 @@ import type { StreamInfo } from "../stream-info.ts";
 import { parseConnectionManager, type ConnectionManagerConfig } from "./connection-manager-config.ts";
 import { connectionManagerStats, type ConnectionManagerStats } from "./connection-manager-stats.ts";
 import { FilterChainFactory } from "./filter-chain.ts";
+import type { ConfiguredFilter } from "./filters/configured-filters.ts";
 import type { HttpFilterRegistry } from "./filters/registry.ts";
 import type { HeaderMap } from "./header-map.ts";
 import { http2Stats } from "./http2/http2-stats.ts";
@@ -67,6 +68,7 @@ export class ConnectionManager {
   readonly isDraining: () => boolean;
   /** Undefined until RDS has answered. */
   routes: RouteTable | undefined = undefined;
+  readonly #upgradeChains = new Map<string, FilterChainFactory>();
   #dateSecond = 0;
   #date = "";
 
@@ -83,13 +85,17 @@ export class ConnectionManager {
     );
     this.isDraining = context.isDraining;
     this.bufferLimitBytes = context.bufferLimitBytes ?? defaultBufferLimitBytes;
-    this.chain = new FilterChainFactory(
-      config.filters.map(({ name, factory, config: own, isDisabled }) => ({
-        name,
-        isDisabled,
-        create: factory.create(own, filterContext, name),
-      })),
-    );
+    const makeChain = (filters: readonly ConfiguredFilter[]): FilterChainFactory =>
+      new FilterChainFactory(
+        filters.map(({ name, factory, config: own, isDisabled }) => ({
+          name,
+          isDisabled,
+          create: factory.create(own, filterContext, name),
+        })),
+      );
+    this.chain = makeChain(config.filters);
+    for (const [type, { filters }] of config.upgrades)
+      if (filters !== undefined) this.#upgradeChains.set(type, makeChain(filters));
     this.accessLog = context.accessLogs.logger(config.accessLogs);
     this.localReplies = config.localReplies?.create(context.runtime.random, context.runtimeSnapshot);
     this.sanitizer = {
@@ -105,6 +111,11 @@ export class ConnectionManager {
     this.http2 = this.#http2Options(context);
     if (config.routes.kind === "inline") this.routes = config.routes.table;
     else context.routes.subscribe(config.routes.name, (table) => void (this.routes = table), scope);
+  }
+
+  /** The filters of an upgrade's type (lower case), or those of every request. */
+  chainOf(upgrade: string | undefined): FilterChainFactory {
+    return (upgrade === undefined ? undefined : this.#upgradeChains.get(upgrade)) ?? this.chain;
   }
 
   get isWaitingForRoutes(): boolean {

@@ -20,7 +20,6 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
   #lastActive = 0;
   #isClosing = false;
   #closedLocally = false;
-  #isTunnel = false;
   #idleTimer: Timer | undefined = undefined;
   #durationTimer: Timer | undefined = undefined;
   #closeTimer: Timer | undefined = undefined;
@@ -101,7 +100,6 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
     }
     stats.cxActive.dec();
     if (this.downstream.connection.tls !== undefined) stats.cxSslActive.dec();
-    if (this.#isTunnel) stats.cxUpgradesActive.dec();
     if (this.#codec?.protocol === "HTTP/2") stats.cxHttp2Active.dec();
     else if (this.#codec !== undefined) stats.cxHttp1Active.dec();
     stats.cxLengthMs.record(Math.floor(runtime.clock.monotonic() - this.#start));
@@ -185,9 +183,8 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
     if (this.#codec?.protocol !== "HTTP/2") this.#codec?.drain();
   }
 
-  onUpgrade(_stream: ActiveStream): void {
-    if (this.#codec?.protocol === "HTTP/2") return;
-    this.#isTunnel = true;
+  /** Upgrades are counted by streams, as in Envoy. */
+  countUpgrade(): void {
     this.manager.stats.cxUpgradesTotal.inc();
     this.manager.stats.cxUpgradesActive.inc();
   }

@@ -45,6 +45,7 @@ export interface ForwardRouteParts {
   readonly metadataMatch: Readonly<Record<string, unknown>> | undefined;
   readonly priority: RoutingPriority;
   readonly upgrades: ReadonlyMap<string, boolean>;
+  readonly connectConfig: ForwardRoute["connectConfig"];
   readonly includeAttemptCountInRequest: boolean;
   readonly includeAttemptCountInResponse: boolean;
   readonly internalRedirect: InternalRedirectPolicy | undefined;
@@ -78,6 +79,7 @@ export class ForwardRouteEntry implements ForwardRoute {
   readonly metadataMatch: Readonly<Record<string, unknown>> | undefined;
   readonly priority: RoutingPriority;
   readonly upgrades: ReadonlyMap<string, boolean>;
+  readonly connectConfig: ForwardRoute["connectConfig"];
   readonly includeAttemptCountInRequest: boolean;
   readonly includeAttemptCountInResponse: boolean;
   readonly internalRedirect: InternalRedirectPolicy | undefined;
@@ -110,6 +112,7 @@ export class ForwardRouteEntry implements ForwardRoute {
     this.metadataMatch = parts.metadataMatch;
     this.priority = parts.priority;
     this.upgrades = parts.upgrades;
+    this.connectConfig = parts.connectConfig;
     this.includeAttemptCountInRequest = parts.includeAttemptCountInRequest;
     this.includeAttemptCountInResponse = parts.includeAttemptCountInResponse;
     this.internalRedirect = parts.internalRedirect;

@@ -6,6 +6,7 @@ import type {
   InternalRedirectPolicy as InternalRedirectPolicyMessage,
   RouteAction,
   RouteAction_UpgradeConfig,
+  RouteAction_UpgradeConfig_ConnectConfig,
   WeightedCluster,
   WeightedCluster_ClusterWeight,
 } from "#protos/gen/envoy/config/route/v3/route_components_pb.js";
@@ -20,7 +21,7 @@ import { parseRetryPolicy } from "./retry-policy.ts";
 import { composeLevels, parseLevel, type RouteLevel } from "./route-level.ts";
 import type { RouteMatcher } from "./route-match.ts";
 import { timeouts } from "./timeouts.ts";
-import type { ForwardRoute, HedgePolicy, InternalRedirectPolicy, MaxStreamDuration } from "./types.ts";
+import type { ConnectConfig, ForwardRoute, HedgePolicy, InternalRedirectPolicy, MaxStreamDuration } from "./types.ts";
 import { numberIn, weightedSelector, type RouteSelector, type WeightedChoice } from "./weighted-clusters.ts";
 
 const defaultTimeoutMs = 15_000;
@@ -153,7 +154,7 @@ function sharedParts(
     mirrors: mirrors.length > 0 ? mirrors : context.virtualHostMirrors,
     hashPolicy: parseHashPolicies(reader.children("hashPolicy"), regexes),
     priority: reader.get("priority") === 1 ? "high" : "default",
-    upgrades: upgradesOf(reader.children("upgradeConfigs")),
+    ...upgradesOf(reader.children("upgradeConfigs")),
     includeAttemptCountInRequest: context.includeAttemptCountInRequest,
     includeAttemptCountInResponse: context.includeAttemptCountInResponse,
     internalRedirect: redirect === undefined ? undefined : parseInternalRedirect(redirect, reader),
@@ -233,16 +234,38 @@ export function parseHedgePolicy(reader: MessageReader<HedgePolicyMessage>): Hed
   return { hedgeOnPerTryTimeout };
 }
 
-function upgradesOf(readers: readonly MessageReader<RouteAction_UpgradeConfig>[]): ReadonlyMap<string, boolean> {
+function upgradesOf(
+  readers: readonly MessageReader<RouteAction_UpgradeConfig>[],
+): Pick<SharedParts, "upgrades" | "connectConfig"> {
   const upgrades = new Map<string, boolean>();
+  let connectConfig: ConnectConfig | undefined;
   for (const reader of readers) {
-    const type = reader.get("upgradeType").toLowerCase();
+    const given = reader.get("upgradeType");
+    const type = given.toLowerCase();
     const enabled = reader.get("enabled") ?? true;
+    const connect = reader.child("connectConfig");
     reader.finish();
     if (upgrades.has(type)) reader.invalid("upgradeType", `Duplicate upgrade ${type}`);
+    if (type === "connect-udp") reader.unsupported("upgradeType", `upgrade_type ${given}: UDP is not supported`);
+    else if (connect !== undefined && type !== "connect")
+      reader.invalid("connectConfig", `Non-CONNECT upgrade type ${given} has ConnectConfig`);
+    if (connect !== undefined) connectConfig = parseConnectConfig(connect);
     upgrades.set(type, enabled);
   }
-  return upgrades;
+  return { upgrades, connectConfig };
+}
+
+function parseConnectConfig(reader: MessageReader<RouteAction_UpgradeConfig_ConnectConfig>): ConnectConfig {
+  const proxy = reader.child("proxyProtocolConfig");
+  const version = proxy?.get("version");
+  proxy?.ignore("passThroughTlvs", "Envoy's header of a terminated CONNECT has no TLVs");
+  proxy?.finish();
+  const config: ConnectConfig = {
+    allowsPost: reader.get("allowPost"),
+    proxyProtocol: version === undefined ? undefined : version === 0 ? 1 : 2,
+  };
+  reader.finish();
+  return config;
 }
 
 const redirectCodes: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);

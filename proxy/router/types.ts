@@ -41,6 +41,14 @@ export interface HeaderFormatContext {
   readonly responseHeaders?: HeaderMap | undefined;
 }
 
+/** `upgrade_configs[].connect_config`. */
+export interface ConnectConfig {
+  /** POST is a tunnel as well. */
+  readonly allowsPost: boolean;
+  /** A PROXY header goes first. */
+  readonly proxyProtocol: 1 | 2 | undefined;
+}
+
 interface RouteBase {
   readonly name: string;
   readonly virtualHostName: string;
@@ -106,6 +114,8 @@ export interface ForwardRoute extends RouteBase {
   readonly metadataMatch: Readonly<Record<string, unknown>> | undefined;
   readonly priority: RoutingPriority;
   readonly upgrades: ReadonlyMap<string, boolean>;
+  /** CONNECT ends here: the bytes in it go to the cluster as they are. */
+  readonly connectConfig: ConnectConfig | undefined;
   readonly includeAttemptCountInRequest: boolean;
   readonly includeAttemptCountInResponse: boolean;
   readonly internalRedirect: InternalRedirectPolicy | undefined;

@@ -178,6 +178,7 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
     stream.isHead = headers.method === "HEAD";
     stream.isHttp10 = isHttp10;
     stream.wantsUpgrade = framing.isUpgrade;
+    stream.isConnect = headers.method === "CONNECT";
     if (framing.isChunked) this.#body.startChunked();
     else if (framing.isUpgrade || headers.method === "CONNECT") this.#body.startUntilClose();
     else if (framing.contentLength > 0) this.#body.startLength(framing.contentLength);

@@ -23,6 +23,7 @@ export class Http1ServerStream implements StreamEncoder {
   isHead = false;
   isHttp10 = false;
   wantsUpgrade = false;
+  isConnect = false;
   isRequestComplete = false;
   isResponseStarted = false;
   isResponseComplete = false;
@@ -45,7 +46,8 @@ export class Http1ServerStream implements StreamEncoder {
   sendHeaders(headers: HeaderMap, endStream: boolean): void {
     this.isResponseStarted = true;
     let head = responseHead(headers);
-    const isUpgrade = headers.status === 101 && this.wantsUpgrade;
+    const { status } = headers;
+    const isUpgrade = (status === 101 && this.wantsUpgrade) || (this.isConnect && status >= 200 && status < 300);
     const hasLength = headers.has("content-length");
     this.#hasNoBody = !isUpgrade && (this.isHead || hasNoBody(headers.status));
     // Without a length, and without chunks to put it in, a body ends with the connection.

@@ -31,6 +31,7 @@ class TcpUpstream implements Connection, ConnectionHandler {
   #inner: Connection | undefined = undefined;
   #isConnected = false;
   #isClosedLocally = false;
+  #hasTimedOut = false;
   #connectTimer: Timer | undefined = undefined;
   readonly #startedAt: number;
   readonly #host: UpstreamHost;
@@ -58,11 +59,15 @@ class TcpUpstream implements Connection, ConnectionHandler {
     const { transports, clock, connectTimeoutMs } = this.#environment;
     this.#resources.connections.inc();
     (host.tcpConnections ??= new Set()).add(this);
+    // A connection waits for itself, as a request for one.
+    this.#stats.rqPendingTotal.inc();
+    this.#stats.rqPendingActive.inc();
     this.#stats.cxTotal.inc();
     this.#stats.cxActive.inc();
     host.stats.cxTotal++;
     host.stats.cxActive++;
     this.#connectTimer = clock.wheel.schedule(connectTimeoutMs, () => {
+      this.#hasTimedOut = true;
       this.#stats.cxConnectTimeout.inc();
       this.destroy(new Error("connection timeout"));
     });
@@ -74,6 +79,7 @@ class TcpUpstream implements Connection, ConnectionHandler {
   onConnect(): void {
     this.#connectTimer?.cancel();
     this.#isConnected = true;
+    this.#stats.rqPendingActive.dec();
     // A TCP connection is what a request is to HTTP.
     this.#stats.rqTotal.inc();
     this.#stats.rqActive.inc();
@@ -108,6 +114,8 @@ class TcpUpstream implements Connection, ConnectionHandler {
       this.#host.stats.rqActive--;
       this.#stats.cxLengthMs.record(this.#environment.clock.monotonic() - this.#startedAt);
     } else {
+      this.#stats.rqPendingActive.dec();
+      if (!this.#isClosedLocally || this.#hasTimedOut) this.#stats.rqPendingFailureEject.inc();
       this.#stats.cxConnectFail.inc();
       this.#host.stats.cxConnectFail++;
     }

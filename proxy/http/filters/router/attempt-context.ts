@@ -1,11 +1,21 @@
 /** What the load balancer and the retry decisions may ask of a request; nothing of it is computed unless asked. */
+import { encodeProxyV1, encodeProxyV2 } from "#lib/proxy-protocol.ts";
 import type { Runtime } from "#lib/runtime.ts";
 import type { RetryContext, RetryState } from "../../../router/retry-state.ts";
 import type { ForwardRoute } from "../../../router/types.ts";
-import type { Cluster, ClusterTrafficStats, Host, LbContext, PoolOptions, Resource } from "../../../upstream/types.ts";
+import type {
+  Cluster,
+  ClusterTrafficStats,
+  Host,
+  HttpPool,
+  LbContext,
+  PoolOptions,
+  Resource,
+} from "../../../upstream/types.ts";
 import { downstreamFacts } from "../../../upstream/downstream-facts.ts";
 import type { FilterStream } from "../../filter.ts";
 import type { HeaderMap } from "../../header-map.ts";
+import { endsTunnel, tcpTunnelPool } from "./tcp-tunnel.ts";
 
 export class AttemptContext implements LbContext, RetryContext {
   readonly route: ForwardRoute;
@@ -26,6 +36,20 @@ export class AttemptContext implements LbContext, RetryContext {
     this.route = route;
     this.cluster = cluster;
     this.headers = headers;
+  }
+
+  /** Where the stream of an attempt comes from. */
+  pool(host: Host): HttpPool {
+    const { connectConfig } = this.route;
+    if (!endsTunnel(connectConfig, this.headers)) return this.cluster.httpPool(host, this.poolOptions());
+    const { info } = this.#stream;
+    return tcpTunnelPool(this.cluster, host, this.poolOptions(), () => {
+      if (connectConfig.proxyProtocol === undefined) return undefined;
+      const { source, destination } = downstreamFacts(info, undefined).proxied;
+      return connectConfig.proxyProtocol === 1
+        ? encodeProxyV1(source, destination)
+        : encodeProxyV2(source, destination, []);
+    });
   }
 
   poolOptions(): PoolOptions {

@@ -93,7 +93,7 @@ export class UpstreamExchange {
     this.#retry?.onHostAttempted(host);
     if (route.autoHostRewrite && host.hostname !== "")
       rewriteHost(this.headers, host.hostname, !this.#context.config.suppressEnvoyHeaders, route.appendXForwardedHost);
-    attempt.start(this.#target.poolOptions());
+    attempt.start(this.#target.pool(host));
   }
 
   // The request, as it comes.
@@ -200,7 +200,7 @@ export class UpstreamExchange {
     body.drop();
     info.responseCodeDetails = "via_upstream";
     this.#finishHeaders(headers, now);
-    if (status === 101) this.#globalTimer?.cancel();
+    if (status === 101 || (this.headers.method === "CONNECT" && status < 300)) this.#globalTimer?.cancel();
     if (endStream) this.#onResponseEnd(attempt, now);
     stream.encodeHeaders(headers, endStream);
   }

@@ -125,7 +125,7 @@ export class RouterFilter implements HttpFilter {
     this.#exchange = exchange;
     exchange.start(host);
     // An upgrade has no end to wait for: its handshake is timed from here.
-    if (this.#body.isComplete || headers.has("upgrade")) exchange.onRequestComplete();
+    if (this.#body.isComplete || headers.method === "CONNECT" || headers.has("upgrade")) exchange.onRequestComplete();
   }
 
   #virtualCluster(route: ForwardRoute, headers: HeaderMap) {

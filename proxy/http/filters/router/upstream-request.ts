@@ -4,14 +4,21 @@ import type { Timer } from "#lib/runtime.ts";
 import type {
   Cluster,
   Host,
+  HttpPool,
   PoolCallbacks,
   PoolFailureReason,
-  PoolOptions,
   PoolRequest,
 } from "../../../upstream/types.ts";
 import type { Protocol, ResetReason, StreamDecoder, StreamEncoder } from "../../codec.ts";
 import type { HeaderMap } from "../../header-map.ts";
 import type { UpstreamExchange } from "./exchange.ts";
+
+const NO_BYTES = Buffer.alloc(0);
+
+/** CONNECT, or an upgrade. */
+function isTunnelRequest(headers: HeaderMap): boolean {
+  return headers.method === "CONNECT" || headers.has("upgrade");
+}
 
 export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
   readonly host: Host;
@@ -26,6 +33,9 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
   #tryTimer: Timer | undefined = undefined;
   #idleTimer: Timer | undefined = undefined;
   #lastRx = 0;
+  #waitsForTunnel = false;
+  #held: Buffer[] | undefined = undefined;
+  #isHeldEnd = false;
   readonly #exchange: UpstreamExchange;
 
   constructor(exchange: UpstreamExchange, cluster: Cluster, host: Host) {
@@ -34,8 +44,8 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
     this.host = host;
   }
 
-  start(options: PoolOptions): void {
-    const waiting = this.cluster.httpPool(this.host, options).newStream(this, this);
+  start(pool: HttpPool): void {
+    const waiting = pool.newStream(this, this);
     if (this.encoder === undefined && !this.isOver) this.#waiting = waiting;
   }
 
@@ -90,6 +100,7 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
     const { body } = exchange;
     const { isHeadersOnly } = body;
     this.isRequestStarted = true;
+    this.#waitsForTunnel = !isHeadersOnly && isTunnelRequest(exchange.headers);
     encoder.sendHeaders(exchange.headers, isHeadersOnly);
     if (isHeadersOnly) info.upstreamLastTx = now;
     else if (!body.isEmpty || body.isComplete) body.replay(this);
@@ -111,9 +122,26 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
 
   sendData(chunk: Buffer, endStream: boolean): void {
     if (this.isOver || this.encoder === undefined) return;
+    if (this.#waitsForTunnel) return this.#hold(chunk, endStream);
     const isWritable = this.encoder.sendData(chunk, endStream);
     if (endStream) this.#exchange.stream.info.upstreamLastTx = this.#exchange.runtime.clock.monotonic();
     else if (!isWritable) this.#exchange.onUpstreamFull();
+  }
+
+  /** Until the upstream has agreed, what a client sends for the tunnel is kept, and no more of it is read. */
+  #hold(chunk: Buffer, endStream: boolean): void {
+    if (chunk.length > 0) (this.#held ??= []).push(Buffer.from(chunk));
+    this.#isHeldEnd ||= endStream;
+    this.#exchange.onUpstreamFull();
+  }
+
+  #openTunnel(): void {
+    this.#waitsForTunnel = false;
+    const held = this.#held;
+    this.#held = undefined;
+    if (held !== undefined) for (const chunk of held) this.sendData(chunk, false);
+    if (this.#isHeldEnd) this.sendData(NO_BYTES, true);
+    if (held !== undefined) this.#exchange.onUpstreamWritable();
   }
 
   sendTrailers(trailers: HeaderMap): void {
@@ -135,7 +163,9 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
     this.isResponseStarted = true;
     this.#tryTimer?.cancel();
     if (endStream) this.#end();
+    const opensTunnel = this.#waitsForTunnel && (headers.status === 101 || headers.status === 200);
     this.#exchange.onUpstreamHeaders(this, headers, endStream, now);
+    if (opensTunnel) this.#openTunnel();
   }
 
   onData(chunk: Buffer, endStream: boolean): void {
