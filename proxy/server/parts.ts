@@ -76,6 +76,7 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
     node,
     transports,
     xds: servers.ads,
+    localClusterName: bootstrap.localClusterName,
     writeLine: (path, line) => accessLogs.writeLine(path, line),
   });
   const flushIntervalMs = options.fileFlushIntervalMs;

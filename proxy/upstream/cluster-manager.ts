@@ -12,6 +12,7 @@ import type { XdsClient } from "../xds/types.ts";
 import { ClusterEntry } from "./cluster.ts";
 import { observabilityNameOf, parseCluster } from "./config/parse-cluster.ts";
 import { codecFactory } from "./pool/create-codec.ts";
+import type { LocalCluster } from "./load-balancing/zone-aware.ts";
 import type { UpstreamTransportFactory } from "./transport-selector.ts";
 import type { Cluster, ClusterManager } from "./types.ts";
 
@@ -23,6 +24,8 @@ export interface ClusterManagerDeps {
   readonly transports: UpstreamTransportFactory;
   /** Without it, clusters of type EDS are refused. */
   readonly xds?: XdsClient | undefined;
+  /** `cluster_manager.local_cluster_name`; "" or absent: none, and no zone aware routing. */
+  readonly localClusterName?: string | undefined;
   /** Appends a line to a file: event logs of health checks. */
   readonly writeLine?: ((path: string, line: string) => void) | undefined;
 }
@@ -77,11 +80,20 @@ class Manager implements ClusterManagerShell {
   readonly #stats: ManagerStats;
   readonly #clusterScope: StatsScope;
   #waiting: (() => void)[] = [];
+  /** Undefined: the bootstrap names no local cluster. */
+  readonly #local: (LocalCluster & { version: number }) | undefined;
 
   constructor(deps: ClusterManagerDeps) {
     this.#deps = deps;
     this.#stats = new ManagerStats(deps.scope.scope("cluster_manager"));
     this.#clusterScope = deps.scope.scope("cluster");
+    const { localClusterName = "", node } = deps;
+    if (localClusterName !== "")
+      this.#local = {
+        locality: node.locality,
+        version: 0,
+        hosts: () => this.#active.get(localClusterName)?.cluster.hostSets[0],
+      };
   }
 
   get(name: string): Cluster | undefined {
@@ -176,8 +188,20 @@ class Manager implements ClusterManagerShell {
       };
     }
     const codecs = codecFactory(config.http, this.#names, runtime, own);
-    const cluster = new ClusterEntry(config, { runtime, scope: own, xds, codecs, writeLine });
+    const cluster = new ClusterEntry(config, {
+      runtime,
+      scope: own,
+      xds,
+      codecs,
+      writeLine,
+      local: this.#local,
+      onHosts: config.name === this.#deps.localClusterName ? () => this.#localChanged() : undefined,
+    });
     return { cluster, problems };
+  }
+
+  #localChanged(): void {
+    if (this.#local !== undefined) this.#local.version++;
   }
 
   /** The swap: what comes after goes to the new one, what is under way stays with the old one. */
@@ -188,6 +212,7 @@ class Manager implements ClusterManagerShell {
     managed.state = "active";
     this.#active.set(managed.name, managed);
     old?.cluster.close();
+    if (managed.name === this.#deps.localClusterName) this.#localChanged();
     this.#count();
     this.#callWaiting();
   }

@@ -1,6 +1,7 @@
 /** One cluster at work: its hosts, balancer, circuit breakers, outlier detection and pools. */
 import type { Connection, ConnectionHandler } from "#lib/connection.ts";
 import type { Runtime } from "#lib/runtime.ts";
+import type { Fraction } from "../config-values.ts";
 import type { Protocol } from "../http/codec.ts";
 import type { StatsScope } from "../observability/stats.ts";
 import type { XdsClient } from "../xds/types.ts";
@@ -16,6 +17,7 @@ import { hostSetsOf, mergeHosts } from "./host-registry.ts";
 import type { HostSet, LocalityWeights } from "./host-set.ts";
 import { createLoadBalancer } from "./load-balancing/create-load-balancer.ts";
 import type { LoadBalancer, LoadBalancerOptions } from "./load-balancing/load-balancer.ts";
+import type { LocalCluster } from "./load-balancing/zone-aware.ts";
 import { SubsetLoadBalancer } from "./load-balancing/subset.ts";
 import { OriginalDstHosts } from "./original-dst.ts";
 import { OutlierDetector } from "./outlier/outlier-detector.ts";
@@ -42,7 +44,11 @@ export interface ClusterDeps {
   readonly scope: StatsScope;
   readonly xds: XdsClient | undefined;
   readonly codecs: CodecFactory;
+  /** Host sets were built anew. */
+  readonly onHosts?: (() => void) | undefined;
   /** Appends a line to a file: event logs. */
+  /** The cluster that the proxy belongs to, where the bootstrap names one. */
+  readonly local?: LocalCluster | undefined;
   readonly writeLine?: ((path: string, line: string) => void) | undefined;
 }
 
@@ -159,6 +165,10 @@ export class ClusterEntry implements Cluster {
     return this.#hosts.values();
   }
 
+  get dropOverload(): Fraction | undefined {
+    return this.#assignment?.dropOverload;
+  }
+
   /** Percent, as the assignment in force says it. */
   get overprovisioningFactor(): number {
     return this.#assignment?.overprovisioningFactor ?? 140;
@@ -217,6 +227,8 @@ export class ClusterEntry implements Cluster {
       ...balancing,
       usesWeightedPriorityHealth: () => this.#assignment?.weightedPriorityHealth ?? false,
       countPanic: () => this.scope.counter("lb_healthy_panic"),
+      local: this.#deps.local,
+      countZone: (name) => this.scope.counter(name).inc(),
     };
     const create = (): LoadBalancer => createLoadBalancer(policy, options, this.scope);
     return subsets === undefined ? create() : new SubsetLoadBalancer(subsets, create, this.scope);
@@ -277,7 +289,9 @@ export class ClusterEntry implements Cluster {
     this.#assignment = assignment;
     const isSame =
       old?.overprovisioningFactor === assignment.overprovisioningFactor &&
-      old.weightedPriorityHealth === assignment.weightedPriorityHealth;
+      old.weightedPriorityHealth === assignment.weightedPriorityHealth &&
+      old.dropOverload?.numerator === assignment.dropOverload?.numerator &&
+      old.dropOverload?.denominator === assignment.dropOverload?.denominator;
     if (!update.isChanged && isSame) {
       this.membership.updateNoRebuild.inc();
       return;
@@ -333,6 +347,7 @@ export class ClusterEntry implements Cluster {
   #rebuild(): void {
     const sets = hostSetsOf(this.#hosts.values(), this.#weights);
     this.hostSets = sets;
+    this.#deps.onHosts?.();
     this.#balancer?.update(sets, this.#assignment?.overprovisioningFactor ?? 140);
     const count = (of: (set: HostSet) => number): number => sets.reduce((sum, set) => sum + of(set), 0);
     this.membership.total.set(this.#hosts.size);

@@ -1,6 +1,7 @@
 /** What the router and the TCP proxy see of the upstream side: clusters, hosts, pools. Implemented in this folder. */
 import type { Connection, ConnectionHandler, SocketAddress } from "#lib/connection.ts";
 import type { ResetReason, StreamDecoder, StreamEncoder, Protocol } from "../http/codec.ts";
+import type { Fraction } from "../config-values.ts";
 import type { MetadataExchangeConfig } from "../network/metadata-exchange.ts";
 import type { StatsScope, Counter, Gauge } from "../observability/stats.ts";
 import type { DownstreamFacts } from "../tls/types.ts";
@@ -95,6 +96,8 @@ export interface Cluster {
   /** `cluster.outlier_detection`'s split, `common_http_protocol_options` and the like that the router needs. */
   readonly httpOptions: UpstreamHttpOptions;
   readonly isMaintenance: boolean;
+  /** Share of requests that is answered with 503 before a host is chosen (`drop_overloads`). */
+  readonly dropOverload?: Fraction | undefined;
   /** Its transports tell the upstream of the downstream connection: `PoolOptions.downstream` is to be set. */
   readonly wantsDownstream?: boolean;
   /** `istio.metadata_exchange` of the cluster: the TCP proxy exchanges metadata before the first byte. */

@@ -42,6 +42,7 @@ export class FakeCluster implements Cluster {
     autoSanValidation: false,
   };
   isMaintenance = false;
+  dropOverload: Cluster["dropOverload"] = undefined;
   hosts: readonly FakeHost[];
   readonly #resources: ResourceManager;
   readonly #options: FakeClusterOptions;

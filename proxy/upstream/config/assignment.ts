@@ -1,7 +1,10 @@
 /** `ClusterLoadAssignment` → the endpoints of a cluster. */
 import { MessageReader } from "#protos/reader.ts";
 import type { SocketAddress } from "#lib/connection.ts";
-import type { ClusterLoadAssignment } from "#protos/gen/envoy/config/endpoint/v3/endpoint_pb.js";
+import type {
+  ClusterLoadAssignment,
+  ClusterLoadAssignment_Policy,
+} from "#protos/gen/envoy/config/endpoint/v3/endpoint_pb.js";
 import type {
   Endpoint,
   Endpoint_HealthCheckConfig,
@@ -10,7 +13,7 @@ import type {
 } from "#protos/gen/envoy/config/endpoint/v3/endpoint_components_pb.js";
 import type { Address } from "#protos/gen/envoy/config/core/v3/address_pb.js";
 import { isIpAddress } from "./ip-address.ts";
-import { metadataOf } from "../../config-values.ts";
+import { fractionOf, metadataOf, type Fraction } from "../../config-values.ts";
 import type { EdsHealth, HostHealthCheck } from "../host.ts";
 import type { Locality, Metadata } from "../types.ts";
 
@@ -20,6 +23,8 @@ export interface Assignment {
   /** Percent; 140 when absent. */
   readonly overprovisioningFactor: number;
   readonly weightedPriorityHealth: boolean;
+  /** Share of requests that are dropped before a host is chosen. */
+  readonly dropOverload?: Fraction | undefined;
 }
 
 export interface LocalityEndpoints {
@@ -55,7 +60,7 @@ export function emptyAssignment(clusterName: string): Assignment {
 /** Reads an assignment; `allowsNames`: addresses may be host names. Problems are on the reader's list. */
 export function parseAssignment(reader: MessageReader<ClusterLoadAssignment>, allowsNames: boolean): Assignment {
   const policy = reader.child("policy");
-  if ((policy?.get("dropOverloads").length ?? 0) > 0) policy?.unsupported("dropOverloads");
+  const dropOverload = policy === undefined ? undefined : parseDropOverloads(policy);
   const overprovisioningFactor = policy?.get("overprovisioningFactor") ?? 140;
   const weightedPriorityHealth = policy?.get("weightedPriorityHealth") ?? false;
   policy?.finish();
@@ -65,6 +70,7 @@ export function parseAssignment(reader: MessageReader<ClusterLoadAssignment>, al
     localities: reader.children("endpoints").map((locality) => parseLocality(locality, named, allowsNames)),
     overprovisioningFactor,
     weightedPriorityHealth,
+    dropOverload,
   };
   reader.finish();
   const priorities = new Set(assignment.localities.map((locality) => locality.priority));
@@ -78,6 +84,16 @@ export function parseAssignment(reader: MessageReader<ClusterLoadAssignment>, al
     }
   }
   return assignment;
+}
+
+/** Envoy takes one category. */
+function parseDropOverloads(reader: MessageReader<ClusterLoadAssignment_Policy>): Fraction | undefined {
+  const [first, second] = reader.children("dropOverloads");
+  if (second !== undefined) reader.invalid("dropOverloads", "only one category of drop_overloads is supported");
+  first?.ignore("category", "a name for load reports, which are not sent");
+  const percent = first?.get("dropPercentage");
+  first?.finish();
+  return percent === undefined ? undefined : fractionOf(percent);
 }
 
 function parseLocality(

@@ -4,6 +4,7 @@ import type { Http2ProtocolSettings } from "../../http/http2/protocol-options.ts
 import type { MetadataExchangeConfig } from "../../network/metadata-exchange.ts";
 import type { Metadata } from "../types.ts";
 import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
+import type { ZoneAwareConfig } from "../load-balancing/zone-aware.ts";
 import type { SubsetConfig } from "../load-balancing/subset.ts";
 import type { HealthCheckConfig } from "../health/health-check-config.ts";
 import type { OutlierConfig } from "../outlier/outlier-config.ts";
@@ -51,6 +52,8 @@ export interface BalancingConfig {
   readonly panicThreshold: number;
   readonly failTrafficOnPanic: boolean;
   readonly isLocalityWeighted: boolean;
+  /** Undefined with locality weights. In force only where the bootstrap names a local cluster. */
+  readonly zoneAware: ZoneAwareConfig | undefined;
 }
 
 export type DiscoveryConfig =

@@ -2,13 +2,41 @@
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { RuntimeDouble } from "#protos/gen/envoy/config/core/v3/base_pb.js";
 import type { Percent } from "#protos/gen/envoy/type/v3/percent_pb.js";
-import type { Cluster_SlowStartConfig } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
-import type { SlowStartConfig as SlowStartMessage } from "#protos/gen/envoy/extensions/load_balancing_policies/common/v3/common_pb.js";
+import type {
+  Cluster_CommonLbConfig_ZoneAwareLbConfig,
+  Cluster_SlowStartConfig,
+} from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
+import type {
+  LocalityLbConfig_ZoneAwareLbConfig,
+  SlowStartConfig as SlowStartMessage,
+} from "#protos/gen/envoy/extensions/load_balancing_policies/common/v3/common_pb.js";
 import type { MessageReader } from "#protos/reader.ts";
 import { durationMs } from "../../config-values.ts";
 import type { LeastRequestConfig } from "../load-balancing/least-request.ts";
 import type { RingHashConfig } from "../load-balancing/ring-hash.ts";
 import type { SlowStartConfig } from "../load-balancing/slow-start.ts";
+import { zoneAwareDefaults, type ZoneAwareConfig } from "../load-balancing/zone-aware.ts";
+
+/** Reads zone aware routing in either of its two messages, and whether panic fails all traffic. */
+export function parseZoneAware(
+  reader:
+    | MessageReader<LocalityLbConfig_ZoneAwareLbConfig>
+    | MessageReader<Cluster_CommonLbConfig_ZoneAwareLbConfig>
+    | undefined,
+): { readonly zoneAware: ZoneAwareConfig; readonly failTrafficOnPanic: boolean } {
+  if (reader === undefined) return { zoneAware: zoneAwareDefaults, failTrafficOnPanic: false };
+  const read = reader as MessageReader<LocalityLbConfig_ZoneAwareLbConfig>;
+  const parsed = {
+    zoneAware: {
+      routingEnabled: Math.round(read.get("routingEnabled")?.value ?? zoneAwareDefaults.routingEnabled),
+      minClusterSize: Number(read.get("minClusterSize") ?? BigInt(zoneAwareDefaults.minClusterSize)),
+      forcesDirect: read.get("forceLocalityDirectRouting") ?? false,
+    },
+    failTrafficOnPanic: read.get("failTrafficOnPanic"),
+  };
+  reader.finish();
+  return parsed;
+}
 
 /** Reads slow start in either of its two messages. */
 export function parseSlowStart(

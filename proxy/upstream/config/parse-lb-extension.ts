@@ -13,11 +13,13 @@ import type { RingHash } from "#protos/gen/envoy/extensions/load_balancing_polic
 import type { RoundRobin } from "#protos/gen/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.js";
 import { isPrime } from "../load-balancing/maglev.ts";
 import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
-import { leastRequestSettings, parseSlowStart, ringSettings, ringSizeText } from "./lb-settings.ts";
+import type { ZoneAwareConfig } from "../load-balancing/zone-aware.ts";
+import { leastRequestSettings, parseSlowStart, parseZoneAware, ringSettings, ringSizeText } from "./lb-settings.ts";
 
 export interface ParsedExtension {
   readonly policy: LbPolicyConfig;
   readonly isLocalityWeighted: boolean;
+  readonly zoneAware: ZoneAwareConfig | undefined;
   readonly failTrafficOnPanic: boolean;
 }
 
@@ -63,7 +65,7 @@ export function parseLbExtension(message: Message, path: string, problems: Probl
       const isLocalityWeighted = reader.get("localityWeightedLbConfig") !== undefined;
       reader.finish();
       if (policy.minimumRingSize > policy.maximumRingSize) reader.invalid("minimumRingSize", ringSizeText(policy));
-      return { policy, isLocalityWeighted, failTrafficOnPanic: false };
+      return { policy, isLocalityWeighted, zoneAware: undefined, failTrafficOnPanic: false };
     }
     case `${prefix}maglev.v3.Maglev`: {
       const reader = new MessageReader(message as Maglev, path, problems);
@@ -78,10 +80,15 @@ export function parseLbExtension(message: Message, path: string, problems: Probl
         useHostnameForHashing: hashing?.useHostnameForHashing ?? false,
         hashBalanceFactor: hashing?.hashBalanceFactor ?? 0,
       };
-      return { policy, isLocalityWeighted, failTrafficOnPanic: false };
+      return { policy, isLocalityWeighted, zoneAware: undefined, failTrafficOnPanic: false };
     }
     case `${prefix}cluster_provided.v3.ClusterProvided`:
-      return { policy: { kind: "cluster-provided" }, isLocalityWeighted: false, failTrafficOnPanic: false };
+      return {
+        policy: { kind: "cluster-provided" },
+        isLocalityWeighted: false,
+        zoneAware: undefined,
+        failTrafficOnPanic: false,
+      };
     default:
       return undefined;
   }
@@ -107,9 +114,9 @@ function withLocality(
   owner.finish();
   const specifier = locality?.get("localityConfigSpecifier");
   locality?.finish();
-  return {
-    policy,
-    isLocalityWeighted: specifier?.case === "localityWeightedLbConfig",
-    failTrafficOnPanic: specifier?.case === "zoneAwareLbConfig" && specifier.value.failTrafficOnPanic,
-  };
+  const isLocalityWeighted = specifier?.case === "localityWeightedLbConfig";
+  const { zoneAware, failTrafficOnPanic } = parseZoneAware(
+    specifier?.case === "zoneAwareLbConfig" ? locality?.oneof("localityConfigSpecifier", specifier.value) : undefined,
+  );
+  return { policy, isLocalityWeighted, zoneAware: isLocalityWeighted ? undefined : zoneAware, failTrafficOnPanic };
 }

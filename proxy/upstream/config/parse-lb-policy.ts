@@ -6,7 +6,7 @@ import { isPrime } from "../load-balancing/maglev.ts";
 import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
 import type { BalancingConfig } from "./cluster-config.ts";
 import { parseLbExtension } from "./parse-lb-extension.ts";
-import { leastRequestSettings, parseSlowStart, ringSettings, ringSizeText } from "./lb-settings.ts";
+import { leastRequestSettings, parseSlowStart, parseZoneAware, ringSettings, ringSizeText } from "./lb-settings.ts";
 
 export interface ParsedLbPolicy {
   readonly policy: LbPolicyConfig;
@@ -60,6 +60,7 @@ export function parseLbPolicy(reader: MessageReader<Cluster>): ParsedLbPolicy {
       balancing: {
         ...balancing,
         isLocalityWeighted: parsed.isLocalityWeighted,
+        zoneAware: parsed.zoneAware,
         failTrafficOnPanic: parsed.failTrafficOnPanic,
       },
       closeConnectionsOnHostSetChange,
@@ -143,14 +144,16 @@ function parseCommon(reader: MessageReader<Cluster_CommonLbConfig> | undefined):
   const excludesNewHosts = reader?.get("ignoreNewHostsUntilFirstHc") ?? false;
   const closeConnectionsOnHostSetChange = reader?.get("closeConnectionsOnHostSetChange") ?? false;
   reader?.finish();
-  let failTrafficOnPanic = false;
-  // Zone aware routing itself needs a local cluster; without one it does nothing in Envoy either.
-  if (specifier?.case === "zoneAwareLbConfig") failTrafficOnPanic = specifier.value.failTrafficOnPanic;
+  const { zoneAware, failTrafficOnPanic } = parseZoneAware(
+    specifier?.case === "zoneAwareLbConfig" ? reader?.oneof("localityConfigSpecifier", specifier.value) : undefined,
+  );
+  const isLocalityWeighted = specifier?.case === "localityWeightedLbConfig";
   return {
     balancing: {
       panicThreshold,
       failTrafficOnPanic,
-      isLocalityWeighted: specifier?.case === "localityWeightedLbConfig",
+      isLocalityWeighted,
+      zoneAware: isLocalityWeighted ? undefined : zoneAware,
     },
     useHostnameForHashing,
     hashBalanceFactor,

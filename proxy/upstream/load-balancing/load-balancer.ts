@@ -4,8 +4,18 @@ import type { UpstreamHost } from "../host.ts";
 import type { HostSet, LocalitySet } from "../host-set.ts";
 import type { LbContext } from "../types.ts";
 import { EdfScheduler } from "./edf-scheduler.ts";
+import {
+  pickZone,
+  planZones,
+  type LocalCluster,
+  type ZoneAwareConfig,
+  type ZoneCounter,
+  type ZonePlan,
+} from "./zone-aware.ts";
 import type { HostPicker, PickerContext, PickerFactory } from "./host-picker.ts";
-import { priorityAt, priorityLoad, type PriorityCounts, type PriorityLoad } from "./priority-load.ts";
+import { isInPanic, priorityAt, priorityLoad, type PriorityCounts, type PriorityLoad } from "./priority-load.ts";
+
+const noZones: ZonePlan = { kind: "none" };
 
 /** Keeps the balancing state of one cluster. `update` gets the whole host sets, `choose` one request. */
 export interface LoadBalancer {
@@ -22,6 +32,11 @@ export interface LoadBalancerOptions extends PickerContext {
   readonly usesWeightedPriorityHealth: () => boolean;
   /** `lb_healthy_panic`. */
   readonly countPanic: () => Counter;
+  /** Undefined: localities are not told apart, or have weights. */
+  readonly zoneAware?: ZoneAwareConfig | undefined;
+  /** Undefined: the bootstrap names none, and there is no zone aware routing. */
+  readonly local?: LocalCluster | undefined;
+  readonly countZone?: (name: ZoneCounter) => void;
 }
 
 type Availability = "healthy" | "degraded" | "all";
@@ -36,6 +51,8 @@ export class ListLoadBalancer implements LoadBalancer {
   #factor = 140;
   /** The level that takes every request, where there is just one that does. */
   #only: Level | undefined = undefined;
+  #zones: ZonePlan = noZones;
+  #localVersion = -1;
 
   constructor(factory: PickerFactory, options: LoadBalancerOptions) {
     this.#factory = factory;
@@ -49,8 +66,10 @@ export class ListLoadBalancer implements LoadBalancer {
     this.#levels = levels.map(
       (set) => new Level(set, this.#factory, this.#options.isLocalityWeighted, overprovisioningFactor),
     );
+    this.#planZones();
     const first = this.#load.healthy.indexOf(100);
-    this.#only = first >= 0 && this.#load.panic[first] !== true ? this.#levels[first] : undefined;
+    const isZoned = first === 0 && this.#options.local !== undefined && this.#options.zoneAware !== undefined;
+    this.#only = !isZoned && first >= 0 && this.#load.panic[first] !== true ? this.#levels[first] : undefined;
   }
 
   choose(context: LbContext): UpstreamHost | undefined {
@@ -72,7 +91,39 @@ export class ListLoadBalancer implements LoadBalancer {
       this.#options.countPanic().inc();
       return this.#options.failTrafficOnPanic ? undefined : level.pick("all");
     }
+    if (priority === 0 && !isDegraded && this.#options.local !== undefined) return this.#pickInZone(level);
     return level.pick(isDegraded ? "degraded" : "healthy");
+  }
+
+  #planZones(): void {
+    const { local, zoneAware, countZone } = this.#options;
+    const [set] = this.#sets;
+    this.#zones = noZones;
+    if (local === undefined || zoneAware === undefined || set === undefined) return;
+    this.#localVersion = local.version;
+    countZone?.("lb_recalculate_zone_structures");
+    const hosts = local.hosts();
+    this.#zones =
+      hosts === undefined
+        ? { kind: "none", reason: "lb_local_cluster_not_ok" }
+        : planZones(set, hosts, local.locality, zoneAware);
+    if (this.#zones.kind === "none" && this.#zones.reason !== undefined) countZone?.(this.#zones.reason);
+  }
+
+  #pickInZone(level: Level): UpstreamHost | undefined {
+    const { local, zoneAware, random, countZone, failTrafficOnPanic, panicThreshold } = this.#options;
+    if (local === undefined || zoneAware === undefined) return level.pick("healthy");
+    if (local.version !== this.#localVersion) this.#planZones();
+    const zones = this.#zones;
+    if (zones.kind === "none") return level.pick("healthy");
+    if (zoneAware.routingEnabled < 100 && random.uint32() % 100 >= zoneAware.routingEnabled)
+      return level.pick("healthy");
+    const hosts = local.hosts();
+    if (hosts === undefined || isInPanic(countsOf(hosts), panicThreshold)) {
+      countZone?.("lb_local_cluster_not_ok");
+      return failTrafficOnPanic ? undefined : level.pick("all");
+    }
+    return level.pickIn(pickZone(zones, random, (name) => countZone?.(name)));
   }
 }
 
@@ -133,6 +184,7 @@ function weightsOf(set: HostSet): PriorityCounts {
 class Level {
   readonly #set: HostSet;
   readonly #factory: PickerFactory;
+  readonly #zones = new Map<LocalitySet, HostPicker>();
   readonly #localities: Record<Availability, LocalityPicker | undefined> | undefined;
   readonly #pickers: Record<Availability, HostPicker | undefined> = {
     healthy: undefined,
@@ -147,6 +199,16 @@ class Level {
     const picker = (availability: Availability): LocalityPicker | undefined =>
       localityPicker(set.localities, availability, factory, overprovisioningFactor);
     this.#localities = { healthy: picker("healthy"), degraded: picker("degraded"), all: undefined };
+  }
+
+  /** A healthy host of one locality. */
+  pickIn(locality: LocalitySet): UpstreamHost | undefined {
+    let picker = this.#zones.get(locality);
+    if (picker === undefined) {
+      picker = locality.healthy.length === 0 ? noPicker : this.#factory(locality.healthy);
+      this.#zones.set(locality, picker);
+    }
+    return picker.pick();
   }
 
   pick(availability: Availability): UpstreamHost | undefined {

@@ -87,7 +87,8 @@ function spread(to: number[], percents: readonly number[], load: number, total: 
   return rest;
 }
 
-function isInPanic({ hosts, excluded, healthy, degraded }: PriorityCounts, threshold: number): boolean {
+/** Whether too few of the hosts are available. */
+export function isInPanic({ hosts, excluded, healthy, degraded }: PriorityCounts, threshold: number): boolean {
   const eligible = hosts - excluded;
   const percent = eligible <= 0 ? 0 : (100 * healthy) / eligible + (100 * degraded) / eligible;
   return percent < Math.min(100, threshold);

@@ -27,7 +27,8 @@ export interface World {
   gauge(name: string): number;
 }
 
-export function createWorld(seed = 1): World {
+/** `localCluster`: the name of the cluster that the proxy itself belongs to; it runs in zone `z1`. */
+export function createWorld(seed = 1, localCluster = ""): World {
   const runtime = simulatedRuntime({ seed });
   const store = createStatsStore();
   const xds = new FakeXds();
@@ -35,7 +36,13 @@ export function createWorld(seed = 1): World {
   const manager = createClusterManager({
     runtime,
     scope: store.root,
-    node: { id: "test", cluster: "test", metadata: {}, locality: { region: "", zone: "", subZone: "" } },
+    node: {
+      id: "test",
+      cluster: "test",
+      metadata: {},
+      locality: { region: "", zone: localCluster === "" ? "" : "z1", subZone: "" },
+    },
+    localClusterName: localCluster,
     transports: createTransportFactory({
       runtime,
       scope: store.root,

@@ -3,6 +3,7 @@ import { isGrpcContentType } from "../../../observability/grpc-status.ts";
 import { createRetryState, hasEnvoyHeaders } from "../../../router/retry-state.ts";
 import { timeoutsOf } from "../../../router/timeouts.ts";
 import type { ForwardRoute, ResolvedRoute } from "../../../router/types.ts";
+import { isInFraction } from "../../../config-values.ts";
 import type { Cluster } from "../../../upstream/types.ts";
 import type { FilterStatus, FilterStream, HttpFilter } from "../../filter.ts";
 import type { HeaderMap } from "../../header-map.ts";
@@ -14,7 +15,7 @@ import { answerWithoutUpstream, strictCheckReply } from "./local-answers.ts";
 import type { RouterContext } from "./router.ts";
 import type { ShadowRequest } from "./shadow-request.ts";
 import { startShadows } from "./shadows.ts";
-import { clusterNotFound, maintenanceMode, noHealthyUpstream } from "./upstream-failure.ts";
+import { clusterNotFound, droppedOverload, maintenanceMode, noHealthyUpstream } from "./upstream-failure.ts";
 
 export class RouterFilter implements HttpFilter {
   readonly #stream: FilterStream;
@@ -85,6 +86,11 @@ export class RouterFilter implements HttpFilter {
       cluster.stats.rqMaintenanceMode.inc();
       cluster.stats.countResponse(503);
       return stream.sendLocalReply(maintenanceMode(config.suppressEnvoyHeaders));
+    }
+    const { dropOverload } = cluster;
+    if (dropOverload !== undefined && isInFraction(dropOverload, factory.runtime.random.uint64())) {
+      cluster.stats.countResponse(503);
+      return stream.sendLocalReply(droppedOverload(dropOverload, config.suppressEnvoyHeaders));
     }
     this.#begin(route, cluster, headers, overrides);
   }

@@ -85,6 +85,21 @@ describe("envoy.filters.http.router: failures and their names", () => {
     expect(world.counter("cluster.up.upstream_cx_none_healthy")).toBe(1);
   });
 
+  test.each([
+    [100, "unconditional drop overload", "x-envoy-unconditional-drop-overload", "503 UDO unconditional_drop_overload"],
+    [99.9999, "drop overload", "x-envoy-drop-overload", "503 DO drop_overload"],
+  ])("drop_overloads of %d %%: %s", async (percent, body, header, line) => {
+    const world = await routeWorld({});
+    const cluster = world.clusters.get("up");
+    if (cluster !== undefined)
+      cluster.dropOverload = { numerator: Math.trunc(percent * 10_000), denominator: 1_000_000 };
+    const answer = await world.exchange(get());
+    expect(answer).toContain(`\r\n\r\n${body}`);
+    expect(answer).toContain(`${header}: true\r\n`);
+    expect(world.log).toEqual([line]);
+    expect(world.counter("cluster.up.upstream_rq_503")).toBe(1);
+  });
+
   test("maintenance: 503 UO, x-envoy-overloaded (R-89)", async () => {
     const world = await routeWorld({});
     const cluster = world.clusters.get("up");

@@ -1,4 +1,5 @@
 /** How failures of an upstream attempt become a status, a response flag, details and a body (§4.1 of Envoy's documentation). */
+import type { Fraction } from "../../../config-values.ts";
 import { ResponseFlag } from "../../../stream-info.ts";
 import type { ResetReason } from "../../codec.ts";
 import type { LocalReply } from "../../filter.ts";
@@ -111,4 +112,17 @@ export function httpStatusOfGrpc(headers: HeaderMap): number {
     default:
       return 200;
   }
+}
+
+/** `drop_overloads` of the cluster's assignment: it wants less traffic, or none. */
+export function droppedOverload(share: Fraction, suppressEnvoyHeaders: boolean): LocalReply {
+  const isAll = share.numerator >= share.denominator;
+  const header = isAll ? "x-envoy-unconditional-drop-overload" : "x-envoy-drop-overload";
+  return {
+    status: 503,
+    body: isAll ? "unconditional drop overload" : "drop overload",
+    flag: isAll ? ResponseFlag.UnconditionalDropOverload : ResponseFlag.DropOverLoad,
+    details: isAll ? "unconditional_drop_overload" : "drop_overload",
+    ...(suppressEnvoyHeaders ? {} : { headers: [[header, "true"]] }),
+  };
 }
