@@ -20,7 +20,12 @@ if (major < 24 || (major === 24 && minor < 12)) {
 /** Packages that load files of their own, or are loaded rarely. */
 const external = [/^@grpc\//, /^koffi/, /^undici/, /^prom-client/];
 
-const programs = { proxy: "proxy/main.ts", "control-plane": "control-plane/main.ts", echo: "cli/echo/main.ts" };
+const programs = {
+  proxy: "proxy/main.ts",
+  agent: "proxy/agent/main.ts",
+  "control-plane": "control-plane/main.ts",
+  echo: "cli/echo/main.ts",
+};
 const fingerprint = sourceFingerprint(root);
 
 rmSync(dist, { recursive: true, force: true });

@@ -34,6 +34,10 @@ export type CommandLine =
 
 const LEVELS: readonly LogLevel[] = ["trace", "debug", "info", "warning", "error", "critical", "off"];
 
+export function isLogLevel(text: string): text is LogLevel {
+  return (LEVELS as readonly string[]).includes(text);
+}
+
 /** Envoy's flags that change nothing here, with the reason that `notes` gives. */
 const WITHOUT_EFFECT: Readonly<Record<string, { readonly type: "string" | "boolean"; readonly why: string }>> = {
   "log-format": { type: "string", why: "log lines have one form" },

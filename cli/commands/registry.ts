@@ -1,5 +1,6 @@
 /** Every command, in the order in which help lists them. */
 import type { Command } from "../command.ts";
+import { agent } from "./agent.ts";
 import { call } from "./call.ts";
 import { controlPlane } from "./control-plane.ts";
 import { proxy } from "./proxy.ts";
@@ -9,4 +10,4 @@ import { run } from "./run.ts";
 import { up } from "./up.ts";
 import { xds } from "./xds.ts";
 
-export const commands: readonly Command[] = [up, run, call, proxyStatus, proxyConfig, xds, proxy, controlPlane];
+export const commands: readonly Command[] = [up, run, call, proxyStatus, proxyConfig, xds, proxy, agent, controlPlane];

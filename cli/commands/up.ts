@@ -23,6 +23,7 @@ A workload without a command in glassmesh.yaml is played by an echo server. Edit
   --trust-domain TD   cluster.local by default
   --workload-cert-ttl lifetime of workload certificates (24h)
   --cacerts DIR       a plugged-in CA in Istio's layout: ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem
+  --data-plane WHICH  glassmesh (our proxy, the default), or envoy: a real Envoy for every sidecar, from the PATH
   --log-level LEVEL   of the sidecars (warning)
 
 Ctrl-C ends everything.
@@ -35,6 +36,7 @@ export const MESH_OPTIONS = {
   "workload-cert-ttl": { type: "string" },
   cacerts: { type: "string" },
   "log-level": { type: "string" },
+  "data-plane": { type: "string" },
 } as const;
 
 export const up: Command = {
@@ -80,6 +82,7 @@ export function sessionOptions(read: ReadArguments, paths: readonly string[], io
     workloadCertTtl: textOption(read, "workload-cert-ttl"),
     cacerts: textOption(read, "cacerts"),
     logLevel: textOption(read, "log-level") ?? "warning",
+    dataPlane: textOption(read, "data-plane") ?? "glassmesh",
     events: {
       onEnded: (name, how, log, pauseMs) =>
         io.err(`✗ ${name} ended (${how}); starting it again in ${pauseMs} ms\n${log === "" ? "" : `${log}\n`}`),

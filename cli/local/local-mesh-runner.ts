@@ -19,6 +19,7 @@ import type { Plan, PlannedInstance, PlannedService } from "./plan.ts";
 import type { Programs } from "./programs.ts";
 import { meshFileOf, type Running } from "./running-mesh.ts";
 import { accepts, answersReady, until } from "./readiness.ts";
+import { sidecarCommand, type DataPlane } from "./sidecar-command.ts";
 import { supervise, type Supervised, type SupervisionEvents } from "./supervised.ts";
 
 /** Sidecars finish what they have; nobody waits longer than this at the end. */
@@ -40,6 +41,7 @@ export interface MeshRunnerOptions {
   readonly workloadCertTtl: string | undefined;
   readonly cacerts: string | undefined;
   readonly logLevel: string;
+  readonly dataPlane: DataPlane;
   readonly events: SupervisionEvents;
   readonly programs: Programs;
 }
@@ -224,18 +226,7 @@ async function startInstance(
     sidecar = supervise(
       {
         name: `sidecar of ${pod}`,
-        command: [
-          process.execPath,
-          options.programs.proxy,
-          "-c",
-          bootstrapFile,
-          "-l",
-          options.logLevel,
-          "--drain-time-s",
-          String(DRAIN_SECONDS),
-          "--file-flush-interval-msec",
-          "200",
-        ],
+        command: sidecarCommand(options, bootstrapFile, DRAIN_SECONDS),
         cwd: options.cwd,
         env: options.env,
         logFile: directory.file("sidecar-log", pod, namespace),

@@ -6,6 +6,8 @@ import { fileURLToPath } from "node:url";
 export interface Programs {
   readonly controlPlane: string;
   readonly proxy: string;
+  /** Starts a real Envoy. */
+  readonly agent: string;
   readonly echo: string;
 }
 
@@ -14,10 +16,16 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export async function findPrograms(): Promise<Programs> {
   const bundle = (name: string): string => join(ROOT, "dist", name, "main.mjs");
   if (await isBuiltFromThis())
-    return { controlPlane: bundle("control-plane"), proxy: bundle("proxy"), echo: bundle("echo") };
+    return {
+      controlPlane: bundle("control-plane"),
+      proxy: bundle("proxy"),
+      agent: bundle("agent"),
+      echo: bundle("echo"),
+    };
   return {
     controlPlane: join(ROOT, "control-plane", "main.ts"),
     proxy: join(ROOT, "proxy", "main.ts"),
+    agent: join(ROOT, "proxy", "agent", "main.ts"),
     echo: join(ROOT, "cli", "echo", "main.ts"),
   };
 }

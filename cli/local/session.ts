@@ -13,6 +13,7 @@ import { createMeshDirectory } from "./mesh-directory.ts";
 import { meshesDirectory, meshFilePath } from "./mesh-file.ts";
 import { planWorkloads, type Plan } from "./plan.ts";
 import { findPrograms } from "./programs.ts";
+import { DATA_PLANES } from "./sidecar-command.ts";
 import type { SupervisionEvents } from "./supervised.ts";
 
 export interface SessionOptions {
@@ -24,6 +25,8 @@ export interface SessionOptions {
   readonly workloadCertTtl: string | undefined;
   readonly cacerts: string | undefined;
   readonly logLevel: string;
+  /** `glassmesh` or `envoy`. */
+  readonly dataPlane: string;
   readonly events: SupervisionEvents;
   onProblems(problems: readonly Problem[]): void;
 }
@@ -42,6 +45,10 @@ export interface MeshSession {
 export async function startSession(options: SessionOptions): Promise<MeshSession> {
   if (!["auto", "addresses", "ports"].includes(options.loopback)) {
     throw new MeshError("usage", `--loopback takes auto, addresses or ports, not "${options.loopback}"`);
+  }
+  const dataPlane = DATA_PLANES.find((name) => name === options.dataPlane);
+  if (dataPlane === undefined) {
+    throw new MeshError("usage", `--data-plane takes ${DATA_PLANES.join(" or ")}, not "${options.dataPlane}"`);
   }
   const paths = options.paths.map((path) => resolve(options.cwd, path));
   for (const path of paths) {
@@ -83,6 +90,7 @@ export async function startSession(options: SessionOptions): Promise<MeshSession
       workloadCertTtl: options.workloadCertTtl,
       cacerts: options.cacerts,
       logLevel: options.logLevel,
+      dataPlane,
       events: options.events,
     },
     plan,

@@ -53,6 +53,7 @@ export async function testMesh(
     workloadCertTtl: options.workloadCertTtl,
     cacerts: undefined,
     logLevel: "warning",
+    dataPlane: process.env["GLASSMESH_DATA_PLANE"] ?? "glassmesh",
     events: {
       onEnded: (name, how, log) => void said.push(`${name} ended: ${how}\n${log}`),
       onStarted: () => undefined,
@@ -60,8 +61,10 @@ export async function testMesh(
     onProblems: (problems) => void said.push(...problems.map(formatProblem)),
   });
   afterAll(async () => {
+    const refused = await refusals(session);
     await session.stop();
     rmSync(home, { recursive: true, force: true });
+    if (refused.length > 0) throw new Error(`proxies refused configuration:\n${refused.join("\n")}`);
   });
   if (!(await session.runner.untilReady(AbortSignal.timeout(60_000)))) {
     throw new Error(`the mesh is not ready: ${said.join("\n")}\n${session.lastWords()}`);
@@ -104,6 +107,20 @@ export async function testMesh(
     },
   };
   return mesh;
+}
+
+/** What proxies have refused and not taken back since, by the control plane's own account. */
+async function refusals({ runner }: MeshSession): Promise<readonly string[]> {
+  const { address, port } = runner.file.controlPlane.debug;
+  const response = await request(`http://${address}:${port}/debug/syncz`).catch(() => undefined);
+  const proxies = (await response?.body.json()) as
+    | readonly { proxy: string; types?: Readonly<Record<string, { error_detail?: string }>> }[]
+    | undefined;
+  return (proxies ?? []).flatMap(({ proxy, types = {} }) =>
+    Object.entries(types).flatMap(([type, { error_detail: detail = "" }]) =>
+      detail === "" ? [] : [`${proxy} ${type}: ${detail}`],
+    ),
+  );
 }
 
 /** A Deployment with one port. */
