@@ -83,7 +83,6 @@ class Server implements ProxyServer {
   #admin: AdminServer | undefined = undefined;
   #flushTimer: Timer | undefined = undefined;
   #state: ServerState = "PRE_INITIALIZING";
-  #isHealthCheckFailed = false;
   #isStopping = false;
   #onLive: () => void = () => {};
   #onDead: (error: unknown) => void = () => {};
@@ -130,7 +129,7 @@ class Server implements ProxyServer {
   }
 
   get state(): ServerState {
-    return this.#isHealthCheckFailed ? "DRAINING" : this.#state;
+    return this.#parts.health.isFailed ? "DRAINING" : this.#state;
   }
 
   get adminAddress(): SocketAddress | undefined {
@@ -144,7 +143,7 @@ class Server implements ProxyServer {
         state: () => this.state,
         unready: () => this.#unready(),
         failHealthCheck: (failed) => {
-          this.#isHealthCheckFailed = failed;
+          this.#parts.health.isFailed = failed;
           this.#setState(this.#state);
         },
         drainListeners: (drain) => this.#drainListeners(drain),

@@ -29,6 +29,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   responseHeaders: HeaderMap | undefined = undefined;
   responseTrailers: HeaderMap | undefined = undefined;
   upstreamAlpnOverride: readonly string[] | undefined = undefined;
+  upstreamOverrideHost: FilterStream["upstreamOverrideHost"] = undefined;
   tracing: Span | undefined = undefined;
   isRequestComplete = false;
   /** The response's headers have gone to the codec. */

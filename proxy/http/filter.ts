@@ -47,6 +47,8 @@ export interface FilterFactoryContext {
   readonly accessLogs: AccessLogSinks;
   /** Values of runtime keys; absent: the defaults of the messages are in force. */
   readonly runtimeSnapshot?: RuntimeSnapshot | undefined;
+  /** `/healthcheck/fail` has been asked for; absent: never. */
+  readonly isHealthCheckFailed?: (() => boolean) | undefined;
 }
 
 export interface NodeInfo {
@@ -124,6 +126,8 @@ export interface FilterStream {
   readonly runtimeSnapshot: RuntimeSnapshot | undefined;
   /** Options for the upstream connection set by filters (istio.alpn). */
   upstreamAlpnOverride: readonly string[] | undefined;
+  /** The host that a filter wants for the first attempt (stateful sessions). */
+  upstreamOverrideHost: UpstreamOverrideHost | undefined;
   /** True while the peer of the downstream connection has shown a verified certificate. */
   readonly isMutualTls: boolean;
   readonly forwardRoute: ForwardRoute | undefined;
@@ -148,6 +152,15 @@ export interface FilterStream {
   /** `per_connection_buffer_limit_bytes`: how much a filter may hold of one direction. */
   readonly bufferLimitBytes: number;
   readonly tracing: StreamTracing | undefined;
+}
+
+export interface UpstreamOverrideHost {
+  /** `ip:port`. */
+  readonly address: string;
+  /** No other host will do. */
+  readonly isStrict: boolean;
+  /** The answer where it is strict and the host is not there. */
+  readonly statusWhenMissing: number;
 }
 
 /** The span of a traced stream, as the router needs it. */

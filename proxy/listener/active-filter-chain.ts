@@ -45,6 +45,7 @@ export class ActiveFilterChain {
       node: deps.node,
       accessLogs: deps.accessLogs,
       runtimeSnapshot: deps.runtimeSnapshot,
+      isHealthCheckFailed: deps.isHealthCheckFailed,
       listenerScope: stats.scope,
       isDraining: this.drainState.isDraining,
       routes: this.#routes,

@@ -28,6 +28,8 @@ export interface ListenerManagerDeps {
   readonly accessLogs: AccessLogSinks;
   /** Runtime keys of filters and routes; absent: the defaults of the messages are in force. */
   readonly runtimeSnapshot?: RuntimeSnapshot | undefined;
+  /** `/healthcheck/fail` has been asked for. */
+  readonly isHealthCheckFailed?: (() => boolean) | undefined;
   /** `--drain-time-s`. */
   readonly drainTimeMs: number;
   /** How connections of an old version end. Default `gradual`. */

@@ -4,6 +4,7 @@ import type { StreamInfo } from "../stream-info.ts";
 import type { RoutingPriority } from "../upstream/types.ts";
 import { rewriteHost, type HostRewrite, type PathRewrite } from "./rewrite.ts";
 import type { HashPolicy } from "./hash-policy.ts";
+import type { RouteRateLimits } from "./rate-limit-policy.ts";
 import type { RouteFilterConfigs } from "./route-level.ts";
 import type { Timeouts } from "./timeouts.ts";
 import type {
@@ -50,6 +51,7 @@ export interface ForwardRouteParts {
   readonly includeAttemptCountInResponse: boolean;
   readonly internalRedirect: InternalRedirectPolicy | undefined;
   readonly perRequestBufferLimitBytes: number | undefined;
+  readonly rateLimits: RouteRateLimits | undefined;
   readonly virtualCluster: ((headers: HeaderMap) => string) | undefined;
 }
 
@@ -75,6 +77,7 @@ export class ForwardRouteEntry implements ForwardRoute {
   readonly retryPolicy: RetryPolicy | undefined;
   readonly hedgePolicy: HedgePolicy | undefined;
   readonly mirrors: readonly MirrorPolicy[];
+  readonly rateLimits: RouteRateLimits | undefined;
   readonly hasHashPolicy: boolean;
   readonly metadataMatch: Readonly<Record<string, unknown>> | undefined;
   readonly priority: RoutingPriority;
@@ -108,6 +111,7 @@ export class ForwardRouteEntry implements ForwardRoute {
     this.retryPolicy = parts.retryPolicy;
     this.hedgePolicy = parts.hedgePolicy;
     this.mirrors = parts.mirrors;
+    this.rateLimits = parts.rateLimits;
     this.hasHashPolicy = parts.hashPolicy !== undefined;
     this.metadataMatch = parts.metadataMatch;
     this.priority = parts.priority;

@@ -1,6 +1,7 @@
 /** What parsers of virtual hosts, routes and actions share while one RouteConfiguration is read. */
 import type { HeaderMap } from "../http/header-map.ts";
 import type { RouteConfigParsers } from "./per-filter-config.ts";
+import type { RateLimitEntry } from "./rate-limit-policy.ts";
 import type { RegexCache } from "./regex.ts";
 import type { RouteLevel } from "./route-level.ts";
 import type { HedgePolicy, MirrorPolicy, RetryPolicy } from "./types.ts";
@@ -26,5 +27,6 @@ export interface VirtualHostContext extends RouteParseContext {
   readonly includeAttemptCountInRequest: boolean;
   readonly includeAttemptCountInResponse: boolean;
   readonly perRequestBufferLimitBytes: number | undefined;
+  readonly rateLimits: readonly RateLimitEntry[];
   readonly virtualCluster: ((headers: HeaderMap) => string) | undefined;
 }

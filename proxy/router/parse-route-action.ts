@@ -17,6 +17,7 @@ import { parseHashPolicies, type HashPolicy } from "./hash-policy.ts";
 import { parseMirrorPolicy } from "./mirror-policy.ts";
 import type { VirtualHostContext } from "./parse-context.ts";
 import { parseHostRewrite, parsePathRewrite } from "./parse-rewrites.ts";
+import { parseRateLimits } from "./rate-limit-policy.ts";
 import { parseRetryPolicy } from "./retry-policy.ts";
 import { composeLevels, parseLevel, type RouteLevel } from "./route-level.ts";
 import type { RouteMatcher } from "./route-match.ts";
@@ -127,7 +128,11 @@ function sharedParts(
   const redirect = reader.child("internalRedirectPolicy");
   if (reader.get("internalRedirectAction") !== 0)
     reader.unsupported("internalRedirectAction", "use internal_redirect_policy in its place");
-  reader.ignore("includeVhRateLimits", "rate limits themselves are refused");
+  const rateLimits = {
+    route: parseRateLimits(reader.children("rateLimits"), regexes),
+    virtualHost: context.rateLimits,
+    includesVirtualHost: reader.get("includeVhRateLimits") ?? false,
+  };
   for (const mirror of mirrors)
     if (mirror.clusterName !== "" && !context.clusterNames.has(mirror.clusterName))
       context.clusterNames.set(mirror.clusterName, reader.at("requestMirrorPolicies"));
@@ -159,6 +164,7 @@ function sharedParts(
     includeAttemptCountInResponse: context.includeAttemptCountInResponse,
     internalRedirect: redirect === undefined ? undefined : parseInternalRedirect(redirect, reader),
     perRequestBufferLimitBytes: around.perRequestBufferLimitBytes ?? context.perRequestBufferLimitBytes,
+    rateLimits: rateLimits.route.length + rateLimits.virtualHost.length === 0 ? undefined : rateLimits,
     virtualCluster: context.virtualCluster,
   };
 }

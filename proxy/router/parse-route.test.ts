@@ -124,14 +124,16 @@ describe("what a route carries", () => {
   test("a field that is not done is refused by name", () => {
     const route = {
       match: all,
-      route: { cluster: "c", rateLimits: [{ actions: [{ remoteAddress: {} }] }] },
+      route: { cluster: "c", rateLimits: [{ actions: [{ extension: { name: "expr" } }] }] },
       statPrefix: "x",
     };
     expect(
       problemsOf({ virtualHosts: [{ name: "v", domains: ["*"], routes: [route], includeIsTimeoutRetryHeader: true }] }),
     ).toEqual([
       expect.stringMatching(/^virtual_hosts\[0\]\.routes\[0\]\.stat_prefix: .*not supported/),
-      expect.stringMatching(/^virtual_hosts\[0\]\.routes\[0\]\.route\.rate_limits: .*not supported/),
+      expect.stringMatching(
+        /^virtual_hosts\[0\]\.routes\[0\]\.route\.rate_limits\[0\]\.actions\[0\]\.extension: .*not supported/,
+      ),
       expect.stringMatching(/^virtual_hosts\[0\]\.include_is_timeout_retry_header: .*not supported/),
     ]);
   });

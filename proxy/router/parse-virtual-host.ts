@@ -7,6 +7,7 @@ import { parseMirrorPolicy } from "./mirror-policy.ts";
 import type { RouteParseContext, VirtualHostContext } from "./parse-context.ts";
 import { bufferLimit, parseRoute, type CompiledRoute } from "./parse-route.ts";
 import { parseHedgePolicy } from "./parse-route-action.ts";
+import { parseRateLimits } from "./rate-limit-policy.ts";
 import { sslLocation } from "./redirect.ts";
 import { parseRetryPolicy } from "./retry-policy.ts";
 import { composeLevels, parseLevel } from "./route-level.ts";
@@ -51,6 +52,7 @@ export function parseVirtualHost(reader: MessageReader<VirtualHost>, shared: Rou
     includeAttemptCountInRequest: reader.get("includeRequestAttemptCount"),
     includeAttemptCountInResponse: reader.get("includeAttemptCountInResponse"),
     perRequestBufferLimitBytes: bufferLimit(reader),
+    rateLimits: parseRateLimits(reader.children("rateLimits"), shared.regexes),
     virtualCluster: parseVirtualClusters(reader, shared),
   };
   reader.ignore("metadata", "nothing but access-log operators of other proxies reads it");

@@ -3,6 +3,7 @@ import type { HeaderMap } from "../http/header-map.ts";
 import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import type { StreamInfo } from "../stream-info.ts";
 import type { RoutingPriority } from "../upstream/types.ts";
+import type { RouteRateLimits } from "./rate-limit-policy.ts";
 import type { Timeouts } from "./timeouts.ts";
 
 /** What `perFilter` gives where `typed_per_filter_config` switches a filter off (`FilterConfig.disabled`). */
@@ -121,6 +122,8 @@ export interface ForwardRoute extends RouteBase {
   readonly internalRedirect: InternalRedirectPolicy | undefined;
   /** `per_request_buffer_limit_bytes` of the route, else of its virtual host: caps what is kept for a retry (R-71). */
   readonly perRequestBufferLimitBytes: number | undefined;
+  /** Undefined: neither the route nor its virtual host has any. */
+  readonly rateLimits: RouteRateLimits | undefined;
   /** Name of the first virtual cluster that matches, `other` where none does; undefined: the virtual host has none. */
   virtualCluster(headers: HeaderMap): string | undefined;
 }

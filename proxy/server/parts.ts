@@ -35,6 +35,8 @@ export interface ServerParts {
   readonly settings: StatsSettings;
   readonly serverStats: ServerStats;
   readonly runtimeLayers: RuntimeLayers;
+  /** What the admin interface has said of the proxy's health. */
+  readonly health: { isFailed: boolean };
   readonly accessLogs: AccessLogs;
   readonly secrets: SecretRecords;
   readonly clusters: ClusterManagerShell;
@@ -80,6 +82,7 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
     writeLine: (path, line) => accessLogs.writeLine(path, line),
   });
   const flushIntervalMs = options.fileFlushIntervalMs;
+  const health = { isFailed: false };
   const runtimeLayers = openRuntimeLayers(bootstrap, root, problems);
   const accessLogs: AccessLogs = createAccessLogs({
     runtime,
@@ -112,6 +115,7 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
     }),
     accessLogs,
     runtimeSnapshot: runtimeLayers,
+    isHealthCheckFailed: () => health.isFailed,
     drainTimeMs: options.drainTimeSeconds * 1000,
     drainStrategy: options.drainStrategy,
     ...connectionLimits(bootstrap.runtimeLayers.flatMap((layer) => (layer.kind === "static" ? [layer.values] : []))),
@@ -122,6 +126,7 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
     options,
     settings,
     serverStats: createServerStats(runtime.clock, root),
+    health,
     runtimeLayers,
     accessLogs,
     secrets: records,

@@ -3,12 +3,30 @@ import { istioStatsHttp } from "../../observability/istio-stats/http-filter.ts";
 import { cors } from "./cors.ts";
 import { fault } from "./fault.ts";
 import { grpcStats } from "./grpc-stats.ts";
+import { localRateLimit } from "./local-ratelimit/local-ratelimit.ts";
 import { istioAlpn } from "./istio-alpn.ts";
 import { istioPeerMetadata } from "./istio-peer-metadata.ts";
 import { rbac } from "./rbac.ts";
+import { buffer } from "./buffer.ts";
+import { grpcWeb } from "./grpc-web.ts";
+import { headerMutation } from "./header-mutation.ts";
+import { healthCheck } from "./health-check.ts";
+import { onDemand } from "./on-demand.ts";
+import { setFilterState } from "./set-filter-state.ts";
+import { setMetadata } from "./set-metadata.ts";
 import { createHttpFilterRegistry, type HttpFilterRegistry } from "./registry.ts";
 import { router } from "./router/router.ts";
 
 export function standardHttpFilters(): HttpFilterRegistry {
-  return createHttpFilterRegistry([istioPeerMetadata, rbac, istioAlpn, grpcStats, fault, cors, istioStatsHttp, router]);
+  return createHttpFilterRegistry([
+    istioPeerMetadata,
+    rbac,
+    istioAlpn,
+    grpcStats,
+    fault,
+    cors,
+    localRateLimit,
+    istioStatsHttp,
+    router,
+  ]);
 }
