@@ -26,6 +26,12 @@ export function createTranslator(): Translator {
     routes: (mesh, proxy, names) => translated(mesh, proxy, (view) => routes(view, names)),
     secrets: (mesh, proxy, names, identity) =>
       translated(mesh, proxy, (view) => secretResources(view, names, identity)),
+    extensionConfigs: (mesh, proxy, names) => translated(mesh, proxy, (view) => addedExtensionConfigs(view, names)),
+    nameTable: (mesh, proxy) =>
+      translated(mesh, proxy, (view) => {
+        const table = nameTable(view);
+        return table === undefined ? [] : [table];
+      }),
     snapshot: (mesh, proxy) => snapshotOf(viewOf(mesh, proxy)),
   };
 }

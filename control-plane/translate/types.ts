@@ -37,7 +37,11 @@ export interface Translator {
     names: readonly string[],
     identity: ProvenIdentity | undefined,
   ): Translated;
-  /** All four; endpoints for the EDS clusters and routes for the RDS names that the listeners ask for. */
+  /** Only the filters that are asked for (ECDS). */
+  extensionConfigs(mesh: MeshIndex, proxy: ProxyNode, names: readonly string[]): Translated;
+  /** One resource, or none for a proxy that does not capture DNS. */
+  nameTable(mesh: MeshIndex, proxy: ProxyNode): Translated;
+  /** Everything; endpoints for the EDS clusters and routes for the RDS names that the listeners ask for. */
   snapshot(mesh: MeshIndex, proxy: ProxyNode): ProxyConfigSnapshot;
 }
 

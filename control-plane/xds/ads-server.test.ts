@@ -17,13 +17,15 @@ import type {
   DiscoveryRequest,
   DiscoveryResponse,
 } from "#protos/gen/envoy/service/discovery/v3/discovery_pb.js";
+import type { TypedExtensionConfig } from "#protos/gen/envoy/config/core/v3/extension_pb.js";
+import type { NameTable } from "#protos/gen/istio/networking/nds/v1/nds_pb.js";
 import { createMessage, schema } from "#protos/registry.ts";
 import { openTokenIssuer, type TokenIssuer } from "../ca/token-issuer.ts";
 import { createMemorySource } from "../config/memory-source.ts";
 import { createControlPlane, type BoundPorts, type ControlPlane } from "../server.ts";
 import type { ControlPlaneEvent } from "./events.ts";
 import { discoveryServiceDefinition } from "./discovery-service.ts";
-import { CDS, EDS } from "./resource-types.ts";
+import { CDS, ECDS, EDS, NDS } from "./resource-types.ts";
 
 const manifests = (weight = 90): string => `
 apiVersion: v1
@@ -168,6 +170,34 @@ describe("the ADS server over gRPC", () => {
     call.write(delta({ typeUrl: CDS.typeUrl, responseNonce: second.nonce }));
     expect((await next(3)).removedResources).toEqual(["outbound|80||other.default.svc.cluster.local"]);
     expect(responses).toHaveLength(3);
+  });
+
+  test("the name table of a proxy that captures DNS, and a filter that it fetches by name", async () => {
+    source.set(
+      "filter.yaml",
+      `apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: { name: later }
+spec:
+  configPatches:
+    - applyTo: EXTENSION_CONFIG
+      patch:
+        operation: ADD
+        value: { name: later, typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors } }`,
+    );
+    const { call, next } = streamOf<DiscoveryRequest, DiscoveryResponse>(streamAggregatedResources);
+    const capturing = node("web-0", "web");
+    const metadata = { ...capturing.metadata, DNS_CAPTURE: "true" };
+    call.write(sotw({ node: { ...capturing, metadata }, typeUrl: NDS.typeUrl }));
+    const [table] = (await next(1)).resources;
+    const names = fromBinary(schema<NameTable>("istio.networking.nds.v1.NameTable"), table?.value ?? new Uint8Array());
+    expect(names.table["reviews.default.svc.cluster.local"]?.ips).toEqual(["10.96.0.1"]);
+    call.write(sotw({ typeUrl: ECDS.typeUrl, resourceNames: ["later", "unknown"] }));
+    const filters = (await next(2)).resources.map(
+      ({ value }) => fromBinary(schema<TypedExtensionConfig>("envoy.config.core.v3.TypedExtensionConfig"), value).name,
+    );
+    expect(filters).toEqual(["later"]);
+    source.set("filter.yaml", undefined);
   });
 
   test("X-35: a proxy that reconnects to a restarted control plane gets only differences", async () => {

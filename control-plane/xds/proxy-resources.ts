@@ -6,7 +6,7 @@ import { withMesh } from "../model/proxy-node-from.ts";
 import type { ProvenIdentity } from "../translate/credential-access.ts";
 import type { Translated, Translator } from "../translate/types.ts";
 import { resourceName, type EncodedResource, type ResourceEncoder } from "./resource-encoder.ts";
-import { CDS, EDS, LDS, RDS, SDS, type ResourceType } from "./resource-types.ts";
+import { CDS, ECDS, EDS, NDS, PCDS, RDS, type ResourceType } from "./resource-types.ts";
 
 export interface ProxyResources {
   readonly mesh: MeshIndex;
@@ -54,15 +54,21 @@ export function createProxyResources(
   function allOf(type: ResourceType): ReadonlyMap<string, EncodedResource> {
     const known = whole.get(type);
     if (known !== undefined) return known;
-    const translated = type === CDS ? translator.clusters(mesh, node) : translator.listeners(mesh, node);
+    const translated = wholeOf(type);
     const encoded = encodeAll(type, translated);
     whole.set(type, encoded);
     return encoded;
   }
 
+  function wholeOf(type: ResourceType): Translated {
+    if (type === CDS) return translator.clusters(mesh, node);
+    return type === NDS ? translator.nameTable(mesh, node) : translator.listeners(mesh, node);
+  }
+
   function translatedOf(type: ResourceType, names: readonly string[]): Translated {
     if (type === EDS) return translator.endpoints(mesh, node, names);
     if (type === RDS) return translator.routes(mesh, node, names);
+    if (type === ECDS) return translator.extensionConfigs(mesh, node, names);
     return translator.secrets(mesh, node, names, deps.identity);
   }
 
@@ -87,10 +93,9 @@ export function createProxyResources(
     node,
     problems,
     available(type, names) {
-      if (type === CDS || type === LDS) return allOf(type);
-      if (type === EDS || type === RDS || type === SDS) return namedOf(type, names);
-      // Extension configurations and name tables aren't made yet.
-      return new Map();
+      // The proxy has its ProxyConfig from its start.
+      if (type === PCDS) return new Map();
+      return type.isWildcard ? allOf(type) : namedOf(type, names);
     },
   };
 }

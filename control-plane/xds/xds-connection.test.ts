@@ -76,6 +76,8 @@ function connected(mode: "delta" | "sotw", first: Content) {
           .map((name) => ({ name, virtualHosts: [{ name: routes[name], domains: ["*"] }] })),
       ),
     secrets: () => ({ resources: [], problems: [] }),
+    extensionConfigs: () => ({ resources: [], problems: [] }),
+    nameTable: () => ({ resources: [], problems: [] }),
     snapshot: () => ({ clusters: [], endpoints: [], listeners: [], routes: [], problems: [] }),
   };
   function made(mesh: MeshIndex, type: ResourceType, of: (content: Content) => readonly ResourceJson[]) {
