@@ -1,6 +1,7 @@
 /** Every command, in the order in which help lists them. */
 import type { Command } from "../command.ts";
 import { agent } from "./agent.ts";
+import { analyze } from "./analyze.ts";
 import { call } from "./call.ts";
 import { controlPlane } from "./control-plane.ts";
 import { proxy } from "./proxy.ts";
@@ -8,6 +9,19 @@ import { proxyConfig } from "./proxy-config.ts";
 import { proxyStatus } from "./proxy-status.ts";
 import { run } from "./run.ts";
 import { up } from "./up.ts";
+import { validate } from "./validate.ts";
 import { xds } from "./xds.ts";
 
-export const commands: readonly Command[] = [up, run, call, proxyStatus, proxyConfig, xds, proxy, agent, controlPlane];
+export const commands: readonly Command[] = [
+  up,
+  run,
+  call,
+  validate,
+  analyze,
+  proxyStatus,
+  proxyConfig,
+  xds,
+  proxy,
+  agent,
+  controlPlane,
+];

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { parseManifests } from "../config/parse-manifests.ts";
+import { readManifests } from "./read-manifests.ts";
 import { analyzers } from "./registry.ts";
 import { runAnalysis } from "./run-analysis.ts";
 
@@ -32,7 +32,7 @@ describe.skipIf(!existsSync(oracle))("analysis against istioctl's (skipped where
   test.each(cases)("%s", (name) => {
     const files = ["k8s.yaml", "config.yaml"].filter((file) => existsSync(join(oracle, name, file)));
     const objects = files.flatMap(
-      (file) => parseManifests(readFileSync(join(oracle, name, file), "utf8"), file).objects,
+      (file) => readManifests(readFileSync(join(oracle, name, file), "utf8"), file).objects,
     );
     const answers = JSON.parse(readFileSync(join(oracle, name, "analyze.json"), "utf8")) as Record<string, Answer>;
     for (const [key, namespace] of [

@@ -66,6 +66,6 @@ describe("Gateway", () => {
   });
 
   test("without a selector it is for every gateway: somebody should know", () => {
-    expect(found(`{servers: [{${http}, hosts: [a.com]}]}`)).toEqual(["warning spec.selector"]);
+    expect(found(`{servers: [{${http}, hosts: [a.com]}]}`)).toEqual(["info spec.selector"]);
   });
 });

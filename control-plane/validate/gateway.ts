@@ -15,7 +15,7 @@ export function validateGateway(findings: Findings, spec: Fields): void {
   if (!isDnsLabel(name))
     findings.refuse("metadata.name", `${JSON.stringify(name)} must be letters, digits and \`-\`, at most 63.`);
   if (Object.keys(fieldsOf(spec["selector"])).length === 0) {
-    findings.warn("spec.selector", "without a selector the Gateway is for every gateway workload of the mesh.");
+    findings.note("spec.selector", "without a selector the Gateway is for every gateway workload of the mesh.");
   }
   const servers = listOf(spec["servers"]).map(fieldsOf);
   if (servers.length === 0) findings.refuse("spec.servers", "a Gateway needs at least one server.");

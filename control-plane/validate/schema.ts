@@ -57,7 +57,12 @@ function createCheck(findings: Findings): Check {
     if (schema.type === "object") checkFields(schema, fieldsOf(item), path);
     else if (schema.type === "map") checkMap(schema, fieldsOf(item), path);
     else if (schema.type === "list") checkList(schema, item as readonly unknown[], path);
-    else for (const fault of scalarFaults(schema, item)) refuse(path, `${fault}, found ${nameOfType(item)}.`);
+    else {
+      for (const fault of scalarFaults(schema, item)) {
+        const code = fault.startsWith("must be one of") ? "not-in-enum" : undefined;
+        refuse(path, `${fault}, found ${nameOfType(item)}.`, code);
+      }
+    }
     for (const rule of schema.rules ?? []) {
       const known = crdRules[rule];
       if (known?.holds(item) === false) refuse(path, known.message, "broken-rule");
@@ -76,7 +81,7 @@ function createCheck(findings: Findings): Check {
     }
     for (const names of schema.atMostOne ?? []) {
       const set = names.filter((name) => name in fields);
-      if (set.length > 1) refuse(path, `set only one of ${set.join(", ")}.`);
+      if (set.length > 1) refuse(path, `set only one of ${set.join(", ")}.`, "several-of-one");
     }
   }
 

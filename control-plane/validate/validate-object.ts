@@ -5,6 +5,11 @@ import { fieldsOf, type Fields } from "../model/read-fields.ts";
 import type { MeshObject } from "../model/object.ts";
 import { validateAuthorizationPolicy } from "./authorization-policy.ts";
 import { validateDestinationRule } from "./destination-rule.ts";
+import { validateEnvoyFilter } from "./envoy-filter.ts";
+import { validateProxyConfig } from "./proxy-config.ts";
+import { validateTelemetry } from "./telemetry.ts";
+import { validateTrafficExtension, validateWasmPlugin } from "./wasm-plugin.ts";
+import { validateWorkloadGroup } from "./workload-group.ts";
 import { crdOf } from "./crds/crds.ts";
 import { validateGateway } from "./gateway.ts";
 import { createFindings, type Findings } from "./findings.ts";
@@ -38,6 +43,12 @@ const semantics: Readonly<Record<string, (findings: Findings, spec: Fields) => v
   WorkloadEntry: validateWorkloadEntry,
   Sidecar: validateSidecar,
   Gateway: validateGateway,
+  Telemetry: validateTelemetry,
+  EnvoyFilter: validateEnvoyFilter,
+  WorkloadGroup: validateWorkloadGroup,
+  ProxyConfig: validateProxyConfig,
+  WasmPlugin: validateWasmPlugin,
+  TrafficExtension: validateTrafficExtension,
 };
 
 const kubernetesChecks: Readonly<Record<string, (findings: Findings, spec: Fields) => void>> = {

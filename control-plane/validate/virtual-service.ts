@@ -6,6 +6,7 @@ import { expectRouteDestinations } from "./destinations.ts";
 import type { Findings } from "./findings.ts";
 import { expectGatewayNames, expectHttpRule, type HttpRuleContext } from "./http-route.ts";
 import { expect, expectExportTo, expectLabels } from "./shared-checks.ts";
+import { noteUnreachableRules } from "./unreachable-rules.ts";
 
 export function validateVirtualService(findings: Findings, spec: Fields): void {
   const hosts = stringsOf(spec["hosts"]);
@@ -26,12 +27,12 @@ export function validateVirtualService(findings: Findings, spec: Fields): void {
   const context: HttpRuleContext = { isDelegate, mayRouteByClaims: gateways.length > 0 && !isOnMesh };
   const rules = listOf(spec["http"]);
   for (const [index, rule] of rules.entries()) expectHttpRule(findings, `spec.http[${index}]`, rule, context);
-  warnOfUnreachable(findings, rules);
   for (const [index, rule] of listOf(spec["tls"]).entries())
     expectTlsRule(findings, `spec.tls[${index}]`, fieldsOf(rule), hosts);
   for (const [index, rule] of listOf(spec["tcp"]).entries())
     expectTcpRule(findings, `spec.tcp[${index}]`, fieldsOf(rule));
   expectExportTo(findings, spec["exportTo"]);
+  noteUnreachableRules(findings, spec);
 }
 
 function expectHosts(findings: Findings, hosts: readonly string[], isOnMesh: boolean): void {
@@ -56,16 +57,6 @@ function expectHosts(findings: Findings, hosts: readonly string[], isOnMesh: boo
       }
     }
   }
-}
-
-/** Only the last rule may match everything: what follows it is never reached (rule 16). */
-function warnOfUnreachable(findings: Findings, rules: readonly unknown[]): void {
-  const catchAll = rules.findIndex((rule) => listOf(fieldsOf(rule)["match"]).length === 0);
-  if (catchAll < 0 || catchAll === rules.length - 1) return;
-  findings.warn(
-    `spec.http[${catchAll}]`,
-    "matches every request, so that the rules after it are never used; move it to the end.",
-  );
 }
 
 function expectTlsRule(findings: Findings, path: string, rule: Fields, hosts: readonly string[]): void {

@@ -1,5 +1,13 @@
 /** What DestinationRules leave open, and what their subsets select. */
-import { fieldsOf, listOf, matchesLabels, stringMapOf, stringOf, type Fields } from "../../model/read-fields.ts";
+import {
+  fieldsOf,
+  listOf,
+  matchesLabels,
+  numberOf,
+  stringMapOf,
+  stringOf,
+  type Fields,
+} from "../../model/read-fields.ts";
 import { fullName, type AnalyzedObject } from "../analyzed-object.ts";
 import type { AnalysisContext, Analyzer } from "../analyzer.ts";
 import { hostOwners, ownerOfHost } from "./hosts.ts";
@@ -23,7 +31,7 @@ export const caCertificates: Analyzer = {
       }
       for (const [index, level] of listOf(policy["portLevelSettings"]).map(fieldsOf).entries()) {
         if (!trustsAnybody(level["tls"], hasSelector)) continue;
-        const port = String(fieldsOf(level["port"])["number"] ?? "");
+        const port = String(numberOf(fieldsOf(level["port"])["number"]) ?? "");
         const path = `spec.trafficPolicy.portLevelSettings[${index}].tls.caCertificates`;
         context.report("IST0129", item, `${sentence(item, fieldsOf(level["tls"]))} This is for port ${port}.`, path);
       }

@@ -92,7 +92,7 @@ function portsOfServices(
       .map(fieldsOf)
       .map((port) => {
         const number = numberOf(port["port"]) ?? 0;
-        const written = String(port["targetPort"] ?? "");
+        const written = stringOf(port["targetPort"]) ?? String(numberOf(port["targetPort"]) ?? "");
         const target = written === "" || written === "0" ? String(number) : written;
         return { service: fullName(service), port: number, target, transport: stringOf(port["protocol"]) ?? "TCP" };
       });

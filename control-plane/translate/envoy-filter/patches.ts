@@ -21,7 +21,7 @@ export interface Patch {
 export type Patches = ReadonlyMap<ApplyTo, readonly Patch[]>;
 
 /** The Envoy message that a patch of a kind holds. */
-const MESSAGES: Readonly<Record<ApplyTo, string>> = {
+export const PATCH_MESSAGES: Readonly<Record<ApplyTo, string>> = {
   CLUSTER: "envoy.config.cluster.v3.Cluster",
   LISTENER: "envoy.config.listener.v3.Listener",
   ROUTE_CONFIGURATION: "envoy.config.route.v3.RouteConfiguration",
@@ -121,7 +121,7 @@ function valueOf(
   applyTo: ApplyTo,
   written: JsonObject | undefined,
 ): JsonObject | undefined {
-  const { value, problems } = messageFromJson(MESSAGES[applyTo], written ?? {}, path);
+  const { value, problems } = messageFromJson(PATCH_MESSAGES[applyTo], written ?? {}, path);
   if (value !== undefined) return messageToJson(value) as JsonObject;
   const known = problems.every(({ code }) => code === "unknown-field") ? lenient(applyTo, written) : undefined;
   for (const { code, path: at, message } of problems) {
@@ -132,7 +132,7 @@ function valueOf(
 }
 
 function lenient(applyTo: ApplyTo, written: JsonObject | undefined): JsonObject | undefined {
-  const desc = registry().getMessage(MESSAGES[applyTo]);
+  const desc = registry().getMessage(PATCH_MESSAGES[applyTo]);
   if (desc === undefined) return undefined;
   try {
     const options = { registry: registry(), ignoreUnknownFields: true };
