@@ -104,7 +104,7 @@ describe("kinds without effect", () => {
     `{apiVersion: ${apiVersion}, kind: ${kind}, metadata: {name: x}, spec: {}}`;
 
   test.each([
-    ["networking.istio.io/v1alpha3", "EnvoyFilter", "warning GM0101"],
+    ["extensions.istio.io/v1alpha1", "WasmPlugin", "warning GM0101"],
     ["linkerd.io/v1alpha2", "ServiceProfile", "warning GM0101"],
     ["gateway.networking.k8s.io/v1", "HTTPRoute", "info GM0101"],
     ["v1", "ConfigMap", "info GM0101"],
