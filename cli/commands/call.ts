@@ -1,19 +1,26 @@
 /** `glassmesh call`: sends requests as a workload and tells who answered, with which status. */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { request as httpRequest } from "undici";
 import { MeshError } from "#lib/problem.ts";
 import type { Command, CommandIo } from "../command.ts";
-import { countOption, listOption, readArguments, textOption } from "../arguments.ts";
+import { countOption, listOption, readArguments, textOption, type ReadArguments } from "../arguments.ts";
 import { CallLogReader, requestIdKey, type LoggedCall } from "../local/call-log.ts";
 import { percentile, tally } from "../local/latency.ts";
 import { findMesh, findWorkload, type MeshFile, type RunningWorkload } from "../local/mesh-file.ts";
-import { createSender, parseTarget, type Outgoing, type Sent } from "../local/sender.ts";
+import { createSender, parseTarget, type Outgoing, type Outside, type Sent } from "../local/sender.ts";
 import { formatTable } from "../tables/table.ts";
 
 const HELP = `glassmesh call --from WORKLOAD[.NAMESPACE] URL [options]
+glassmesh call --gateway GATEWAY[.NAMESPACE] URL [options]
 
-Sends requests as a workload, through its sidecar, and tells who answered.
+Sends requests as a workload, through its sidecar, or from outside through a gateway, and tells who answered.
 
   --from W        the workload that calls (a Deployment's name, or a pod's)
+  --gateway G     the gateway that takes the call in: the URL's host is the Host header and the SNI, its port the server's
+  --cacert FILE   with an https:// URL: the CA that the gateway's certificate must be from
+  -k              with an https:// URL: any certificate will do
+  --cert FILE     the client's certificate, with --key FILE
   -X METHOD       method (GET, or POST with -d)
   -H "name: v"    a header; may be repeated
   -d BODY         a body
@@ -42,6 +49,11 @@ export const call: Command = {
   async run(args, io) {
     const read = readArguments("call", args, {
       from: { type: "string" },
+      gateway: { type: "string" },
+      cacert: { type: "string" },
+      insecure: { type: "boolean", short: "k" },
+      cert: { type: "string" },
+      key: { type: "string" },
       request: { type: "string", short: "X" },
       header: { type: "string", short: "H", multiple: true },
       data: { type: "string", short: "d" },
@@ -54,12 +66,16 @@ export const call: Command = {
     const from = textOption(read, "from");
     if (target === undefined || more.length > 0)
       throw new MeshError("usage", "takes one URL; see `glassmesh call --help`");
-    if (from === undefined)
-      throw new MeshError("usage", "--from names the workload that calls; see `glassmesh call --help`");
+    const gateway = textOption(read, "gateway");
+    if ((from === undefined) === (gateway === undefined))
+      throw new MeshError(
+        "usage",
+        "--from names the workload that calls, or --gateway the gateway that takes the call in; see `glassmesh call --help`",
+      );
     const body = textOption(read, "data");
     const outgoing: Outgoing = {
       method: textOption(read, "request") ?? (body === undefined ? "GET" : "POST"),
-      url: parseTarget(target),
+      url: parseTarget(target, gateway === undefined ? ["http:"] : ["http:", "https:"]),
       headers: Object.fromEntries(listOption(read, "header").map(parseHeader)),
       body,
     };
@@ -69,13 +85,30 @@ export const call: Command = {
       timeoutMs: countOption(read, "call", "timeout", 30, 1) * 1000,
     };
     const mesh = findMesh(io.env, io.cwd);
-    const sent = await sendAll(mesh, findWorkload(mesh, from), outgoing, options);
+    const sent = await sendAll(mesh, findWorkload(mesh, from ?? gateway ?? ""), outgoing, {
+      ...options,
+      outside: gateway === undefined ? undefined : outsideFrom(read, io),
+    });
     const report = reportOf(sent.results, sent.log, mesh);
     if (read.values["json"] === true) io.out(`${JSON.stringify(report)}\n`);
     else printReport(report, sent.results, io);
     return sent.results.every((result) => result.status > 0 && result.status < 500) ? 0 : 1;
   },
 };
+
+/** Files of a client outside the mesh. */
+function outsideFrom(read: ReadArguments, io: CommandIo): Outside {
+  const file = (name: string): string | undefined => {
+    const path = textOption(read, name);
+    if (path === undefined) return undefined;
+    try {
+      return readFileSync(resolve(io.cwd, path), "utf8");
+    } catch {
+      throw new MeshError("no-such-path", `--${name}: ${path} can't be read`);
+    }
+  };
+  return { ca: file("cacert"), cert: file("cert"), key: file("key"), isInsecure: read.values["insecure"] === true };
+}
 
 interface Batch {
   readonly results: readonly Sent[];
@@ -87,12 +120,18 @@ export async function sendAll(
   mesh: MeshFile,
   workload: RunningWorkload,
   outgoing: Outgoing,
-  options: { readonly requests: number; readonly concurrency: number; readonly timeoutMs: number },
+  options: {
+    readonly requests: number;
+    readonly concurrency: number;
+    readonly timeoutMs: number;
+    readonly outside?: Outside | undefined;
+  },
 ): Promise<Batch> {
   const reader = workload.sidecar === undefined ? undefined : new CallLogReader(workload.sidecar.callLog);
   const sender = createSender(mesh, workload, outgoing, {
     connections: options.concurrency,
     timeoutMs: options.timeoutMs,
+    outside: options.outside,
   });
   const results: Sent[] = [];
   let left = options.requests;

@@ -7,8 +7,8 @@
  * A port that can't be bound (below 1024 without root, or taken) is replaced by a free one in either shape.
  */
 import net from "node:net";
-import type { PlacedAddress, PlacedOutbound, Placement } from "#control-plane/model/proxy-node.ts";
-import type { PlannedInstance, PlannedService } from "./plan.ts";
+import type { PlacedAddress, PlacedInbound, PlacedOutbound, Placement } from "#control-plane/model/proxy-node.ts";
+import type { PlannedInstance, PlannedService } from "./planned.ts";
 
 export type AddressShape = "addresses" | "ports";
 
@@ -65,25 +65,37 @@ export class AddressBook {
     const block = this.#nextBlock();
     const ip = this.shape === "addresses" ? `${block}.1` : "127.0.0.1";
     const inbound = [];
-    for (const port of instance.ports) {
-      const app = instance.local?.address;
-      const bind = await this.#claim(ip, this.shape === "addresses" ? port.number : 0);
-      inbound.push({
-        port: port.number,
-        bind,
-        app: app === undefined ? await this.#claim("127.0.0.1", 0) : parseAddress(app),
-      });
-    }
+    for (const port of instance.ports) inbound.push(await this.#inbound(ip, port.number, instance));
     return {
       ip,
       admin: await this.#claim("127.0.0.1", 0),
       placement: {
         inbound,
-        outbound: instance.hasSidecar ? await this.outbound(block, services, []) : [],
+        outbound: instance.hasSidecar && !instance.isGateway ? await this.outbound(block, services, []) : [],
         httpProxy: await this.#claim(ip, this.shape === "addresses" ? 15_002 : 0),
         callLog,
       },
     };
+  }
+
+  /** A gateway whose ports changed keeps those that it has. */
+  async withPorts(addresses: InstanceAddresses, instance: PlannedInstance): Promise<InstanceAddresses> {
+    const { ip, placement } = addresses;
+    const inbound = [];
+    for (const { number } of instance.ports) {
+      inbound.push(
+        placement.inbound.find(({ port }) => port === number) ?? (await this.#inbound(ip, number, instance)),
+      );
+    }
+    return { ...addresses, placement: { ...placement, inbound } };
+  }
+
+  async #inbound(ip: string, port: number, { local, isGateway }: PlannedInstance): Promise<PlacedInbound> {
+    const bind = await this.#claim(ip, this.shape === "addresses" ? port : 0);
+    // Behind a gateway's port is nothing but the gateway.
+    if (isGateway) return { port, bind, app: bind };
+    const app = local?.address;
+    return { port, bind, app: app === undefined ? await this.#claim("127.0.0.1", 0) : parseAddress(app) };
   }
 
   /** Listeners for the ports of every service; those of `known` stay where they are. */

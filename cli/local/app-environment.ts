@@ -1,6 +1,6 @@
 /** The environment of an application: what Kubernetes gives a container, and the way out through the sidecar. Pure. */
 import type { InstanceAddresses } from "./addresses.ts";
-import type { PlannedInstance } from "./plan.ts";
+import type { PlannedInstance } from "./planned.ts";
 
 /**
  * `PORT` (and `PORT_<containerPort>`, `PORTS`) is where the application listens, on `HOST`; `HTTP_PROXY` is the sidecar;

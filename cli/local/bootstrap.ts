@@ -1,8 +1,8 @@
-/** The Envoy bootstrap of a sidecar of a local mesh. Pure; the proxy reads it as Envoy would. */
+/** The Envoy bootstrap of a sidecar or gateway of a local mesh. Pure; the proxy reads it as Envoy would. */
 import type { PlacedAddress } from "#control-plane/model/proxy-node.ts";
 import type { InstanceAddresses } from "./addresses.ts";
 import { canonicalName } from "./generated-objects.ts";
-import type { PlannedInstance } from "./plan.ts";
+import type { PlannedInstance } from "./planned.ts";
 
 export interface BootstrapInput {
   readonly instance: PlannedInstance;
@@ -24,7 +24,7 @@ export function sidecarBootstrap(input: BootstrapInput): Readonly<Record<string,
   const ads = { ads: {}, initial_fetch_timeout: "0s", resource_api_version: "V3" };
   return {
     node: {
-      id: `sidecar~${addresses.ip}~${instance.pod}.${instance.namespace}~${dnsDomain}`,
+      id: `${instance.isGateway ? "router" : "sidecar"}~${addresses.ip}~${instance.pod}.${instance.namespace}~${dnsDomain}`,
       cluster: `${canonicalName(instance)}.${instance.namespace}`,
       metadata: nodeMetadata(input),
     },
@@ -96,13 +96,13 @@ function nodeMetadata({ instance, addresses, trustDomain }: BootstrapInput): Rea
     INSTANCE_IPS: addresses.ip,
     CLUSTER_ID: "Kubernetes",
     MESH_ID: trustDomain,
-    INTERCEPTION_MODE: "NONE",
+    ...(instance.isGateway ? {} : { INTERCEPTION_MODE: "NONE" }),
     ISTIO_VERSION: "1.32.0",
     SERVICE_ACCOUNT: instance.serviceAccount,
     WORKLOAD_NAME: instance.workload,
     OWNER: `kubernetes://apis/${instance.ownerKind === "Pod" ? "v1" : "apps/v1"}/namespaces/${instance.namespace}/${instance.ownerKind.toLowerCase()}s/${instance.workload}`,
     LABELS: {
-      "security.istio.io/tlsMode": "istio",
+      ...(instance.isGateway ? {} : { "security.istio.io/tlsMode": "istio" }),
       "service.istio.io/canonical-name": canonicalName(instance),
       "service.istio.io/canonical-revision": instance.labels["version"] ?? "latest",
       ...instance.labels,

@@ -1,7 +1,7 @@
 /** What `up` says while it runs. Pure: events and states in, lines out. */
 import { formatTable } from "../tables/table.ts";
 import type { MeshEvent } from "./event-stream.ts";
-import type { MeshFile } from "./mesh-file.ts";
+import type { MeshFile, RunningServer } from "./mesh-file.ts";
 
 /** The table of what runs where. */
 export function workloadTable(mesh: MeshFile): string {
@@ -16,10 +16,36 @@ export function workloadTable(mesh: MeshFile): string {
       sidecar?.spiffeId ?? "(no sidecar)",
       sidecar === undefined ? "-" : `http://${join(sidecar.admin)}`,
       sidecar?.pid === undefined ? "-" : String(sidecar.pid),
-      workload.app?.pid === undefined ? "-" : String(workload.app.pid),
+      workload.servers !== undefined ? "(gateway)" : workload.app?.pid === undefined ? "-" : String(workload.app.pid),
     ];
   });
-  return formatTable(["WORKLOAD", "ADDRESS", "SPIFFE ID", "SIDECAR ADMIN", "SIDECAR PID", "APP PID"], rows, 3);
+  const table = formatTable(["WORKLOAD", "ADDRESS", "SPIFFE ID", "SIDECAR ADMIN", "SIDECAR PID", "APP PID"], rows, 3);
+  const ways = waysIn(mesh);
+  return ways.length === 0 ? table : `${table}\n${ways.map((way) => `${way}\n`).join("")}`;
+}
+
+/** For each server of each gateway how it is called from this machine. */
+export function waysIn(mesh: MeshFile): readonly string[] {
+  const lines = mesh.workloads.flatMap(({ name, namespace, servers }) =>
+    (servers ?? []).map((server) => {
+      const mode = server.tlsMode === undefined ? "" : ` ${server.tlsMode}`;
+      return `${name}.${namespace} ${server.protocol} ${server.port}${mode} (${server.hosts.join(", ")}): ${wayTo(server)}`;
+    }),
+  );
+  return [...new Set(lines)];
+}
+
+function wayTo(server: RunningServer): string {
+  const { bind, protocol, tlsMode, hosts } = server;
+  // Any name under a wildcard will do.
+  const host = (hosts[0] ?? "*").replace(/^\*$/, "example.com").replace(/^\*/, "www");
+  if (tlsMode === "ISTIO_MUTUAL" || tlsMode === "AUTO_PASSTHROUGH") return "for workloads of the mesh";
+  if (tlsMode !== undefined) {
+    const files = tlsMode === "MUTUAL" ? " --cert CLIENT.crt --key CLIENT.key" : "";
+    return `curl -k${files} --resolve ${host}:${bind.port}:${bind.address} https://${host}:${bind.port}/`;
+  }
+  const isHttp = protocol.startsWith("HTTP") || protocol.startsWith("GRPC");
+  return isHttp ? `curl -H 'Host: ${host}' http://${join(bind)}/` : `connect to ${join(bind)}`;
 }
 
 function join({ address, port }: { readonly address: string; readonly port: number }): string {

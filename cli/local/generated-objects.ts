@@ -1,6 +1,6 @@
 /** What a cluster would have made of the manifests: Pods with addresses, and EndpointSlices. Pure. */
 import type { InstanceAddresses } from "./addresses.ts";
-import { selects, targetPortIn, type PlannedInstance, type PlannedService } from "./plan.ts";
+import { selects, targetPortIn, type PlannedInstance, type PlannedService } from "./planned.ts";
 
 export interface PlacedInstance {
   readonly instance: PlannedInstance;
@@ -15,8 +15,22 @@ export function generatedObjects(
 ): readonly unknown[] {
   return [
     ...placed.map(podOf),
+    ...services.filter(({ isGenerated }) => isGenerated === true).map(serviceOf),
     ...services.flatMap((service) => placed.flatMap((instance) => sliceOf(service, instance))),
   ];
+}
+
+/** The Service of a gateway, as Istio's installation makes it. */
+function serviceOf({ name, namespace, selector, ports }: PlannedService): unknown {
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name, namespace },
+    spec: {
+      selector,
+      ports: ports.map((port) => ({ name: port.name, port: port.number, targetPort: port.targetPort })),
+    },
+  };
 }
 
 function podOf({ instance, addresses, isReady }: PlacedInstance): unknown {
@@ -33,7 +47,8 @@ export function generatedPod(
 ): unknown {
   const meshLabels = instance.hasSidecar
     ? {
-        "security.istio.io/tlsMode": "istio",
+        // As injected: sidecars speak mutual TLS to sidecars by themselves, to gateways where a rule says so.
+        ...(instance.isGateway ? {} : { "security.istio.io/tlsMode": "istio" }),
         "service.istio.io/canonical-name": canonicalName(instance),
         "service.istio.io/canonical-revision":
           instance.labels["version"] ?? instance.labels["app.kubernetes.io/version"] ?? "latest",

@@ -15,7 +15,7 @@ import type { Identities } from "./identities.ts";
 import type { LocalMesh } from "./local-mesh.ts";
 import type { MeshDirectory } from "./mesh-directory.ts";
 import { writeMeshFile, type MeshFile } from "./mesh-file.ts";
-import type { Plan, PlannedInstance, PlannedService } from "./plan.ts";
+import type { Plan, PlannedInstance, PlannedService } from "./planned.ts";
 import type { Programs } from "./programs.ts";
 import { meshFileOf, type Running } from "./running-mesh.ts";
 import { accepts, answersReady, until } from "./readiness.ts";
@@ -107,7 +107,12 @@ export async function startMesh(options: MeshRunnerOptions, plan: Plan): Promise
       for (const [key, instance, addresses] of await placeAll(fresh, services, book, directory)) {
         running.set(key, await startInstance(options, instance, addresses, ports.xds, onHealth));
       }
-      for (const entry of running.values()) entry.addresses = await withServices(entry, services, book);
+      for (const [key, entry] of running) {
+        const instance = wanted.get(key) ?? entry.instance;
+        if (instance.isGateway) entry.addresses = await book.withPorts(entry.addresses, instance);
+        entry.instance = instance;
+        entry.addresses = await withServices(entry, services, book);
+      }
       writeGenerated();
       writeMeshFile(options.meshFile, runner.file);
       // The others have heard that these are gone; what they still have to do, they finish.
@@ -148,9 +153,9 @@ async function placeAll(
   return placed;
 }
 
-/** A changed template is another pod, as in a cluster. */
+/** A changed template is another pod, as in a cluster; what a gateway serves is none of its template. */
 function keyOf(instance: PlannedInstance): string {
-  return JSON.stringify(instance);
+  return JSON.stringify(instance.isGateway ? { ...instance, servers: undefined, ports: undefined } : instance);
 }
 
 async function withServices(
@@ -159,7 +164,7 @@ async function withServices(
   book: AddressBook,
 ): Promise<InstanceAddresses> {
   const { addresses, instance } = entry;
-  if (!instance.hasSidecar) return addresses;
+  if (!instance.hasSidecar || instance.isGateway) return addresses;
   const outbound = await book.outbound(blockOf(addresses.ip), services, addresses.placement.outbound);
   return { ...addresses, placement: { ...addresses.placement, outbound } };
 }
@@ -225,7 +230,7 @@ async function startInstance(
     directory.writePrivate(bootstrapFile, JSON.stringify(bootstrap, undefined, 1));
     sidecar = supervise(
       {
-        name: `sidecar of ${pod}`,
+        name: instance.isGateway ? `gateway ${pod}` : `sidecar of ${pod}`,
         command: sidecarCommand(options, bootstrapFile, DRAIN_SECONDS),
         cwd: options.cwd,
         env: options.env,
@@ -277,7 +282,8 @@ function superviseApp(
   events: SupervisionEvents,
 ): Supervised | undefined {
   const { local, ports, pod, namespace } = instance;
-  if (local?.address !== undefined || (local?.command === undefined && ports.length === 0)) return undefined;
+  if (instance.isGateway || local?.address !== undefined) return undefined;
+  if (local?.command === undefined && ports.length === 0) return undefined;
   const command = local?.command ?? [process.execPath, options.programs.echo];
   return supervise(
     {
@@ -301,7 +307,8 @@ async function untilAnswering(
 ): Promise<boolean> {
   const waits = [];
   if (instance.hasSidecar) waits.push(until(answersReady(addresses.admin), signal));
-  for (const { app } of addresses.placement.inbound) waits.push(until(accepts(app), signal));
+  // A port of a gateway is open once something routes through it.
+  for (const { app } of instance.isGateway ? [] : addresses.placement.inbound) waits.push(until(accepts(app), signal));
   return (await Promise.all(waits)).every(Boolean);
 }
 

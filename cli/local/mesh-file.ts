@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync
 import { userInfo, tmpdir } from "node:os";
 import { join } from "node:path";
 import { MeshError } from "#lib/problem.ts";
+import type { PlannedServer } from "./planned.ts";
 import type { PlacedAddress, PlacedInbound } from "#control-plane/model/proxy-node.ts";
 
 export interface MeshFile {
@@ -44,6 +45,13 @@ export interface RunningWorkload {
   readonly sidecar?: RunningSidecar | undefined;
   readonly inbound: readonly PlacedInbound[];
   readonly app?: { readonly pid: number | undefined; readonly command: string } | undefined;
+  /** Of a gateway: what it serves. */
+  readonly servers?: readonly RunningServer[] | undefined;
+}
+
+/** One server of a Gateway, and where it is on this machine. */
+export interface RunningServer extends PlannedServer {
+  readonly bind: PlacedAddress;
 }
 
 export interface RunningSidecar {

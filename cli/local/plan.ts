@@ -1,48 +1,8 @@
 /** Which processes a set of manifests asks for: pure, objects in, plan out. */
 import type { MeshObject } from "#control-plane/model/object.ts";
-import type { LocalMesh, LocalWorkload } from "./local-mesh.ts";
-
-/** One workload instance: a pod, were this a cluster. */
-export interface PlannedInstance {
-  /** Name of the Deployment, StatefulSet or Pod. */
-  readonly workload: string;
-  readonly ownerKind: "Deployment" | "StatefulSet" | "Pod";
-  readonly pod: string;
-  readonly namespace: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: Readonly<Record<string, string>>;
-  readonly serviceAccount: string;
-  readonly hasSidecar: boolean;
-  readonly ports: readonly PlannedPort[];
-  /** Literal environment of its containers. */
-  readonly env: Readonly<Record<string, string>>;
-  readonly local: LocalWorkload | undefined;
-}
-
-export interface PlannedPort {
-  readonly name: string;
-  readonly number: number;
-}
-
-/** A port of a Service, as a sidecar's outbound side needs it. */
-export interface PlannedService {
-  readonly name: string;
-  readonly namespace: string;
-  readonly host: string;
-  readonly ports: readonly {
-    readonly name: string;
-    readonly number: number;
-    readonly targetPort: number | string;
-    readonly protocol: string;
-    readonly appProtocol: string | undefined;
-  }[];
-  readonly selector: Readonly<Record<string, string>> | undefined;
-}
-
-export interface Plan {
-  readonly instances: readonly PlannedInstance[];
-  readonly services: readonly PlannedService[];
-}
+import { isGatewayInstance, missingGateways, portsOfGateway, serversOf } from "./gateways.ts";
+import type { LocalMesh } from "./local-mesh.ts";
+import { type Plan, type PlannedInstance, type PlannedPort, type PlannedService, selects } from "./planned.ts";
 
 /** Replicas beyond this are cut: one machine plays the cluster. */
 export const MAX_REPLICAS = 5;
@@ -51,7 +11,7 @@ type Struct = Readonly<Record<string, unknown>>;
 
 /** Objects of any kinds, in any order. Replica counts default to 1; Pods that a controller would own are taken as they are. */
 export function planWorkloads(objects: readonly MeshObject[], local: LocalMesh): Plan {
-  const services = objects.filter((object) => object.group === "" && object.kind === "Service").map(readService);
+  const written = objects.filter((object) => object.group === "" && object.kind === "Service").map(readService);
   const namespaces = new Map(
     objects
       .filter((object) => object.group === "" && object.kind === "Namespace")
@@ -65,10 +25,30 @@ export function planWorkloads(objects: readonly MeshObject[], local: LocalMesh):
     const template = ownerKind === "Pod" ? { metadata: object.metadata, spec } : struct(spec["template"]);
     const replicas = ownerKind === "Pod" ? 1 : Math.min(Number(spec["replicas"] ?? 1), MAX_REPLICAS);
     for (let ordinal = 0; ordinal < replicas; ordinal++) {
-      instances.push(planInstance(object, ownerKind, template, ordinal, services, namespaces, local));
+      const instance = planInstance(object, ownerKind, template, ordinal, written, namespaces, local);
+      instances.push(
+        isGatewayInstance(instance, objects) ? { ...instance, isGateway: true, hasSidecar: true } : instance,
+      );
     }
   }
-  return { instances, services };
+  const missing = missingGateways(objects, instances, written);
+  const services = [...written, ...missing.services];
+  return {
+    services,
+    instances: [...instances, ...missing.instances].map((instance) =>
+      instance.isGateway ? withServers(instance, objects, services) : instance,
+    ),
+  };
+}
+
+function withServers(
+  instance: PlannedInstance,
+  objects: readonly MeshObject[],
+  services: readonly PlannedService[],
+): PlannedInstance {
+  const servers = serversOf(instance, objects, services);
+  const known = portsOf([], instance.labels, instance.namespace, services);
+  return { ...instance, servers, ports: portsOfGateway(servers, [...instance.ports, ...known]) };
 }
 
 function ownerOf(object: MeshObject): PlannedInstance["ownerKind"] | undefined {
@@ -102,6 +82,7 @@ function planInstance(
     annotations,
     serviceAccount: typeof spec["serviceAccountName"] === "string" ? spec["serviceAccountName"] : "default",
     hasSidecar: isInjected(labels, annotations, spec, namespaces.get(namespace)),
+    isGateway: false,
     ports: portsOf(containers, labels, namespace, services),
     env: envOf(containers),
     local: local.workloads.get(`${namespace}/${name}`) ?? local.workloads.get(name),
@@ -142,21 +123,6 @@ function portsOf(
     }
   }
   return [...ports].map(([number, name]) => ({ number, name })).toSorted((a, b) => a.number - b.number);
-}
-
-/** An empty selector selects nothing (its endpoints are written by hand). */
-export function selects(
-  selector: Readonly<Record<string, string>> | undefined,
-  labels: Readonly<Record<string, string>>,
-): boolean {
-  const wanted = Object.entries(selector ?? {});
-  return wanted.length > 0 && wanted.every(([key, value]) => labels[key] === value);
-}
-
-/** The number of a service port's target in one instance; undefined when no container names it. */
-export function targetPortIn(instance: PlannedInstance, targetPort: number | string): number | undefined {
-  if (typeof targetPort === "number") return targetPort;
-  return instance.ports.find((port) => port.name === targetPort)?.number;
 }
 
 function readService(object: MeshObject): PlannedService {

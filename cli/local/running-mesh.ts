@@ -1,14 +1,14 @@
 /** What a running mesh tells of itself in its mesh file. Pure. */
-import type { PlacedAddress } from "#control-plane/model/proxy-node.ts";
+import type { PlacedAddress, PlacedInbound } from "#control-plane/model/proxy-node.ts";
 import type { InstanceAddresses } from "./addresses.ts";
 import type { MeshRunnerOptions } from "./local-mesh-runner.ts";
-import type { MeshFile, RunningWorkload } from "./mesh-file.ts";
-import { selects, targetPortIn, type PlannedInstance, type PlannedService } from "./plan.ts";
+import type { MeshFile, RunningServer, RunningWorkload } from "./mesh-file.ts";
+import { selects, targetPortIn, type PlannedInstance, type PlannedService } from "./planned.ts";
 import type { Supervised } from "./supervised.ts";
 
 /** One workload instance and its processes. */
 export interface Running {
-  readonly instance: PlannedInstance;
+  instance: PlannedInstance;
   addresses: InstanceAddresses;
   readonly sidecar: Supervised | undefined;
   readonly app: Supervised | undefined;
@@ -60,8 +60,16 @@ function runningWorkload({ instance, addresses, sidecar, app }: Running, trustDo
           pid: sidecar?.pid,
         }
       : undefined,
+    ...(instance.isGateway && { servers: serversIn(instance, placement.inbound) }),
     app: app === undefined ? undefined : { pid: app.pid, command: instance.local?.command?.join(" ") ?? "echo server" },
   };
+}
+
+function serversIn({ servers = [] }: PlannedInstance, inbound: readonly PlacedInbound[]): readonly RunningServer[] {
+  return servers.flatMap((server) => {
+    const bind = inbound.find(({ port }) => port === server.listenPort)?.bind;
+    return bind === undefined ? [] : [{ ...server, bind }];
+  });
 }
 
 function endpointsOf(service: PlannedService, entries: readonly Running[]): MeshFile["services"][number]["endpoints"] {

@@ -26,18 +26,28 @@ export interface Sender {
   close(): Promise<void>;
 }
 
-/** Throws `MeshError("usage")` for a URL that a sidecar can't take. */
-export function parseTarget(text: string): URL {
+/** A caller from outside the mesh, with PEM texts of its own. */
+export interface Outside {
+  readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+  readonly isInsecure: boolean;
+}
+
+/** Throws `MeshError("usage")` for a URL that a sidecar can't take; a gateway takes https:// too. */
+export function parseTarget(text: string, protocols: readonly string[] = ["http:"]): URL {
   let url: URL;
   try {
     url = new URL(text);
   } catch {
     throw new MeshError("usage", `"${text}" is no URL; write http://SERVICE/PATH`);
   }
-  if (url.protocol !== "http:") {
+  if (!protocols.includes(url.protocol)) {
     throw new MeshError(
       "usage",
-      `${url.protocol}// can't go through a sidecar's HTTP proxy; write http://, mutual TLS is the mesh's own`,
+      protocols.includes("https:")
+        ? `${url.protocol}// is nothing that a gateway is called by; write http:// or https://`
+        : `${url.protocol}// can't go through a sidecar's HTTP proxy; write http://, mutual TLS is the mesh's own`,
     );
   }
   return url;
@@ -47,10 +57,12 @@ export function createSender(
   mesh: MeshFile,
   from: RunningWorkload,
   request: Outgoing,
-  options: { readonly connections: number; readonly timeoutMs: number },
+  options: { readonly connections: number; readonly timeoutMs: number; readonly outside?: Outside | undefined },
 ): Sender {
-  const { origin, endpoint } = wayOut(mesh, from, request.url);
+  const { outside } = options;
+  const { origin, endpoint } = outside === undefined ? wayOut(mesh, from, request.url) : wayIn(from, request.url);
   const pool = new Pool(origin, {
+    ...(outside !== undefined && request.url.protocol === "https:" && { connect: clientTls(request.url, outside) }),
     connections: options.connections,
     pipelining: 1,
     bodyTimeout: options.timeoutMs,
@@ -65,7 +77,12 @@ export function createSender(
         const response = await pool.request({
           method: request.method,
           path,
-          headers: { host: request.url.host, ...request.headers, "x-request-id": requestId },
+          headers: {
+            host: request.url.host,
+            ...request.headers,
+            "x-request-id": requestId,
+            ...(outside !== undefined && { "x-glassmesh-call": requestId }),
+          },
           ...(request.body === undefined ? {} : { body: request.body }),
         });
         await response.body.dump({ limit: Number.MAX_SAFE_INTEGER });
@@ -86,11 +103,40 @@ export function createSender(
   };
 }
 
+/** The gateway's server for the port of a URL. */
+function wayIn(gateway: RunningWorkload, url: URL): { readonly origin: string; readonly endpoint: undefined } {
+  const { name, servers } = gateway;
+  if (servers === undefined) throw new MeshError("usage", `${name} is no gateway; call it by --from WORKLOAD`);
+  const isTls = url.protocol === "https:";
+  const port = Number(url.port === "" ? (isTls ? 443 : 80) : url.port);
+  const server = servers.find((candidate) => candidate.port === port || candidate.bind.port === port);
+  if (server === undefined) {
+    const ports = [...new Set(servers.map((candidate) => candidate.port))].join(", ");
+    throw new MeshError("usage", `${name} has no server on port ${port}; it has ${ports === "" ? "none" : ports}`);
+  }
+  return { origin: `http${isTls ? "s" : ""}://${server.bind.address}:${server.bind.port}`, endpoint: undefined };
+}
+
+function clientTls({ hostname }: URL, { ca, cert, key, isInsecure }: Outside): Readonly<Record<string, unknown>> {
+  return {
+    servername: hostname,
+    rejectUnauthorized: !isInsecure,
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+  };
+}
+
 function wayOut(
   mesh: MeshFile,
   from: RunningWorkload,
   url: URL,
 ): { readonly origin: string; readonly endpoint: string | undefined } {
+  if (from.servers !== undefined)
+    throw new MeshError(
+      "usage",
+      `${from.name} is a gateway, no workload calls from there; send through it by --gateway`,
+    );
   if (from.sidecar !== undefined) {
     const { address, port } = from.sidecar.httpProxy;
     return { origin: `http://${address}:${port}`, endpoint: undefined };

@@ -11,7 +11,8 @@ import { requireWorkloads, startMesh, type MeshRunner } from "./local-mesh-runne
 import { watchManifests, type Manifests } from "./manifests.ts";
 import { createMeshDirectory } from "./mesh-directory.ts";
 import { meshesDirectory, meshFilePath } from "./mesh-file.ts";
-import { planWorkloads, type Plan } from "./plan.ts";
+import { planWorkloads } from "./plan.ts";
+import { type Plan } from "./planned.ts";
 import { findPrograms } from "./programs.ts";
 import { DATA_PLANES } from "./sidecar-command.ts";
 import type { SupervisionEvents } from "./supervised.ts";

@@ -29,9 +29,10 @@ export function listenerAccessLogs(view: View, direction: Direction): readonly J
   return logs.length === 0 ? undefined : logs;
 }
 
-/** A log of calls for `glassmesh call`: one JSON object a request. */
-export function callLog(path: string): JsonObject {
-  return fileAccessLog(path, callLogFormat());
+/** Of a proxy that was placed on this machine: the log of calls for `glassmesh call`, one JSON object a request. */
+export function callLogs(view: View): readonly JsonObject[] {
+  const path = view.proxy.placement?.callLog ?? "";
+  return path === "" ? [] : [fileAccessLog(path, callLogFormat(view.proxy.type === "router"))];
 }
 
 interface Log {

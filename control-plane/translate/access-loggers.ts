@@ -60,10 +60,10 @@ function parsed(text: string): JsonObject | undefined {
   }
 }
 
-/** What `glassmesh call` reads of each request. */
-export function callLogFormat(): JsonObject {
+/** What `glassmesh call` reads of each request. A gateway gives requests ids of its own: calls from outside say another. */
+export function callLogFormat(isGateway: boolean): JsonObject {
   return jsonFormat({
-    id: "%REQ(X-REQUEST-ID)%",
+    id: isGateway ? "%REQ(X-GLASSMESH-CALL?X-REQUEST-ID)%" : "%REQ(X-REQUEST-ID)%",
     code: "%RESPONSE_CODE%",
     flags: "%RESPONSE_FLAGS%",
     details: "%RESPONSE_CODE_DETAILS%",

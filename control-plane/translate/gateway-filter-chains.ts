@@ -1,4 +1,5 @@
 /** Filter chains of a gateway's servers (rules 99, 105, 106). */
+import { callLogs } from "./access-log.ts";
 import { authorizationFilters } from "./authorization.ts";
 import { autoPassthroughChains } from "./gateway-auto-passthrough.ts";
 import {
@@ -79,6 +80,7 @@ function httpManager(view: View, rds: string, statPrefix: string, isGrpcWeb: boo
     routes: { rds },
     isGrpcWeb,
     authorization: authorizationFilters(view).http,
+    extraLogs: callLogs(view),
   });
 }
 

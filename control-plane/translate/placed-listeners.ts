@@ -2,7 +2,6 @@
  * The listeners of a workload that `glassmesh up` has placed on this machine: one an inbound port, one an outbound
  * service port, and an HTTP proxy. There is no interception, so each knows where it leads by its own address.
  */
-import { callLog } from "./access-log.ts";
 import { durationFromMs } from "./duration.ts";
 import { httpConnectionManager } from "./http-connection-manager.ts";
 import { inboundChains, inspectorsOf } from "./inbound-filter-chains.ts";
@@ -17,7 +16,7 @@ import { listenerProtocol } from "./protocols.ts";
 import { inboundDenial } from "./security-policies.ts";
 import { tcpChains } from "./tcp-chains.ts";
 import type { View } from "./view.ts";
-import { listenerAccessLogs } from "./access-log.ts";
+import { callLogs, listenerAccessLogs } from "./access-log.ts";
 import { tcpOwners } from "./outbound-listeners.ts";
 
 export function placedListeners(view: View): readonly JsonObject[] {
@@ -132,11 +131,6 @@ function httpProxy(view: View, bind: PlacedAddress): JsonObject {
       },
     ],
   };
-}
-
-function callLogs(view: View): readonly JsonObject[] {
-  const path = view.proxy.placement?.callLog;
-  return path === undefined || path === "" ? [] : [callLog(path)];
 }
 
 function frame(view: View, name: string, bind: PlacedAddress, trafficDirection: "INBOUND" | "OUTBOUND"): JsonObject {

@@ -32,7 +32,7 @@ export function recordSecrets(inner: SecretProvider, clock: Clock): SecretRecord
   const entries = new Map<string, Entry>();
   return {
     provider: {
-      subscribe(name, onUpdate, source) {
+      subscribe(name, onUpdate, source, wait) {
         const key = `${source?.kind ?? "static"} ${name}`;
         const entry = entries.get(key) ?? entryOf(name, source?.kind === undefined || source.kind === "static", clock);
         entries.set(key, entry);
@@ -45,6 +45,7 @@ export function recordSecrets(inner: SecretProvider, clock: Clock): SecretRecord
             onUpdate(secret);
           },
           source,
+          wait,
         );
         return {
           close() {

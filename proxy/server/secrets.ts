@@ -38,9 +38,9 @@ export function createServerSecrets(deps: ServerSecretsDeps): {
   const provider = composeSecrets(deps.runtime, {
     fixed: staticSecrets(fixed),
     ads: {
-      subscribe(name, onUpdate) {
+      subscribe(name, onUpdate, source, wait) {
         const ads = deps.ads();
-        return ads === undefined ? { close() {} } : sdsSecrets(ads).subscribe(name, onUpdate);
+        return ads === undefined ? { close() {} } : sdsSecrets(ads).subscribe(name, onUpdate, source, wait);
       },
     },
     grpc: (cluster) => grpcSecrets(cluster, deps),
@@ -60,7 +60,7 @@ type SourceJson = Readonly<Record<string, unknown>>;
 /** SDS from a file, or from a server of its own. */
 function sourceSecrets(json: SourceJson, { runtime, sources }: ServerSecretsDeps): SecretProvider {
   return {
-    subscribe(name, onUpdate) {
+    subscribe(name, onUpdate, source, wait) {
       let isClosed = false;
       let subscription: { close(): void } | undefined;
       const open = async (): Promise<void> => {
@@ -68,7 +68,7 @@ function sourceSecrets(json: SourceJson, { runtime, sources }: ServerSecretsDeps
         const client = opened.value?.client;
         if (client === undefined)
           runtime.log.child("secret").error(`secret ${name}: ${opened.problems.map(formatProblem).join("; ")}`);
-        else if (!isClosed) subscription = sdsSecrets(client).subscribe(name, onUpdate);
+        else if (!isClosed) subscription = sdsSecrets(client).subscribe(name, onUpdate, source, wait);
       };
       open().catch((error: unknown) => runtime.log.child("secret").error(`secret ${name}: ${String(error)}`));
       return {

@@ -1,7 +1,7 @@
 /** `DownstreamTlsContext` at work. */
 import { recordExpiry } from "./certificate-expiry.ts";
 import { SECRET_NOT_READY } from "./failure-reason.ts";
-import { MaterialSource } from "./material.ts";
+import { MaterialSource, type TlsMaterial } from "./material.ts";
 import { ServerHandshakes } from "./node-server-handshake.ts";
 import type { DownstreamContext } from "./tls-context.ts";
 import { TlsStats } from "./tls-stats.ts";
@@ -14,7 +14,8 @@ export function downstreamTls(deps: TlsDeps, context: DownstreamContext): Downst
   const stats = new TlsStats(scope, "server");
   const waiting: (() => void)[] = [];
   let handshakes: ServerHandshakes | undefined;
-  const source = new MaterialSource(runtime, secrets, context, (material, isFirst) => {
+  let isGivenUp = false;
+  const onMaterial = (material: TlsMaterial, isFirst: boolean): void => {
     try {
       handshakes = new ServerHandshakes(context, material, stats, certificates);
     } catch (error) {
@@ -26,14 +27,18 @@ export function downstreamTls(deps: TlsDeps, context: DownstreamContext): Downst
     recordExpiry(stats, context, material);
     if (!isFirst) stats.contextUpdateBySds.inc();
     for (const callback of waiting.splice(0)) callback();
+  };
+  const source = new MaterialSource(runtime, secrets, context, onMaterial, () => {
+    isGivenUp = true;
+    for (const callback of waiting.splice(0)) callback();
   });
   return {
     isSecure: true,
     get isReady() {
-      return handshakes !== undefined;
+      return handshakes !== undefined || isGivenUp;
     },
     onReady(callback) {
-      if (handshakes === undefined) waiting.push(callback);
+      if (handshakes === undefined && !isGivenUp) waiting.push(callback);
       else callback();
     },
     accept(raw, onReady, onFailure, hello) {

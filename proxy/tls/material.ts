@@ -5,7 +5,7 @@ import { readText, type TextSource } from "./data-source.ts";
 import { rootCertificates } from "./node-roots.ts";
 import { watchFiles } from "./secret-providers.ts";
 import type { CommonContext, CertificateSource, SecretReference } from "./tls-context.ts";
-import type { SecretProvider, TlsCertificateSecret, ValidationRules, ValidationSecret } from "./types.ts";
+import type { Secret, SecretProvider, TlsCertificateSecret, ValidationRules, ValidationSecret } from "./types.ts";
 import { mergeRules, NO_RULES } from "./validation-context.ts";
 
 export interface Trust {
@@ -29,11 +29,18 @@ export interface TlsMaterial {
   readonly digest: string;
 }
 
-/** Follows the sources of one TLS context. `current` is undefined while a secret is missing. */
+/**
+ * Follows the sources of one TLS context. `current` is undefined while a secret is missing; `onGivenUp` comes when all
+ * that are missing have been waited for.
+ */
 export class MaterialSource {
   current: TlsMaterial | undefined = undefined;
   readonly #context: CommonContext;
   readonly #onChange: (material: TlsMaterial, isFirst: boolean) => void;
+  readonly #onGivenUp: () => void;
+  /** Secrets that neither came nor were given up. */
+  readonly #awaited = new Set<object>();
+  #isStarting = true;
   readonly #certificates: (TlsCertificateSecret | undefined)[];
   #validation: ValidationSecret | undefined = undefined;
   readonly #subscriptions: { close(): void }[] = [];
@@ -44,15 +51,16 @@ export class MaterialSource {
     secrets: SecretProvider,
     context: CommonContext,
     onChange: (material: TlsMaterial, isFirst: boolean) => void,
+    onGivenUp: () => void,
   ) {
     this.#context = context;
     this.#onChange = onChange;
+    this.#onGivenUp = onGivenUp;
     this.#certificates = context.certificates.map((source) => certificateOf(source));
     const { validation, validationSecret } = context;
     // The first look at what is missing comes after all subscriptions: some call back at once.
-    let isStarting = true;
     const update = (): void => {
-      if (!isStarting) this.#update();
+      if (!this.#isStarting) this.#update();
     };
     for (const [index, source] of context.certificates.entries())
       if (source.kind === "secret")
@@ -65,8 +73,9 @@ export class MaterialSource {
         if (secret.kind === "validation") this.#validation = secret;
         update();
       });
-    isStarting = false;
+    this.#isStarting = false;
     this.#update();
+    this.#settle();
     const files = [
       ...context.certificates.flatMap((source) =>
         source.kind === "files" ? [source.files.certificateChain, source.files.privateKey] : [],
@@ -84,10 +93,32 @@ export class MaterialSource {
 
   #follow(
     secrets: SecretProvider,
-    { name, source }: SecretReference,
+    reference: SecretReference,
     onUpdate: Parameters<SecretProvider["subscribe"]>[1],
   ): void {
-    this.#subscriptions.push(secrets.subscribe(name, onUpdate, source));
+    const { name, source, initialFetchTimeoutMs: timeoutMs } = reference;
+    this.#awaited.add(reference);
+    const settled = (): void => {
+      if (this.#awaited.delete(reference)) this.#settle();
+    };
+    const onSecret = (secret: Secret): void => {
+      onUpdate(secret);
+      settled();
+    };
+    this.#subscriptions.push(secrets.subscribe(name, onSecret, source, { timeoutMs, onGivenUp: settled }));
+  }
+
+  /** What was waited for has come or has been given up: without something of it nothing can be put together. */
+  #settle(): void {
+    const isLacking = this.#awaited.size === 0 && this.#isLacking();
+    if (isLacking && !this.#isStarting) this.#onGivenUp();
+  }
+
+  #isLacking(): boolean {
+    return (
+      this.#certificates.includes(undefined) ||
+      (this.#context.validationSecret !== undefined && this.#validation === undefined)
+    );
   }
 
   #reread(): void {
@@ -101,9 +132,8 @@ export class MaterialSource {
   }
 
   #update(): void {
+    if (this.#isLacking()) return;
     const certificates = this.#certificates.filter((secret) => secret !== undefined);
-    if (certificates.length < this.#certificates.length) return;
-    if (this.#context.validationSecret !== undefined && this.#validation === undefined) return;
     const trust = this.#trust();
     const digest = digestOf(certificates, trust);
     if (digest === this.current?.digest) return;

@@ -64,7 +64,7 @@ export function staticSecrets(secrets: ReadonlyMap<string, Secret>): SecretProvi
 /** Secrets over SDS. A resource that is refused leaves the last good one in force; the watch's problems are its NACK. */
 export function sdsSecrets(client: XdsClient): SecretProvider {
   return {
-    subscribe(name, onUpdate) {
+    subscribe(name, onUpdate, _source, wait) {
       return client.resource(
         TypeUrl.secret,
         name,
@@ -74,10 +74,10 @@ export function sdsSecrets(client: XdsClient): SecretProvider {
             if (value !== undefined) onUpdate(value);
             return problems;
           },
-          // Envoy keeps a certificate that it has; what never had one stays warming.
-          onAbsent() {},
+          // Envoy keeps a certificate that it has; what never had one goes on without.
+          onAbsent: () => wait?.onGivenUp(),
         },
-        0,
+        wait?.timeoutMs ?? 0,
       );
     },
   };
@@ -109,9 +109,9 @@ export function composeSecrets(runtime: Runtime, origins: SecretOrigins): Secret
     }
   };
   return {
-    subscribe(name, onUpdate, source = { kind: "static" }) {
+    subscribe(name, onUpdate, source = { kind: "static" }, wait) {
       const provider = pick(source);
-      if (provider !== undefined) return provider.subscribe(name, onUpdate, source);
+      if (provider !== undefined) return provider.subscribe(name, onUpdate, source, wait);
       log.warning(`no provider for secret '${name}'`, { source: source.kind });
       return { close() {} };
     },

@@ -19,7 +19,12 @@ import { parseValidationContext, type ValidationContext } from "./validation-con
 export interface SecretReference {
   readonly name: string;
   readonly source: SecretSource;
+  /** 0: it is waited for without end. */
+  readonly initialFetchTimeoutMs: number;
 }
+
+/** Envoy's default of `initial_fetch_timeout`. */
+const DEFAULT_FETCH_TIMEOUT_MS = 15_000;
 
 export interface CertificateFiles {
   readonly certificateChain: TextSource;
@@ -183,11 +188,12 @@ function parseSecretReference(reader: MessageReader<SdsSecretConfig>): SecretRef
   const name = reader.get("name");
   const config = reader.child("sdsConfig");
   reader.finish();
-  return { name, source: config === undefined ? { kind: "static" } : parseSource(config) };
+  if (config === undefined) return { name, source: { kind: "static" }, initialFetchTimeoutMs: 0 };
+  const timeout = config.get("initialFetchTimeout");
+  return { name, source: parseSource(config), initialFetchTimeoutMs: durationMs(timeout) ?? DEFAULT_FETCH_TIMEOUT_MS };
 }
 
 function parseSource(reader: MessageReader<ConfigSource>): SecretSource {
-  reader.ignore("initialFetchTimeout", "a missing secret is waited for; what needs it stays warming");
   reader.ignore("resourceApiVersion", "v3 is the only one");
   const specifier = reader.get("configSourceSpecifier");
   reader.finish();

@@ -9,7 +9,14 @@ import type { TransportSocket } from "#protos/gen/envoy/config/core/v3/base_pb.j
 import { createStatsStore } from "../observability/stats-store.ts";
 import { testAuthority } from "./node-test-identities.ts";
 import { createTransportFactory } from "./transport-factory.ts";
-import type { DownstreamTransport, Secret, SecretProvider, UpstreamTransport } from "./types.ts";
+import type {
+  DownstreamTransport,
+  Secret,
+  SecretProvider,
+  SecretSource,
+  SecretWait,
+  UpstreamTransport,
+} from "./types.ts";
 
 const ca = testAuthority();
 const stranger = testAuthority();
@@ -22,6 +29,7 @@ const client = ca.workload(CLIENT_ID);
 class Secrets implements SecretProvider {
   readonly #secrets = new Map<string, Secret>();
   readonly #watchers = new Map<string, Set<(secret: Secret) => void>>();
+  readonly #waits: SecretWait[] = [];
   constructor(secrets: Readonly<Record<string, Secret>> = {}) {
     for (const [name, secret] of Object.entries(secrets)) this.set(name, secret);
   }
@@ -29,7 +37,12 @@ class Secrets implements SecretProvider {
     this.#secrets.set(name, secret);
     for (const watcher of this.#watchers.get(name) ?? []) watcher(secret);
   }
-  subscribe(name: string, onUpdate: (secret: Secret) => void) {
+  /** Says of every secret that it has not that there is none. */
+  giveUp(): void {
+    for (const wait of this.#waits.splice(0)) wait.onGivenUp();
+  }
+  subscribe(name: string, onUpdate: (secret: Secret) => void, _source?: SecretSource, wait?: SecretWait) {
+    if (wait !== undefined && !this.#secrets.has(name)) this.#waits.push(wait);
     const watchers = this.#watchers.get(name) ?? new Set();
     this.#watchers.set(name, watchers);
     watchers.add(onUpdate);
@@ -418,6 +431,23 @@ describe.each(worlds)("TLS over $name", ({ make }) => {
     secrets.set("default", client);
     expect(isReady).toBe(true);
     expect(waiting.isReady && downstream.isReady).toBe(true);
+  });
+
+  test("a secret that the server has not is not waited for: what needs it refuses, until it comes after all", async () => {
+    const { up, down, meet } = bench();
+    const secrets = new Secrets({ ROOTCA: ca.trust });
+    const [upstream, downstream] = [up(meshUpstream(), secrets), down(meshDownstream, secrets)];
+    let ready = 0;
+    upstream.onReady(() => ready++);
+    downstream.onReady(() => ready++);
+    secrets.giveUp();
+    expect([ready, upstream.isReady, downstream.isReady]).toEqual([2, true, true]);
+    expect((await meet(upstream, down(meshDownstream))).clientError?.message).toBe(
+      "TLS error: Secret is not supplied by SDS",
+    );
+    expect((await meet(up(meshUpstream()), downstream)).serverFailure).toBe("TLS error: Secret is not supplied by SDS");
+    secrets.set("default", server);
+    expect((await meet(up(meshUpstream()), downstream)).serverFailure).toBeUndefined();
   });
 
   test("a validation secret without a CA verifies nobody: neither side becomes ready", async () => {

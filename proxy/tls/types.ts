@@ -11,7 +11,7 @@ export interface UpstreamTransport {
   readonly isUnverified: boolean;
   /** True: a connection tells the upstream of one downstream connection; it is not shared with another's requests. */
   readonly wantsDownstream?: boolean;
-  /** False while a secret is missing (`client_context_secrets_not_ready`): a cluster stays warming. */
+  /** False while a secret is waited for: a cluster stays warming. What goes without it refuses its connections. */
   readonly isReady: boolean;
   onReady(callback: () => void): void;
   /** `handler.onConnect` comes after the TLS handshake; an error's message is the transport failure reason. */
@@ -64,6 +64,7 @@ export interface ProxiedConnection {
 /** Wraps accepted connections. */
 export interface DownstreamTransport {
   readonly isSecure: boolean;
+  /** False while a secret is waited for: a listener stays warming. What goes without it refuses its connections. */
   readonly isReady: boolean;
   onReady(callback: () => void): void;
   /** Gives its secrets up; connections that are open go on. */
@@ -128,10 +129,23 @@ export type SecretSource =
   | { readonly kind: "grpc"; readonly cluster: string }
   | { readonly kind: "path"; readonly path: string };
 
+/** How long a secret is waited for before what needs it goes on without (`initial_fetch_timeout`). */
+export interface SecretWait {
+  /** 0: for ever. */
+  readonly timeoutMs: number;
+  /** The server has no such secret, or said nothing in time. It may still come. */
+  onGivenUp(): void;
+}
+
 export type Secret = TlsCertificateSecret | ValidationSecret;
 
 /** Named secrets: static ones of the bootstrap, files, an SDS stream, or the workload's own identity. */
 export interface SecretProvider {
   /** Calls back at once when the secret is there, and on each rotation. */
-  subscribe(name: string, onUpdate: (secret: Secret) => void, source?: SecretSource): { close(): void };
+  subscribe(
+    name: string,
+    onUpdate: (secret: Secret) => void,
+    source?: SecretSource,
+    wait?: SecretWait,
+  ): { close(): void };
 }

@@ -2,7 +2,7 @@
 import type { Connection, ConnectionHandler, SocketAddress } from "#lib/connection.ts";
 import { recordExpiry } from "./certificate-expiry.ts";
 import { SECRET_NOT_READY } from "./failure-reason.ts";
-import { MaterialSource } from "./material.ts";
+import { MaterialSource, type TlsMaterial } from "./material.ts";
 import { ClientHandshakes } from "./node-client-handshake.ts";
 import { verifiesUpstream, type UpstreamContext } from "./tls-context.ts";
 import { TlsStats } from "./tls-stats.ts";
@@ -16,7 +16,8 @@ export function upstreamTls(deps: TlsDeps, context: UpstreamContext): UpstreamTr
   const stats = new TlsStats(scope, "client");
   const waiting: (() => void)[] = [];
   let handshakes: ClientHandshakes | undefined;
-  const source = new MaterialSource(runtime, secrets, context, (material, isFirst) => {
+  let isGivenUp = false;
+  const onMaterial = (material: TlsMaterial, isFirst: boolean): void => {
     try {
       handshakes = new ClientHandshakes(deps, context, material, stats, certificates);
     } catch (error) {
@@ -28,15 +29,19 @@ export function upstreamTls(deps: TlsDeps, context: UpstreamContext): UpstreamTr
     recordExpiry(stats, context, material);
     if (!isFirst) stats.contextUpdateBySds.inc();
     for (const callback of waiting.splice(0)) callback();
+  };
+  const source = new MaterialSource(runtime, secrets, context, onMaterial, () => {
+    isGivenUp = true;
+    for (const callback of waiting.splice(0)) callback();
   });
   return {
     isSecure: true,
     isUnverified: !verifiesUpstream(context),
     get isReady() {
-      return handshakes !== undefined;
+      return handshakes !== undefined || isGivenUp;
     },
     onReady(callback) {
-      if (handshakes === undefined) waiting.push(callback);
+      if (handshakes === undefined && !isGivenUp) waiting.push(callback);
       else callback();
     },
     connect(target, handler) {

@@ -19,7 +19,7 @@ export interface TestMesh {
   write(file: string, yaml: string): void;
   remove(file: string): void;
   workload(name: string): RunningWorkload;
-  /** `glassmesh call --json`. */
+  /** `glassmesh call --json`; `gateway:NAME` sends from outside through that gateway. */
   call(from: string, url: string, ...flags: string[]): Promise<CallReport>;
   /** Any command of the command line, inside this mesh. */
   run(...argv: string[]): Promise<{ code: number; out: string; err: string }>;
@@ -78,7 +78,8 @@ export async function testMesh(
     remove: (file) => rmSync(join(directory, file), { force: true }),
     workload: (name) => findWorkload(session.runner.file, name),
     async call(from, url, ...flags) {
-      const { out, err } = await mesh.run("call", "--from", from, url, "--json", ...flags);
+      const [way, name] = from.startsWith("gateway:") ? ["--gateway", from.slice("gateway:".length)] : ["--from", from];
+      const { out, err } = await mesh.run("call", way, name, url, "--json", ...flags);
       if (out === "") throw new Error(`glassmesh call said nothing: ${err}`);
       return JSON.parse(out) as CallReport;
     },

@@ -1,0 +1,396 @@
+import { connect as tlsConnect, createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { createServer as createHttpsServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import { Agent, request } from "undici";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { testAuthority } from "#proxy/tls/node-test-identities.ts";
+import type { RunningServer } from "#cli/local/mesh-file.ts";
+import { deployment, destinationRule, service, testMesh, versions, type TestMesh } from "./mesh.ts";
+
+const WAIT = { timeout: 20_000, interval: 100 };
+
+const web = testAuthority("example.com");
+const clients = testAuthority("clients.example.com");
+const HOSTS = [
+  "simple.example.com",
+  "mutual.example.com",
+  "term.example.com",
+  "external.example.com",
+  "pass.example.com",
+];
+
+interface Pem {
+  readonly certificateChain: string;
+  readonly privateKey: string;
+}
+
+function secret(name: string, { certificateChain, privateKey }: Pem, ca?: string): string {
+  const data = { "tls.crt": certificateChain, "tls.key": privateKey, ...(ca !== undefined && { "ca.crt": ca }) };
+  const encoded = Object.entries(data).map(([key, text]) => [key, Buffer.from(text).toString("base64")]);
+  const object = {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name, namespace: "istio-system" },
+    type: "kubernetes.io/tls",
+    data: Object.fromEntries(encoded),
+  };
+  return `${JSON.stringify(object)}\n---\n`;
+}
+
+const INGRESS = `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: edge, namespace: istio-system }
+spec:
+  selector: { istio: ingressgateway }
+  servers:
+  - { port: { number: 80, name: http, protocol: HTTP }, hosts: ["plain.example.com"] }
+  - { port: { number: 8081, name: http-redirect, protocol: HTTP }, hosts: ["*"], tls: { httpsRedirect: true } }
+  - { port: { number: 443, name: simple, protocol: HTTPS }, hosts: [simple.example.com], tls: { mode: SIMPLE, credentialName: simple } }
+  - { port: { number: 443, name: mutual, protocol: HTTPS }, hosts: [mutual.example.com], tls: { mode: MUTUAL, credentialName: mutual } }
+  - { port: { number: 443, name: missing, protocol: HTTPS }, hosts: [missing.example.com], tls: { mode: SIMPLE, credentialName: not-there } }
+  - { port: { number: 443, name: pass, protocol: TLS }, hosts: [pass.example.com], tls: { mode: PASSTHROUGH } }
+  - { port: { number: 9000, name: tcp, protocol: TCP }, hosts: ["*"] }
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: web }
+spec:
+  hosts: [plain.example.com, simple.example.com, mutual.example.com, missing.example.com]
+  gateways: [istio-system/edge]
+  http:
+  - { match: [{ uri: { prefix: /v2 } }], route: [{ destination: { host: echo, subset: v2 } }] }
+  - { match: [{ uri: { exact: /move } }], redirect: { uri: /moved } }
+  - { route: [{ destination: { host: echo, subset: v1 } }] }
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: pass }
+spec:
+  hosts: [pass.example.com]
+  gateways: [istio-system/edge]
+  tls: [{ match: [{ sniHosts: [pass.example.com] }], route: [{ destination: { host: secure } }] }]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: tcp }
+spec:
+  hosts: ["*"]
+  gateways: [istio-system/edge]
+  tcp: [{ match: [{ port: 9000 }], route: [{ destination: { host: echo, subset: v1 } }] }]
+---
+`;
+
+function route(name: string, host: string, match: string, subset: string): string {
+  return `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: ${name} }
+spec:
+  hosts: [${host}]
+  gateways: [istio-system/edge]
+  http: [{ match: [${match}], route: [{ destination: { host: echo, subset: ${subset} } }] }]
+`;
+}
+
+const echoes =
+  deployment("client", { port: undefined }) +
+  deployment("echo-v1", { app: "echo", version: "v1" }) +
+  deployment("echo-v2", { app: "echo", version: "v2" }) +
+  service("echo") +
+  destinationRule("echo", versions);
+
+/** The gateway's server on a port, as the mesh file tells it. */
+function serverOn(mesh: TestMesh, gateway: string, port: number): RunningServer {
+  const server = mesh.workload(gateway).servers?.find((candidate) => candidate.port === port);
+  if (server === undefined) throw new Error(`${gateway} has nothing on port ${port}`);
+  return server;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: string;
+}
+
+interface Client {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/** A client outside the mesh. */
+async function ask(server: RunningServer, url: string, client?: Client): Promise<Answer> {
+  const { host, hostname, pathname } = new URL(url);
+  const { address, port } = server.bind;
+  const agent = new Agent(client === undefined ? {} : { connect: { servername: hostname, ...client } });
+  try {
+    const scheme = client === undefined ? "http" : "https";
+    const response = await request(`${scheme}://${address}:${port}${pathname}`, {
+      headers: { host },
+      dispatcher: agent,
+      headersTimeout: 5000,
+    });
+    return { status: response.statusCode, headers: response.headers, body: await response.body.text() };
+  } finally {
+    await agent.destroy();
+  }
+}
+
+/** The certificate that a gateway shows for a name. */
+function certificateFor({ bind }: RunningServer, servername: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket: TLSSocket = tlsConnect({ host: bind.address, port: bind.port, servername, ca: web.rootPem }, () => {
+      resolve(socket.getPeerX509Certificate()?.serialNumber ?? "");
+      socket.destroy();
+    });
+    socket.on("error", reject);
+  });
+}
+
+function listening(server: Server | ReturnType<typeof createTlsServer>): Promise<number> {
+  return new Promise((resolve) => {
+    server.listen(0, "127.0.0.1", () => resolve((server.address() as AddressInfo).port));
+  });
+}
+
+describe("an ingress gateway, over real processes", () => {
+  let mesh: TestMesh;
+  let secure: ReturnType<typeof createTlsServer>;
+
+  beforeAll(async () => {
+    const identity = web.server(HOSTS);
+    secure = createTlsServer({ key: identity.privateKey, cert: identity.certificateChain }, (socket) => {
+      socket.end("HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close\r\n\r\nsecret");
+    });
+    const port = await listening(secure);
+    mesh = await testMesh({
+      "workloads.yaml":
+        echoes +
+        deployment("secure", { port: 8443 }) +
+        service("secure", { portName: "tls", port: 443, targetPort: 8443 }),
+      "local.yaml": `{ apiVersion: glassmesh.dev/v1alpha1, kind: LocalMesh, metadata: { name: m }, spec: { workloads: { secure: { address: "127.0.0.1:${port}" } } } }`,
+      "secrets.yaml": secret("simple", web.server(HOSTS)) + secret("mutual", web.server(HOSTS), clients.rootPem),
+      "gateway.yaml": INGRESS,
+    });
+  });
+  afterAll(() => void secure.close());
+
+  test("a Gateway that no workload serves gets a gateway as Istio installs it, with its Service and its ports", () => {
+    const { name, namespace, servers, sidecar } = mesh.workload("istio-ingressgateway");
+    expect({ name, namespace }).toEqual({ name: "istio-ingressgateway", namespace: "istio-system" });
+    expect(sidecar?.spiffeId).toBe("spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account");
+    expect(new Set(servers?.map(({ port, listenPort }) => `${port} → ${listenPort}`))).toEqual(
+      new Set(["80 → 8080", "8081 → 8081", "443 → 8443", "9000 → 9000"]),
+    );
+  });
+
+  test("HTTP is routed by host and path; an unknown host is 404", async () => {
+    expect(await mesh.call("gateway:istio-ingressgateway", "http://plain.example.com/", "-n", "5")).toMatchObject({
+      statuses: { "200": 5 },
+      workloads: { "echo-v1": 5 },
+    });
+    expect(await mesh.call("gateway:istio-ingressgateway", "http://plain.example.com/v2")).toMatchObject({
+      workloads: { "echo-v2": 1 },
+    });
+    expect(await mesh.call("gateway:istio-ingressgateway", "http://unknown.example.com/")).toMatchObject({
+      statuses: { "404": 1 },
+      flags: { NR: 1 },
+    });
+    const moved = await ask(serverOn(mesh, "istio-ingressgateway", 80), "http://plain.example.com/move");
+    expect(moved).toMatchObject({ status: 301, headers: { location: "http://plain.example.com/moved" } });
+  });
+
+  test("the gateway speaks mutual TLS to workloads, as itself, and tells who called", async () => {
+    const { body } = await ask(serverOn(mesh, "istio-ingressgateway", 80), "http://plain.example.com/");
+    const { headers } = JSON.parse(body) as { readonly headers: Readonly<Record<string, string>> };
+    expect(headers["x-forwarded-client-cert"]).toMatch(
+      /URI=spiffe:\/\/cluster\.local\/ns\/istio-system\/sa\/istio-ingress/,
+    );
+    expect(headers["x-forwarded-for"]).toMatch(/^127\./);
+    expect(headers["x-forwarded-proto"]).toBe("http");
+  });
+
+  test("httpsRedirect answers 301 without any route", async () => {
+    const { status, headers } = await ask(serverOn(mesh, "istio-ingressgateway", 8081), "http://simple.example.com/a");
+    expect({ status, location: headers["location"] }).toEqual({
+      status: 301,
+      location: "https://simple.example.com/a",
+    });
+  });
+
+  test("SIMPLE: the Secret's certificate, by SNI", async () => {
+    const server = serverOn(mesh, "istio-ingressgateway", 443);
+    const { status, body } = await ask(server, "https://simple.example.com/", { ca: web.rootPem });
+    expect(status).toBe(200);
+    expect((JSON.parse(body) as { headers: Record<string, string> }).headers["x-forwarded-proto"]).toBe("https");
+    await expect(ask(server, "https://nobody.example.com/", { ca: web.rootPem })).rejects.toThrow();
+  });
+
+  test("MUTUAL: only clients with a certificate of the Secret's CA", async () => {
+    const server = serverOn(mesh, "istio-ingressgateway", 443);
+    const own = clients.server(["client"]);
+    const foreign = web.server(["client"]);
+    const as = (identity: Pem): Client => ({
+      ca: web.rootPem,
+      cert: identity.certificateChain,
+      key: identity.privateKey,
+    });
+    expect(await ask(server, "https://mutual.example.com/", as(own))).toMatchObject({ status: 200 });
+    await expect(ask(server, "https://mutual.example.com/", { ca: web.rootPem })).rejects.toThrow();
+    await expect(ask(server, "https://mutual.example.com/", as(foreign))).rejects.toThrow();
+  });
+
+  test("a Secret that is missing closes its own hosts only", async () => {
+    const server = serverOn(mesh, "istio-ingressgateway", 443);
+    await expect(ask(server, "https://missing.example.com/", { ca: web.rootPem })).rejects.toThrow();
+    expect(await ask(server, "https://simple.example.com/", { ca: web.rootPem })).toMatchObject({ status: 200 });
+  });
+
+  test("PASSTHROUGH: the workload's own certificate, by SNI", async () => {
+    const server = serverOn(mesh, "istio-ingressgateway", 443);
+    const { status, body } = await ask(server, "https://pass.example.com/", { ca: web.rootPem });
+    expect({ status, body }).toEqual({ status: 200, body: "secret" });
+  });
+
+  test("TCP goes where the tcp rule says", async () => {
+    const server = serverOn(mesh, "istio-ingressgateway", 9000);
+    expect(await ask(server, "http://whatever/")).toMatchObject({ status: 200 });
+  });
+
+  test("a Secret that changes is what the next client sees; one that breaks changes nothing", async () => {
+    const server = serverOn(mesh, "istio-ingressgateway", 443);
+    const before = await certificateFor(server, "simple.example.com");
+    const mutual = secret("mutual", web.server(HOSTS), clients.rootPem);
+    mesh.write("secrets.yaml", secret("simple", web.server(HOSTS)) + mutual);
+    await vi.waitFor(async () => expect(await certificateFor(server, "simple.example.com")).not.toBe(before), WAIT);
+    const renewed = await certificateFor(server, "simple.example.com");
+    mesh.write("secrets.yaml", secret("simple", { certificateChain: "nonsense", privateKey: "nonsense" }) + mutual);
+    // What was written later is in force: so is what was written before.
+    mesh.write("marker.yaml", route("marker", "plain.example.com", "{ uri: { exact: /marker } }", "v2"));
+    await vi.waitFor(async () => {
+      const { body } = await ask(serverOn(mesh, "istio-ingressgateway", 80), "http://plain.example.com/marker");
+      expect(body).toContain("echo-v2");
+    }, WAIT);
+    expect(await certificateFor(server, "simple.example.com")).toBe(renewed);
+  });
+
+  test("a server that is added is served by the gateway that runs", async () => {
+    const pid = mesh.workload("istio-ingressgateway").sidecar?.pid;
+    mesh.write(
+      "later.yaml",
+      `{ apiVersion: networking.istio.io/v1, kind: Gateway, metadata: { name: later, namespace: istio-system }, spec: { selector: { istio: ingressgateway }, servers: [{ port: { number: 8099, name: http-later, protocol: HTTP }, hosts: ["later.example.com"] }] } }
+---
+{ apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: { name: later }, spec: { hosts: [later.example.com], gateways: [istio-system/later], http: [{ route: [{ destination: { host: echo } }] }] } }
+`,
+    );
+    await vi.waitFor(async () => {
+      const { status } = await ask(serverOn(mesh, "istio-ingressgateway", 8099), "http://later.example.com/");
+      expect(status).toBe(200);
+    }, WAIT);
+    expect(mesh.workload("istio-ingressgateway").sidecar?.pid).toBe(pid);
+  });
+});
+
+const EGRESS = (port: number): string => `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: external }
+spec:
+  hosts: [external.example.com]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  ports: [{ number: 80, name: http, protocol: HTTP }, { number: 443, name: https, protocol: HTTPS }]
+  endpoints: [{ address: 127.0.0.1, ports: { http: 1, https: ${port} } }]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: egress }
+spec:
+  selector: { istio: egressgateway }
+  servers:
+  - { port: { number: 80, name: https-port-for-tls-origination, protocol: HTTPS }, hosts: [external.example.com], tls: { mode: ISTIO_MUTUAL } }
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: to-egress }
+spec:
+  host: istio-egressgateway.istio-system.svc.cluster.local
+  subsets:
+  - name: external
+    trafficPolicy:
+      portLevelSettings: [{ port: { number: 80 }, tls: { mode: ISTIO_MUTUAL, sni: external.example.com } }]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: through-egress }
+spec:
+  hosts: [external.example.com]
+  gateways: [egress, mesh]
+  http:
+  - match: [{ gateways: [mesh], port: 80 }]
+    route: [{ destination: { host: istio-egressgateway.istio-system.svc.cluster.local, subset: external, port: { number: 80 } } }]
+  - match: [{ gateways: [egress], port: 80 }]
+    route: [{ destination: { host: external.example.com, port: { number: 443 } } }]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: originate }
+spec:
+  host: external.example.com
+  trafficPolicy:
+    portLevelSettings: [{ port: { number: 443 }, tls: { mode: MUTUAL, credentialName: external-client, sni: external.example.com } }]
+---
+`;
+
+describe("an egress gateway that begins TLS, over real processes", () => {
+  let mesh: TestMesh;
+  let external: Server;
+  const seen: string[] = [];
+  const client = clients.workload("spiffe://clients.example.com/egress");
+
+  beforeAll(async () => {
+    const identity = web.server(["external.example.com"]);
+    external = createHttpsServer(
+      {
+        key: identity.privateKey,
+        cert: identity.certificateChain,
+        ca: clients.rootPem,
+        requestCert: true,
+        rejectUnauthorized: true,
+      },
+      (incoming, answer) => {
+        // Each request on a connection of its own: a rotated certificate is for new ones.
+        answer.setHeader("connection", "close");
+        seen.push(`${incoming.method} ${incoming.headers.host}`);
+        answer.end("from outside");
+      },
+    );
+    const port = await listening(external);
+    mesh = await testMesh({
+      "workloads.yaml": deployment("client", { port: undefined }),
+      "secret.yaml": secret("external-client", client, web.rootPem),
+      "egress.yaml": EGRESS(port),
+    });
+  });
+  afterAll(() => void external.close());
+
+  test("the application speaks HTTP, the mesh mutual TLS, and the gateway TLS with the Secret's certificate", async () => {
+    expect(await mesh.call("client", "http://external.example.com/", "-n", "3")).toMatchObject({
+      statuses: { "200": 3 },
+      workloads: { "istio-egressgateway": 3 },
+    });
+    expect(seen).toEqual(Array.from({ length: 3 }, () => "GET external.example.com"));
+  });
+
+  test("a CA that did not sign the server's certificate stops the traffic: 503", async () => {
+    mesh.write("secret.yaml", secret("external-client", client, clients.rootPem));
+    await vi.waitFor(async () => {
+      expect(await mesh.call("client", "http://external.example.com/")).toMatchObject({ statuses: { "503": 1 } });
+    }, WAIT);
+    mesh.write("secret.yaml", secret("external-client", client, web.rootPem));
+    await vi.waitFor(async () => {
+      expect(await mesh.call("client", "http://external.example.com/")).toMatchObject({ statuses: { "200": 1 } });
+    }, WAIT);
+  });
+});
