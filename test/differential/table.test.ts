@@ -1,5 +1,10 @@
 /** The router and the connection manager beside a real Envoy: one pair of processes for all cases. */
+import { choiceCases } from "./cases/choice.ts";
+import { rewriteCases } from "./cases/rewrites.ts";
+import { routeMatchCases } from "./cases/route-match.ts";
 import { virtualHostCases } from "./cases/virtual-hosts.ts";
 import { describeBesideEnvoy } from "./harness/run.ts";
 
-describeBesideEnvoy("router and connection manager, beside a real Envoy", { cases: [...virtualHostCases] });
+describeBesideEnvoy("router and connection manager, beside a real Envoy", {
+  cases: [...virtualHostCases, ...routeMatchCases, ...choiceCases, ...rewriteCases],
+});

@@ -66,7 +66,7 @@ export async function startSide(
   await until(() => existsSync(adminFile) && readFileSync(adminFile, "utf8") !== "");
   const base = `http://${readFileSync(adminFile, "utf8").trim()}`;
   const admin = async (path: string): Promise<string> => (await fetch(base + path)).text();
-  await until(async () => (await admin("/ready")) === "LIVE\n");
+  await until(async () => (await admin("/ready").catch(() => "")) === "LIVE\n");
   const ports = await listenerPorts(admin);
   const names = new Map<string, string>([
     ...[...recorder.ports].map(([name, port]) => [String(port), name] as const),
