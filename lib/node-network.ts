@@ -2,6 +2,7 @@
 import { lookup } from "node:dns/promises";
 import { chmodSync, unlinkSync } from "node:fs";
 import net from "node:net";
+import { networkInterfaces } from "node:os";
 import { formatAddress, type Connection, type ConnectionHandler, type SocketAddress } from "./connection.ts";
 import { acceptedConnection, NodeConnector, systemPath, type ConnectionIds } from "./node-connection.ts";
 import {
@@ -21,6 +22,15 @@ export function nodeNetwork(): Network {
 /** The system's network. TLS asks for it by its class, to shake hands on the sockets themselves. */
 export class NodeNetwork implements Network {
   readonly connector: NodeConnector = new NodeConnector({ next: 1 });
+  #hostAddress: string | undefined = undefined;
+
+  get hostAddress(): string {
+    this.#hostAddress ??=
+      Object.values(networkInterfaces())
+        .flatMap((entries) => entries ?? [])
+        .find(({ family, internal }) => family === "IPv4" && !internal)?.address ?? "127.0.0.1";
+    return this.#hostAddress;
+  }
 
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Promise<ListeningSocket> {
     return listen(this.connector.ids, options, onConnection);

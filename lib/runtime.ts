@@ -54,6 +54,8 @@ export interface Random {
 }
 
 export interface Network {
+  /** The machine's own address: the first of IPv4 that is not loopback, as Envoy takes it; 127.0.0.1 without one. */
+  readonly hostAddress: string;
   /** Opens a listening socket. Rejects with a `ListenError` when the address can't be had. */
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Promise<ListeningSocket>;
   /**

@@ -59,6 +59,7 @@ export class SimulatedNetwork implements Wire {
   at(host: string): Network {
     this.#owners.set(host, host);
     return {
+      hostAddress: host,
       listen: async (options, onConnection) => this.#listen(host, options, onConnection),
       connect: (options, handler) => this.#connect(host, options, handler),
       resolve: (hostname, family) => this.#resolve(hostname, family),

@@ -70,6 +70,7 @@ export class StreamInfo {
 
   routeName = "";
   virtualHostName = "";
+  virtualClusterName = "";
   filterChainName = "";
   /** The cluster that the route chose; undefined when it is not known. */
   cluster: Cluster | undefined = undefined;

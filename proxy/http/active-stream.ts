@@ -9,7 +9,7 @@ import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import { ResponseFlag, StreamInfo } from "../stream-info.ts";
 import type { CodecError, ResetReason, StreamDecoder, StreamEncoder } from "./codec.ts";
 import type { ConnectionManager } from "./connection-manager.ts";
-import type { FilterStream, HttpFilter, LocalReply } from "./filter.ts";
+import type { FilterStream, HttpFilter, InternalRedirects, LocalReply } from "./filter.ts";
 import { FilterChain, type FilterChainEnds } from "./filter-chain.ts";
 import { setForwardedClientCert } from "./forwarded-client-cert.ts";
 import { HeaderMap } from "./header-map.ts";
@@ -54,6 +54,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   readonly #manager: ConnectionManager;
   readonly #encoder: StreamEncoder;
 
+  redirects: InternalRedirects | undefined = undefined;
+
   /** A stream is logged once, at its end. */
   get accessLogType(): "DownstreamEnd" {
     return "DownstreamEnd";
@@ -97,7 +99,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
       if (refusal !== undefined) return this.sendLocalReply(refusal);
     }
     headers.authority = normalizeHost(headers.authority, config.normalization, this.#connection.localPort);
-    this.#sanitize(headers);
+    if (this.redirects === undefined) this.#sanitize(headers);
     if (this.#isOver) return;
     const { route } = this;
     this.#timers.arm(config.timeouts, this.forwardRoute, headers, this.isRequestComplete, this.info.start);
@@ -113,6 +115,26 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     const chain = new FilterChain(this.#manager.chainOf(upgrade), this, this);
     this.#chain = chain;
     chain.decodeHeaders(headers, endStream);
+  }
+
+  recreate(responseStatus: number, body: Buffer | undefined, redirects: InternalRedirects): void {
+    const { info } = this;
+    info.responseCode = responseStatus;
+    info.responseCodeDetails = "internal_redirect";
+    const next = this.#connection.recreateStream(this.#encoder);
+    next.#takeOver(info, redirects);
+    this.#finish();
+    next.onHeaders(this.requestHeaders, body === undefined);
+    if (body !== undefined) next.onData(body, true);
+  }
+
+  #takeOver(from: StreamInfo, redirects: InternalRedirects): void {
+    this.redirects = redirects;
+    const { info } = this;
+    info.startTimeMs = from.startTimeMs;
+    info.start = from.start;
+    info.downstreamRemoteAddress = from.downstreamRemoteAddress;
+    info.bytesReceived = from.bytesReceived;
   }
 
   onData(chunk: Buffer, endStream: boolean): void {
@@ -155,6 +177,9 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   /** What arrived broke the protocol. Without headers so far, this stream was made for the answer. */
   onCodecError(error: CodecError): void {
     if (this.#isOver) return;
+    const { stats } = this.#manager;
+    stats.rqResponseBeforeRqComplete.inc();
+    stats.rqRxReset.inc();
     this.isRequestComplete = true; // nothing of it will be read any more
     this.info.protocol = this.#connection.protocolOf(this.#encoder);
     this.sendLocalReply({

@@ -35,6 +35,8 @@ export interface StreamEncoder {
   /** Back-pressure: stops and restarts reading this stream (HTTP/1.1: the connection). */
   setReadDisabled(disabled: boolean): void;
   readonly canWrite: boolean;
+  /** Server side only: who hears of the request from here on. */
+  decoder?: StreamDecoder | undefined;
 }
 
 /** Envoy's `StreamResetReason`, in the words of its log (§4.1 maps each to a response flag). */

@@ -102,6 +102,7 @@ export class ConnectionManager {
       config: config.forwarding,
       schemeOverride: config.schemeOverride,
       random: context.runtime.random,
+      hostAddress: context.runtime.network.hostAddress,
       serviceCluster: context.node.cluster,
       serviceNode: context.node.id,
     };

@@ -141,6 +141,13 @@ export interface FilterStream {
   /** `chunk` is borrowed. False: the downstream is slow, `onDownstreamWritable` follows. */
   encodeData(chunk: Buffer | string, endStream: boolean): boolean;
   encodeTrailers(trailers: HeaderMap): void;
+  /**
+   * Ends this stream for itself, as `responseStatus` and details say, and begins another for the same client with the
+   * request's headers as they now are and this body (one piece; absent: none): all filters see it anew (R-46).
+   */
+  recreate(responseStatus: number, body: Buffer | undefined, redirects: InternalRedirects): void;
+  /** Of the streams that this one was made from. */
+  readonly redirects: InternalRedirects | undefined;
   /** 100 or 103, past the filters. */
   encodeInformational(headers: HeaderMap): void;
   /** Gives up after the response has begun (before, `sendLocalReply` is the way). */
@@ -161,6 +168,13 @@ export interface UpstreamOverrideHost {
   readonly isStrict: boolean;
   /** The answer where it is strict and the host is not there. */
   readonly statusWhenMissing: number;
+}
+
+/** What an internal redirect knows of those before it. */
+export interface InternalRedirects {
+  readonly count: number;
+  /** Names of the routes that were redirected to, by the route that did it. */
+  readonly visited: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 /** The span of a traced stream, as the router needs it. */

@@ -84,18 +84,25 @@ export class HeaderMap {
 
   copy(): HeaderMap {
     const copy = new HeaderMap();
-    copy.method = this.method;
-    copy.path = this.path;
-    copy.authority = this.authority;
-    copy.scheme = this.scheme;
-    copy.protocol = this.protocol;
-    copy.status = this.status;
-    if (this.sensitive !== undefined) copy.sensitive = new Set(this.sensitive);
-    for (let i = 0; i < this.names.length; i++) {
-      copy.names.push(this.names[i] as string);
-      copy.values.push(this.values[i] as string);
-    }
+    copy.assign(this);
     return copy;
+  }
+
+  /** Takes everything over from `other`, which stays as it is. */
+  assign(other: HeaderMap): void {
+    this.method = other.method;
+    this.path = other.path;
+    this.authority = other.authority;
+    this.scheme = other.scheme;
+    this.protocol = other.protocol;
+    this.status = other.status;
+    this.sensitive = other.sensitive === undefined ? undefined : new Set(other.sensitive);
+    this.names.length = 0;
+    this.values.length = 0;
+    for (let i = 0; i < other.names.length; i++) {
+      this.names.push(other.names[i] as string);
+      this.values.push(other.values[i] as string);
+    }
   }
 
   /** Bytes of names and values, as Envoy counts header sizes. */

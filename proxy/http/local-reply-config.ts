@@ -6,7 +6,7 @@ import type {
   ResponseMapper,
 } from "#protos/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js";
 import type { SubstitutionFormatString } from "#protos/gen/envoy/config/core/v3/substitution_format_string_pb.js";
-import { byteString } from "#lib/xxhash64.ts";
+import { parseBodySource } from "../body-source.ts";
 import { parseAccessLogFilter } from "../observability/access-log/filters.ts";
 import { formatEnvironment } from "../observability/access-log/format.ts";
 import { parseFormatString } from "../observability/access-log/parse.ts";
@@ -38,7 +38,8 @@ export interface LocalReplyRewriter {
   ): void;
 }
 
-interface BodyFormat {
+/** `SubstitutionFormatString` of a body that the proxy makes itself. */
+export interface BodyFormat {
   readonly format: Format;
   readonly contentType: string;
 }
@@ -68,15 +69,7 @@ function parseMapper(reader: MessageReader<ResponseMapper>, regexes: RegexCache)
   if (filterReader === undefined) reader.invalid("filter", "a mapper needs a filter");
   const filter = filterReader === undefined ? undefined : parseAccessLogFilter(filterReader, regexes);
   const status = reader.get("statusCode");
-  const source = reader.get("body")?.specifier;
-  if (source !== undefined && source.case !== "inlineString" && source.case !== "inlineBytes")
-    reader.unsupported("body", "only an inline body is supported by this proxy");
-  const body =
-    source?.case === "inlineString"
-      ? byteString(source.value)
-      : source?.case === "inlineBytes"
-        ? Buffer.from(source.value).toString("latin1")
-        : undefined;
+  const body = parseBodySource(reader.child("body"));
   const bodyFormat = parseBodyFormat(reader.child("bodyFormatOverride"));
   const mutations = parseHeaderMutations({
     add: reader.children("headersToAdd"),
@@ -88,7 +81,8 @@ function parseMapper(reader: MessageReader<ResponseMapper>, regexes: RegexCache)
   return filter === undefined ? undefined : { filter, status, body, bodyFormat, mutations };
 }
 
-function parseBodyFormat(reader: MessageReader<SubstitutionFormatString> | undefined): BodyFormat | undefined {
+/** Compiles it; undefined when it is not set or has problems, which are on the reader's list. */
+export function parseBodyFormat(reader: MessageReader<SubstitutionFormatString> | undefined): BodyFormat | undefined {
   if (reader === undefined) return undefined;
   const isJson = reader.message.format.case === "jsonFormat";
   const configuredType = reader.message.contentType;

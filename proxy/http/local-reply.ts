@@ -22,7 +22,7 @@ export function localReplyMessage(
   const body = reply.body ?? "";
   const draft: LocalReplyDraft = { status: reply.status, body, contentType: "text/plain" };
   headers.status = draft.status;
-  if (reply.headers !== undefined) for (const [name, value] of reply.headers) headers.set(name, value);
+  if (reply.headers !== undefined) for (const [name, value] of reply.headers) headers.add(name, value);
   rewriter?.rewrite(draft, headers, {
     ...context,
     info: context.info,
@@ -32,18 +32,16 @@ export function localReplyMessage(
   if (isGrpcContentType(request.get("content-type"))) return grpcMessage(draft, headers, reply.grpcStatus);
   headers.status = draft.status;
   if (draft.body !== "") {
-    const contentType = headers.get("content-type") ?? draft.contentType;
-    headers.remove("content-type");
-    headers.names.unshift("content-length", "content-type");
-    headers.values.unshift(String(draft.body.length), contentType);
+    headers.set("content-length", String(draft.body.length));
+    if (!headers.has("content-type")) headers.add("content-type", draft.contentType);
   }
   return { headers, body: draft.body };
 }
 
 function grpcMessage(draft: LocalReplyDraft, headers: HeaderMap, grpcStatus: number | undefined): LocalReplyMessage {
   headers.status = 200;
-  headers.names.unshift("content-type", "grpc-status");
-  headers.values.unshift("application/grpc", String(grpcStatus ?? grpcStatusFromHttp(draft.status)));
+  headers.set("content-type", "application/grpc");
+  headers.set("grpc-status", String(grpcStatus ?? grpcStatusFromHttp(draft.status)));
   if (draft.body !== "") headers.add("grpc-message", percentEncoded(draft.body));
   return { headers, body: "" };
 }

@@ -7,15 +7,15 @@ export type NormalizedPath =
   | { readonly kind: "redirect"; readonly path: string };
 
 /** Something that normalisation might change: looked for first, because nearly no path has it. */
-const suspicious = /[%\\#"<>^`{|}\u0080-\u00ff]|\/\/|\/\./;
+const suspicious = /[%\\"<>^`{|}\u0080-\u00ff]|\/\/|\/\./;
 
 /** `undefined`: the path stays as it is. `path` begins with a slash and carries its query. */
 export function normalizePath(path: string, config: NormalizationConfig): NormalizedPath | undefined {
+  // A fragment is never sent by a client that means well, and servers disagree about it.
+  if (path.includes("#")) return { kind: "reject" };
   const queryAt = path.indexOf("?");
   const before = queryAt < 0 ? path : path.slice(0, queryAt);
   if (!suspicious.test(before)) return undefined;
-  // A fragment is never sent by a client that means well, and servers disagree about it.
-  if (before.includes("#")) return { kind: "reject" };
   let changed = before;
   let redirects = false;
   if (config.escapedSlashes !== "keep" && escapedSlash.test(changed)) {

@@ -50,6 +50,7 @@ function sanitize(
     config: { ...defaults, ...config },
     schemeOverride,
     random,
+    hostAddress: "192.0.2.99",
     serviceCluster: "web.ns",
     serviceNode: "node-1",
   };
@@ -89,11 +90,11 @@ describe("request headers", () => {
     expect(sanitize({ "x-forwarded-for": "10.0.0.5" }).traits.isInternal).toBe(false);
   });
 
-  test("R-78 use_remote_address appends the peer, or the local address for loopback", () => {
+  test("R-78 use_remote_address appends the peer, or the machine's own address for loopback", () => {
     const config = { useRemoteAddress: true };
     expect(sanitize({}, config).headers.get("x-forwarded-for")).toBe("192.0.2.1");
     expect(sanitize({ "x-forwarded-for": "1.2.3.4" }, config).headers.get("x-forwarded-for")).toBe("1.2.3.4,192.0.2.1");
-    expect(sanitize({}, config, from("127.0.0.1")).headers.get("x-forwarded-for")).toBe("10.0.0.1");
+    expect(sanitize({}, config, from("127.0.0.1")).headers.get("x-forwarded-for")).toBe("192.0.2.99");
     expect(sanitize({}, { ...config, skipXffAppend: true }).headers.has("x-forwarded-for")).toBe(false);
   });
 

@@ -76,6 +76,8 @@ export interface RequestSanitizerContext {
   readonly config: ForwardingConfig;
   readonly schemeOverride: string | undefined;
   readonly random: Random;
+  /** Stands for a client on loopback, whose address would mean nothing to the next hop. */
+  readonly hostAddress: string;
   /** `--service-cluster` and `--service-node`, for `add_user_agent`. */
   readonly serviceCluster: string;
   readonly serviceNode: string;
@@ -95,7 +97,7 @@ export function sanitizeRequest(
   if ((seen & Seen.connection) !== 0) removeHopByHop(headers, isUpgrade);
   const isSecure = connection.tls !== undefined;
   const isInternal = config.useRemoteAddress
-    ? learnClientAtEdge(headers, info, connection, config, seen)
+    ? learnClientAtEdge(headers, info, connection, context, seen)
     : learnClientInside(headers, info, config, seen);
   setForwardedProto(headers, connection, config, isSecure, seen);
   if (context.schemeOverride !== undefined) {
@@ -154,7 +156,7 @@ function learnClientAtEdge(
   headers: HeaderMap,
   info: StreamInfo,
   connection: Connection,
-  config: ForwardingConfig,
+  { config, hostAddress }: RequestSanitizerContext,
   seen: number,
 ): boolean {
   const remote = connection.remoteAddress;
@@ -166,8 +168,7 @@ function learnClientAtEdge(
       : undefined;
   if (named !== undefined) info.downstreamRemoteAddress = withPortZero(named);
   if (!config.skipXffAppend && remote.kind === "ip") {
-    const local = connection.localAddress;
-    const shown = isLoopback(peer) && local.kind === "ip" ? local.address : peer;
+    const shown = isLoopback(peer) ? hostAddress : peer;
     headers.set("x-forwarded-for", forwardedFor === undefined ? shown : `${forwardedFor},${shown}`);
   }
   if (forwardedFor !== undefined) return false;

@@ -124,6 +124,15 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
     return stream;
   }
 
+  /** Another stream for the client of `encoder`, made from one that is about to end (R-46). */
+  recreateStream(encoder: StreamEncoder): ActiveStream {
+    this.#activeStreams++;
+    const stream = new ActiveStream(this, encoder);
+    this.#lastStream = stream;
+    encoder.decoder = stream;
+    return stream;
+  }
+
   onHeadBegun(): void {
     const { requestHeadersMs } = this.manager.config.timeouts;
     if (requestHeadersMs === 0 || this.#headTimer !== undefined) return;

@@ -35,7 +35,7 @@ export function parsePermission(reader: MessageReader<Permission>, regexes: Rege
     case "notRule":
       return negated(parsePermission(reader.oneof("rule", rule.value), regexes));
     case "header":
-      return parseHeaderMatcher(reader.oneof("rule", rule.value), regexes, "each");
+      return parseHeaderMatcher(reader.oneof("rule", rule.value), regexes);
     case "urlPath":
       return parsePathCondition(reader.oneof("rule", rule.value), regexes);
     case "uriTemplate": {

@@ -47,7 +47,7 @@ export function parsePrincipal(reader: MessageReader<Principal>, regexes: RegexC
     case "remoteIp":
       return parseIpCondition(reader.oneof("identifier", id.value), clientIp);
     case "header":
-      return parseHeaderMatcher(reader.oneof("identifier", id.value), regexes, "each");
+      return parseHeaderMatcher(reader.oneof("identifier", id.value), regexes);
     case "urlPath":
       return parsePathCondition(reader.oneof("identifier", id.value), regexes);
     case "metadata":

@@ -2,7 +2,7 @@
 import type { HeaderMap } from "../http/header-map.ts";
 import type { StreamInfo } from "../stream-info.ts";
 import type { RoutingPriority } from "../upstream/types.ts";
-import { rewriteHost, type HostRewrite, type PathRewrite } from "./rewrite.ts";
+import { rewriteHost, rewritePath, type HostRewrite, type PathRewrite } from "./rewrite.ts";
 import type { HashPolicy } from "./hash-policy.ts";
 import type { RouteRateLimits } from "./rate-limit-policy.ts";
 import type { RouteFilterConfigs } from "./route-level.ts";
@@ -29,8 +29,11 @@ export interface ForwardRouteParts {
   readonly decoratorOperation: string | undefined;
   readonly decoratorPropagate: boolean;
   readonly clusterName: string;
+  readonly statPrefix: string;
   readonly clusterNotFoundStatus: 503 | 404 | 500;
   readonly hostRewrite: HostRewrite | undefined;
+  /** False for the host of a weighted cluster: it leaves no `x-envoy-original-host`. */
+  readonly keepsOriginalHost: boolean;
   readonly autoHostRewrite: boolean;
   readonly appendXForwardedHost: boolean;
   readonly pathRewrite: PathRewrite | undefined;
@@ -57,6 +60,7 @@ export interface ForwardRouteParts {
 
 export class ForwardRouteEntry implements ForwardRoute {
   readonly kind = "forward";
+  readonly statPrefix: string;
   readonly name: string;
   readonly virtualHostName: string;
   readonly metadata: ForwardRoute["metadata"];
@@ -91,6 +95,7 @@ export class ForwardRouteEntry implements ForwardRoute {
 
   constructor(parts: ForwardRouteParts) {
     this.#parts = parts;
+    this.statPrefix = parts.statPrefix;
     this.name = parts.name;
     this.virtualHostName = parts.virtualHostName;
     this.metadata = parts.metadata;
@@ -149,13 +154,11 @@ export class ForwardRouteEntry implements ForwardRoute {
   }
 
   finalizeRequest(headers: HeaderMap, context: HeaderFormatContext, suppressEnvoyHeaders: boolean): void {
-    const { requestMutations, hostRewrite, pathRewrite, appendXForwardedHost } = this.#parts;
+    const { requestMutations, hostRewrite, pathRewrite, appendXForwardedHost, keepsOriginalHost } = this.#parts;
     requestMutations?.apply(headers, context);
     const host = hostRewrite?.(headers, context);
-    if (host !== undefined && host !== "") rewriteHost(headers, host, !suppressEnvoyHeaders, appendXForwardedHost);
-    const path = headers.path === "" ? undefined : pathRewrite?.(headers.path, context);
-    if (path === undefined) return;
-    if (!suppressEnvoyHeaders) headers.set("x-envoy-original-path", headers.path);
-    headers.path = path;
+    if (host !== undefined && host !== "")
+      rewriteHost(headers, host, keepsOriginalHost && !suppressEnvoyHeaders, appendXForwardedHost);
+    rewritePath(headers, pathRewrite, context, !suppressEnvoyHeaders);
   }
 }

@@ -8,23 +8,19 @@ import { parseRegexMatcher, parseStringMatcher, type StringMatcher } from "./str
 import type { HeaderPredicate } from "./types.ts";
 
 /**
- * Several fields of one name: `joined` with commas, as routes see them, or tried `each` for itself, as access control
- * sees them, so that a further value hides none.
+ * Reads one matcher; undefined when it has problems, which are on the reader's list. Of several fields of one name each is
+ * tried for itself (Envoy since 1.39), so that a further value hides none.
  */
-export type SeveralValues = "joined" | "each";
-
-/** Reads one matcher; undefined when it has problems, which are on the reader's list. */
 export function parseHeaderMatcher(
   reader: MessageReader<HeaderMatcher>,
   regexes: RegexCache,
-  several: SeveralValues = "joined",
 ): HeaderPredicate | undefined {
   const name = headerKey(reader.get("name"));
   const invert = reader.get("invertMatch");
   const missingIsEmpty = reader.get("treatMissingHeaderAsEmpty");
   const specifier = reader.get("headerMatchSpecifier");
   const valued = (name: string, test: StringMatcher | undefined, invert: boolean, missingIsEmpty: boolean) =>
-    test === undefined ? undefined : (several === "each" ? eachValue : joinedValue)(name, test, invert, missingIsEmpty);
+    test === undefined ? undefined : anyValue(name, test, invert, missingIsEmpty);
   reader.finish();
   switch (specifier.case) {
     case undefined:
@@ -82,21 +78,16 @@ function present(name: string, wanted: boolean, missingIsEmpty: boolean): Header
   return (headers) => headers.has(name) === wanted;
 }
 
-/** A missing header never matches, not even inverted (R-19). */
-function joinedValue(name: string, test: StringMatcher, invert: boolean, missingIsEmpty: boolean): HeaderPredicate {
-  return (headers: HeaderMap) => {
-    const value = headers.getJoined(name);
-    if (value === undefined) return missingIsEmpty ? test("") !== invert : false;
-    return test(value) !== invert;
-  };
-}
-
-/** Matches when one of the values does; inverted, when none does. */
-function eachValue(name: string, test: StringMatcher, invert: boolean, missingIsEmpty: boolean): HeaderPredicate {
-  if (name.startsWith(":")) return joinedValue(name, test, invert, missingIsEmpty);
+/** One of the values matches, or, inverted, none does. A missing header never matches, not even inverted (R-19). */
+function anyValue(name: string, test: StringMatcher, invert: boolean, missingIsEmpty: boolean): HeaderPredicate {
+  if (name.startsWith(":"))
+    return (headers) => {
+      const value = headers.get(name);
+      return value === undefined ? missingIsEmpty && test("") !== invert : test(value) !== invert;
+    };
   return ({ names, values }: HeaderMap) => {
     let at = names.indexOf(name);
-    if (at < 0) return missingIsEmpty ? test("") !== invert : false;
+    if (at < 0) return missingIsEmpty && test("") !== invert;
     for (; at >= 0; at = names.indexOf(name, at + 1)) if (test(values[at] as string)) return !invert;
     return invert;
   };

@@ -3,6 +3,7 @@ import type { MessageReader } from "#protos/reader.ts";
 import { byteString } from "#lib/xxhash64.ts";
 import type { HeaderValue, HeaderValueOption } from "#protos/gen/envoy/config/core/v3/base_pb.js";
 import type { HeaderMap } from "../http/header-map.ts";
+import { inlineHeaders } from "../http/inline-headers.ts";
 import { compileHeaderFormat } from "../observability/access-log/format.ts";
 import type { HeaderFormatContext, HeaderMutations } from "./types.ts";
 
@@ -75,14 +76,22 @@ class LevelMutations implements HeaderMutations {
     for (let i = 0; i < add.length; i++) {
       const { action, name } = add[i] as HeaderToAdd;
       const value = values[i];
-      if (value !== undefined && action.startsWith("overwrite")) headers.set(name, value);
+      if (value === undefined || !action.startsWith("overwrite")) continue;
+      headers.remove(name);
+      headers.add(name, value);
     }
     for (let i = 0; i < add.length; i++) {
       const { action, name } = add[i] as HeaderToAdd;
       const value = values[i];
-      if (value !== undefined && !action.startsWith("overwrite")) headers.add(name, value);
+      if (value !== undefined && !action.startsWith("overwrite")) append(headers, name, value);
     }
   }
+}
+
+function append(headers: HeaderMap, name: string, value: string): void {
+  const before = inlineHeaders.has(name) ? headers.getJoined(name) : undefined;
+  if (before === undefined) headers.add(name, value);
+  else headers.set(name, `${before},${value}`);
 }
 
 /** The value to write; undefined: this header is left alone. */

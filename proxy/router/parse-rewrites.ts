@@ -92,11 +92,16 @@ export function parsePathRewrite(
     return replace === undefined ? undefined : regexRewrite(replace);
   }
   if (format !== "") {
-    const compiled = compileHeaderFormat(format, { path: reader.at("pathRewrite") });
-    reader.problems.push(...compiled.problems);
-    return compiled.value === undefined ? undefined : formatRewrite(compiled.value);
+    return parsePathFormat(format, reader.at("pathRewrite"), reader.problems);
   }
   return policy === undefined ? undefined : parseTemplateRewrite(policy, matcher);
+}
+
+/** A path from a format with command operators; missing values are empty. */
+export function parsePathFormat(text: string, path: string, problems: Problem[]): PathRewrite | undefined {
+  const compiled = compileHeaderFormat(text, { path, omitEmptyValues: true });
+  problems.push(...compiled.problems);
+  return compiled.value === undefined ? undefined : formatRewrite(compiled.value);
 }
 
 function parseTemplateRewrite(

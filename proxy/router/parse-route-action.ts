@@ -18,6 +18,7 @@ import { parseMirrorPolicy } from "./mirror-policy.ts";
 import type { VirtualHostContext } from "./parse-context.ts";
 import { parseHostRewrite, parsePathRewrite } from "./parse-rewrites.ts";
 import { parseRateLimits } from "./rate-limit-policy.ts";
+import { parseRedirectPredicate } from "./redirect-predicate.ts";
 import { parseRetryPolicy } from "./retry-policy.ts";
 import { composeLevels, parseLevel, type RouteLevel } from "./route-level.ts";
 import type { RouteMatcher } from "./route-match.ts";
@@ -31,6 +32,7 @@ const notFoundStatuses = [503, 404, 500] as const;
 /** What the route around the action gives. */
 export interface RouteAround {
   readonly name: string;
+  readonly statPrefix: string;
   readonly metadata: ForwardRoute["metadata"];
   readonly level: RouteLevel;
   readonly decoratorOperation: string | undefined;
@@ -85,7 +87,7 @@ export function parseRouteAction(
           cluster.invalid("name", "exactly one of name and cluster_header must be set");
         const extra: Partial<ForwardRouteParts> = {
           ...(own === undefined ? {} : { metadataMatch: { ...metadataMatch, ...own } }),
-          ...(host === undefined ? {} : { hostRewrite: () => host, autoHostRewrite: false }),
+          ...(host === undefined ? {} : { hostRewrite: () => host, autoHostRewrite: false, keepsOriginalHost: false }),
         };
         const route = one(name, extra, level);
         if (name === "") return headerSelector(route, header);
@@ -142,6 +144,7 @@ function sharedParts(
     virtualHostName: context.virtualHostName,
     clusterNotFoundStatus: notFoundStatuses[reader.get("clusterNotFoundResponseCode")] ?? 503,
     hostRewrite: host.rewrite,
+    keepsOriginalHost: true,
     autoHostRewrite: host.isAuto,
     appendXForwardedHost: reader.get("appendXForwardedHost"),
     pathRewrite: parsePathRewrite(reader, around.matcher, regexes),
@@ -286,6 +289,10 @@ function parseInternalRedirect(
     statusCodes: new Set(reader.get("redirectResponseCodes").length === 0 ? [302] : codes),
     allowCrossSchemeRedirect: reader.get("allowCrossSchemeRedirect"),
     responseHeadersToCopy: reader.get("responseHeadersToCopy").map((name) => name.toLowerCase()),
+    predicates: reader
+      .children("predicates")
+      .map(parseRedirectPredicate)
+      .filter((one) => one !== undefined),
   };
   reader.finish();
   return policy;

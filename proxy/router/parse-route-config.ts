@@ -133,12 +133,16 @@ class CompiledRouteTable implements RouteTable {
   }
 }
 
+/** Whatever stands where a port would. */
 function withoutPort(host: string): string {
   const colon = portAt(host);
-  return colon < 0 || !/^\d+$/.test(host.slice(colon + 1)) ? host : host.slice(0, colon);
+  return colon < 0 ? host : host.slice(0, colon);
 }
 
+/** Of every segment (Envoy since 1.39.1); the query keeps its semicolons. */
 function withoutParameters(path: string): string {
-  const semicolon = path.indexOf(";");
-  return semicolon < 0 ? path : path.slice(0, semicolon);
+  if (!path.includes(";")) return path;
+  const query = path.indexOf("?");
+  const bare = query < 0 ? path : path.slice(0, query);
+  return bare.replaceAll(/;[^/]*/g, "") + (query < 0 ? "" : path.slice(query));
 }

@@ -125,12 +125,10 @@ describe("what a route carries", () => {
     const route = {
       match: all,
       route: { cluster: "c", rateLimits: [{ actions: [{ extension: { name: "expr" } }] }] },
-      statPrefix: "x",
     };
     expect(
       problemsOf({ virtualHosts: [{ name: "v", domains: ["*"], routes: [route], includeIsTimeoutRetryHeader: true }] }),
     ).toEqual([
-      expect.stringMatching(/^virtual_hosts\[0\]\.routes\[0\]\.stat_prefix: .*not supported/),
       expect.stringMatching(
         /^virtual_hosts\[0\]\.routes\[0\]\.route\.rate_limits\[0\]\.actions\[0\]\.extension: .*not supported/,
       ),

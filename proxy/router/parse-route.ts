@@ -7,12 +7,15 @@ import type {
   Route,
   VirtualHost,
 } from "#protos/gen/envoy/config/route/v3/route_components_pb.js";
+import { parseBodySource } from "../body-source.ts";
 import { metadataOf } from "../config-values.ts";
+import { parseBodyFormat } from "../http/local-reply-config.ts";
 import type { VirtualHostContext } from "./parse-context.ts";
 import { parseRegexRewrite } from "./parse-regex-rewrite.ts";
 import { parseRouteAction, type RouteAround } from "./parse-route-action.ts";
 import { redirectLocation, type RedirectTarget } from "./redirect.ts";
-import { prefixRewrite, regexRewrite, type PathRewrite } from "./rewrite.ts";
+import { parsePathFormat } from "./parse-rewrites.ts";
+import { prefixRewrite, regexRewrite, rewritePath, type PathRewrite } from "./rewrite.ts";
 import { composeLevels, parseLevel, type ComposedLevels } from "./route-level.ts";
 import { parseRouteMatch, type RouteMatcher } from "./route-match.ts";
 import type { DirectResponseRoute, RedirectRoute } from "./types.ts";
@@ -43,6 +46,7 @@ export function parseRoute(reader: MessageReader<Route>, context: VirtualHostCon
   );
   const around: Omit<RouteAround, "matcher"> = {
     name: reader.get("name"),
+    statPrefix: reader.get("statPrefix"),
     metadata: metadataOf(reader.child("metadata")),
     level,
     decoratorOperation: decorator?.get("operation"),
@@ -118,16 +122,19 @@ function parseRedirect(
     host: byteString(reader.get("hostRedirect")),
     port: reader.get("portRedirect"),
     path: path.case === "pathRedirect" ? byteString(path.value) : "",
-    rewritePath: redirectRewrite(path, at, reader, around, context),
+    format: path.case === "pathRewrite" ? parsePathFormat(path.value, at, reader.problems) : undefined,
     stripQuery: reader.get("stripQuery"),
   };
+  const rewrite = redirectRewrite(path, at, reader, around, context);
   const status = redirectStatuses[reader.get("responseCode")] ?? 301;
   reader.finish();
   return {
     ...shared(around, context, composed),
     kind: "redirect",
     status,
-    location: (headers) => redirectLocation(target, headers),
+    rewritePath: (headers, formatContext, suppressEnvoyHeaders) =>
+      rewritePath(headers, rewrite, formatContext, !suppressEnvoyHeaders),
+    location: (headers, formatContext) => redirectLocation(target, headers, formatContext),
   };
 }
 
@@ -139,7 +146,6 @@ function redirectRewrite(
   context: VirtualHostContext,
 ): PathRewrite | undefined {
   if (path.case === "prefixRewrite") return prefixRewrite(byteString(path.value), around.matcher.path);
-  if (path.case === "pathRewrite") reader.unsupported("pathRewriteSpecifier");
   if (path.case !== "regexRewrite") return undefined;
   const replace = parseRegexRewrite(new MessageReader(path.value, at, reader.problems), context.regexes);
   return replace === undefined ? undefined : regexRewrite(replace);
@@ -153,29 +159,22 @@ function parseDirectResponse(
 ): DirectResponseRoute {
   const status = reader.get("status");
   const source = reader.child("body");
+  const body = parseBodySource(source) ?? "";
+  const bodyFormat = parseBodyFormat(reader.child("bodyFormat"));
   reader.finish();
-  let body = "";
-  if (source !== undefined) {
-    const specifier = source.get("specifier");
-    source.finish();
-    if (specifier.case === "inlineString") body = byteString(specifier.value);
-    else if (specifier.case === "inlineBytes") body = Buffer.from(specifier.value).toString("latin1");
-    else if (specifier.case !== undefined)
-      source.unsupported("specifier", `${specifier.case} is not supported here; use inline_string`);
-    if (body.length > context.maxDirectResponseBodyBytes)
-      source.invalid(
-        "specifier",
-        `response body size is ${body.length} bytes; maximum is ${context.maxDirectResponseBodyBytes}`,
-      );
-  }
-  return { ...shared(around, context, composed), kind: "direct-response", status, body };
+  if (body.length > context.maxDirectResponseBodyBytes)
+    source?.invalid(
+      "specifier",
+      `response body size is ${body.length} bytes; maximum is ${context.maxDirectResponseBodyBytes}`,
+    );
+  return { ...shared(around, context, composed), kind: "direct-response", status, body, bodyFormat };
 }
 
 function shared(
   { name, metadata, decoratorOperation, decoratorPropagate }: RouteAround,
   { virtualHostName }: VirtualHostContext,
   { filters, requestMutations, responseMutations }: ComposedLevels,
-): Omit<DirectResponseRoute, "kind" | "status" | "body"> {
+): Omit<DirectResponseRoute, "kind" | "status" | "body" | "bodyFormat"> {
   return {
     name,
     metadata,

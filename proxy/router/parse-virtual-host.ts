@@ -119,6 +119,7 @@ function sslRedirect(context: VirtualHostContext): RedirectRoute {
     decoratorOperation: undefined,
     decoratorPropagate: true,
     status: 301,
+    rewritePath() {},
     location: sslLocation,
   };
 }
@@ -135,12 +136,6 @@ function parseVirtualClusters(
     return { name, conditions };
   });
   if (clusters.length === 0) return undefined;
-  reader.problems.push({
-    code: "no-effect",
-    level: "warning",
-    path: reader.at("virtualClusters"),
-    message: "virtual clusters are matched, but no statistics are kept for them yet",
-  });
   return (headers) =>
     clusters.find(({ conditions }) => conditions.every((matches) => matches(headers)))?.name ?? "other";
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { StreamInfo } from "../stream-info.ts";
 import { match, problemsOf, requestOf, tableOf, tableOfRoutes } from "./testing/routes.ts";
 
 const all = { prefix: "/" };
@@ -6,7 +7,11 @@ const all = { prefix: "/" };
 describe("redirects and direct responses", () => {
   const location = (redirect: object, fields: Record<string, string> = {}): string | undefined => {
     const route = match(tableOfRoutes([{ match: all, redirect }]), fields);
-    return route?.kind === "redirect" ? route.location(requestOf(fields)) : undefined;
+    if (route?.kind !== "redirect") return undefined;
+    const headers = requestOf(fields);
+    const context = { info: new StreamInfo(), requestHeaders: headers };
+    route.rewritePath(headers, context, false);
+    return route.location(headers, context);
   };
 
   test("R-42: scheme, host, port, path", () => {

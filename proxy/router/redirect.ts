@@ -1,6 +1,7 @@
 /** Where a redirect leads (R-07, R-42, R-43). */
 import type { HeaderMap } from "../http/header-map.ts";
 import type { PathRewrite } from "./rewrite.ts";
+import type { HeaderFormatContext } from "./types.ts";
 
 export interface RedirectTarget {
   /** undefined: that of the request. */
@@ -9,16 +10,22 @@ export interface RedirectTarget {
   /** 0: the request's. */
   readonly port: number;
   readonly path: string;
-  readonly rewritePath: PathRewrite | undefined;
+  /** A path with command operators in it, for this location alone. */
+  readonly format: PathRewrite | undefined;
   readonly stripQuery: boolean;
 }
 
-/** The `location` for a request. */
-export function redirectLocation(target: RedirectTarget, headers: HeaderMap): string {
+/** The `location` for a request whose path has been rewritten. */
+export function redirectLocation(target: RedirectTarget, headers: HeaderMap, context: HeaderFormatContext): string {
   const scheme = target.scheme ?? headers.scheme;
   const port = target.port === 0 ? "" : `:${target.port}`;
   const host = target.host === "" ? requestHost(headers, scheme, port !== "") : target.host;
-  return `${scheme}://${host}${port}${redirectPath(target, headers.path)}`;
+  return `${scheme}://${host}${port}${redirectPath(target, target.format?.(headers.path, context) ?? headers.path)}`;
+}
+
+/** Where the request itself leads: what a direct response of 201 or 3xx names. */
+export function requestLocation(headers: HeaderMap): string {
+  return `${headers.scheme}://${requestHost(headers, headers.scheme, false)}${headers.path}`;
 }
 
 /** The same URL over https, for virtual hosts that require TLS. */
@@ -26,7 +33,7 @@ export function sslLocation(headers: HeaderMap): string {
   return `https://${headers.authority}${headers.path}`;
 }
 
-function redirectPath({ path: wanted, rewritePath, stripQuery }: RedirectTarget, requested: string): string {
+function redirectPath({ path: wanted, stripQuery }: RedirectTarget, requested: string): string {
   if (wanted !== "") {
     const path = wanted.startsWith("/") ? wanted : `/${wanted}`;
     // A query in the configuration wins over the request's and is not stripped.
@@ -34,9 +41,8 @@ function redirectPath({ path: wanted, rewritePath, stripQuery }: RedirectTarget,
     const query = requested.indexOf("?");
     return query < 0 || stripQuery ? path : path + requested.slice(query);
   }
-  const path = rewritePath?.(requested) ?? requested;
-  const query = stripQuery ? path.indexOf("?") : -1;
-  return query < 0 ? path : path.slice(0, query);
+  const query = stripQuery ? requested.indexOf("?") : -1;
+  return query < 0 ? requested : requested.slice(0, query);
 }
 
 /** Without its port where another is set, or where it was the default of a scheme that changes. */

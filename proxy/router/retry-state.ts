@@ -4,6 +4,7 @@
  */
 import type { HeaderMap } from "../http/header-map.ts";
 import type { ResetReason } from "../http/codec.ts";
+import type { Counter } from "../observability/stats.ts";
 import type { ClusterTrafficStats, Host, Resource } from "../upstream/types.ts";
 import { ExponentialBackOff, lowerBoundBackOff, rateLimitedReset } from "./back-off.ts";
 import { parseRetryGrpcOn, parseRetryOn, RetryOn } from "./retry-policy.ts";
@@ -12,10 +13,16 @@ import type { HeaderPredicate, RetryPolicy } from "./types.ts";
 /** `no`: the policy does not cover it. `no-overflow`: UO. `no-limit-exceeded`: URX. */
 export type RetryDecision = "yes" | "no" | "no-overflow" | "no-limit-exceeded";
 
+export type RetryStats = Readonly<
+  Record<"rqRetry" | "rqRetryLimitExceeded" | "rqRetryOverflow" | "rqRetrySuccess", Pick<Counter, "inc">>
+>;
+
 export interface RetryContext {
   /** `max_retries` or the retry budget of the cluster and priority. */
   readonly retries: Resource;
   readonly stats: ClusterTrafficStats;
+  /** Of the request's virtual cluster and route: they count retries beside the cluster. */
+  readonly requestStats?: readonly RetryStats[];
   /** 32 random bits a call. */
   random(): number;
   /** Wall clock, ms. */
@@ -192,24 +199,30 @@ export class RetryState {
   }
 
   #decide(wouldRetry: boolean, requestedWaitMs: number | undefined): RetryDecision {
-    const { stats, retries } = this.#context;
-    if (this.#isRetrying && !wouldRetry) stats.rqRetrySuccess.inc();
+    const { retries } = this.#context;
+    if (this.#isRetrying && !wouldRetry) this.#count("rqRetrySuccess");
     this.#endRetry();
     if (!wouldRetry) return "no";
     if (this.#remaining === 0) {
-      stats.rqRetryLimitExceeded.inc();
+      this.#count("rqRetryLimitExceeded");
       return "no-limit-exceeded";
     }
     this.#remaining--;
     if (!retries.canCreate()) {
-      stats.rqRetryOverflow.inc();
+      this.#count("rqRetryOverflow");
       return "no-overflow";
     }
     retries.inc();
     this.#isRetrying = true;
-    stats.rqRetry.inc();
+    this.#count("rqRetry");
     this.#wait(requestedWaitMs);
     return "yes";
+  }
+
+  #count(what: keyof RetryStats): void {
+    const { stats, requestStats } = this.#context;
+    stats[what].inc();
+    if (requestStats !== undefined) for (const one of requestStats) one[what].inc();
   }
 
   #wait(requestedMs: number | undefined): void {

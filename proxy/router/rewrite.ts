@@ -13,11 +13,12 @@ export function prefixRewrite(replacement: string, matcher: PathMatcher): PathRe
   return (path) => replacement + path.slice(matcher.matchedLength(path));
 }
 
-/** Replaces every match in the path without its query. */
+/** Replaces every match in the path without its query; where nothing would be left, the path stays. */
 export function regexRewrite(replace: (text: string) => string): PathRewrite {
   return (path) => {
     const bare = withoutQuery(path);
-    return replace(bare) + path.slice(bare.length);
+    const replaced = replace(bare);
+    return replaced === "" ? undefined : replaced + path.slice(bare.length);
   };
 }
 
@@ -37,6 +38,19 @@ export function templateRewrite(rewriter: TemplateRewriter, template: UriTemplat
   };
 }
 
+/** Puts the rewritten path, keeping the old one where asked (R-40). */
+export function rewritePath(
+  headers: HeaderMap,
+  rewrite: PathRewrite | undefined,
+  context: HeaderFormatContext,
+  keepOriginal: boolean,
+): void {
+  const path = headers.path === "" ? undefined : rewrite?.(headers.path, context);
+  if (path === undefined) return;
+  if (keepOriginal) headers.set("x-envoy-original-path", headers.path);
+  headers.path = path;
+}
+
 /** The new host of a request; undefined or empty leaves it alone. */
 export type HostRewrite = (headers: HeaderMap, context: HeaderFormatContext) => string | undefined;
 
@@ -48,13 +62,13 @@ export function rewriteHost(
   appendForwardedHost: boolean,
 ): void {
   const old = headers.authority;
-  if (appendForwardedHost) appendForwarded(headers, old);
   if (keepOriginal) headers.set("x-envoy-original-host", old);
+  if (appendForwardedHost) appendForwarded(headers, old);
   headers.authority = host;
 }
 
 function appendForwarded(headers: HeaderMap, host: string): void {
   const list = headers.getJoined("x-forwarded-host");
   if (list === undefined || list === "") headers.set("x-forwarded-host", host);
-  else if (list.slice(list.lastIndexOf(",") + 1).trim() !== host) headers.set("x-forwarded-host", `${list},${host}`);
+  else if (list.slice(list.lastIndexOf(",") + 1) !== host) headers.set("x-forwarded-host", `${list},${host}`);
 }

@@ -1,5 +1,6 @@
 /** A RouteConfiguration as the router sees it: checked and compiled once, immutable, matched per request. */
 import type { HeaderMap } from "../http/header-map.ts";
+import type { BodyFormat } from "../http/local-reply-config.ts";
 import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import type { StreamInfo } from "../stream-info.ts";
 import type { RoutingPriority } from "../upstream/types.ts";
@@ -77,7 +78,9 @@ export type ResolvedRoute = ForwardRoute | RedirectRoute | DirectResponseRoute;
 export interface RedirectRoute extends RouteBase {
   readonly kind: "redirect";
   readonly status: number;
-  location(headers: HeaderMap): string;
+  /** Before `location`: the request's own path is rewritten, as its access log then shows. */
+  rewritePath(headers: HeaderMap, context: HeaderFormatContext, suppressEnvoyHeaders: boolean): void;
+  location(headers: HeaderMap, context: HeaderFormatContext): string;
 }
 
 export interface DirectResponseRoute extends RouteBase {
@@ -85,6 +88,8 @@ export interface DirectResponseRoute extends RouteBase {
   readonly status: number;
   /** One byte a character (UTF-8 bytes). */
   readonly body: string;
+  /** Writes the body anew for each request; undefined: it is `body`. */
+  readonly bodyFormat: BodyFormat | undefined;
 }
 
 export interface ForwardRoute extends RouteBase {
@@ -124,6 +129,8 @@ export interface ForwardRoute extends RouteBase {
   readonly perRequestBufferLimitBytes: number | undefined;
   /** Undefined: neither the route nor its virtual host has any. */
   readonly rateLimits: RouteRateLimits | undefined;
+  /** Statistics of the route are kept as `vhost.<virtual host>.route.<stat_prefix>.`; "": none are. */
+  readonly statPrefix: string;
   /** Name of the first virtual cluster that matches, `other` where none does; undefined: the virtual host has none. */
   virtualCluster(headers: HeaderMap): string | undefined;
 }
@@ -169,6 +176,10 @@ export interface MirrorPolicy {
   /** True when this request is to be mirrored. */
   shouldMirror(random: bigint, snapshot: RuntimeSnapshot | undefined): boolean;
   readonly disableShadowHostSuffix: boolean;
+  /** Of the copy alone, after everything that the request itself went through. */
+  readonly mutations: HeaderMutations | undefined;
+  /** The copy's host; "" leaves it alone. */
+  readonly hostRewrite: string;
   readonly traceSampled: boolean | undefined;
 }
 
@@ -177,4 +188,17 @@ export interface InternalRedirectPolicy {
   readonly statusCodes: ReadonlySet<number>;
   readonly allowCrossSchemeRedirect: boolean;
   readonly responseHeadersToCopy: readonly string[];
+  /** All must accept where it leads. */
+  readonly predicates: readonly RedirectPredicate[];
+}
+
+export type RedirectPredicate = (hop: RedirectHop) => boolean;
+
+/** One internal redirect: names of routes, schemes, and where redirects of this request have led before. */
+export interface RedirectHop {
+  readonly from: string;
+  readonly to: string;
+  readonly wasHttps: boolean;
+  readonly isHttps: boolean;
+  readonly visited: ReadonlyMap<string, ReadonlySet<string>>;
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { StreamInfo } from "../stream-info.ts";
 import { clusterFor, finalized, match, problemsOf, requestOf, tableOf, tableOfRoutes } from "./testing/routes.ts";
 
 const to = (cluster: string, extra: object = {}): object => ({ route: { cluster, ...extra } });
@@ -100,7 +101,10 @@ describe("virtual hosts", () => {
       tableOfRoutes([{ match: all, ...to("c") }], { requireTls });
     const plain = match(table("ALL"), { ":path": "/x?y" });
     expect(plain).toMatchObject({ kind: "redirect", status: 301 });
-    expect(plain?.kind === "redirect" && plain.location(requestOf({ ":path": "/x?y" }))).toBe("https://host/x?y");
+    expect(
+      plain?.kind === "redirect" &&
+        plain.location(requestOf({ ":path": "/x?y" }), { info: new StreamInfo(), requestHeaders: requestOf() }),
+    ).toBe("https://host/x?y");
     expect(clusterFor(table("ALL"), { "x-forwarded-proto": "https" })).toBe("c");
     expect(clusterFor(table("EXTERNAL_ONLY"), { "x-envoy-internal": "true" })).toBe("c");
     expect(match(table("EXTERNAL_ONLY"))?.kind).toBe("redirect");

@@ -1,5 +1,6 @@
 /** Statistics of a cluster under `cluster.<name>.`: made when the cluster is first used, because there may be thousands. */
 import type { Counter, Gauge, Histogram, StatsScope } from "../observability/stats.ts";
+import { ResponseCodeStats } from "./response-code-stats.ts";
 import type { ClusterTrafficStats } from "./types.ts";
 
 /** What the router and the pools count. */
@@ -23,6 +24,8 @@ export class TrafficStats implements ClusterTrafficStats {
   readonly rqMaxDurationReached: Counter;
   readonly retryOrShadowAbandoned: Counter;
   readonly cxNoneHealthy: Counter;
+  readonly internalRedirectSucceeded: Counter;
+  readonly internalRedirectFailed: Counter;
   readonly rqPendingTotal: Counter;
   readonly rqPendingActive: Gauge;
   readonly rqPendingOverflow: Counter;
@@ -53,16 +56,19 @@ export class TrafficStats implements ClusterTrafficStats {
   readonly rqPerCx: Histogram;
   readonly #scope: StatsScope;
   readonly #rqTime: Histogram;
-  /** By status code, made on first use. */
-  readonly #byCode: (Counter | undefined)[] = [];
-  readonly #byClass: (Counter | undefined)[] = [];
+  readonly #codes: ResponseCodeStats;
+  /** Made on first use: a mesh without internal addresses never counts the one, and few have canaries. */
+  #external: ResponseCodeStats | undefined = undefined;
+  #internal: ResponseCodeStats | undefined = undefined;
+  #canary: ResponseCodeStats | undefined = undefined;
 
   constructor(scope: StatsScope) {
     this.#scope = scope;
     const counter = (name: string): Counter => scope.counter(name);
     this.rqTotal = counter("upstream_rq_total");
     this.rqActive = scope.gauge("upstream_rq_active");
-    this.rqCompleted = counter("upstream_rq_completed");
+    this.#codes = new ResponseCodeStats(scope);
+    this.rqCompleted = this.#codes.completed;
     this.rqTimeout = counter("upstream_rq_timeout");
     this.rqPerTryTimeout = counter("upstream_rq_per_try_timeout");
     this.rqPerTryIdleTimeout = counter("upstream_rq_per_try_idle_timeout");
@@ -78,6 +84,8 @@ export class TrafficStats implements ClusterTrafficStats {
     this.rqMaintenanceMode = counter("upstream_rq_maintenance_mode");
     this.rqMaxDurationReached = counter("upstream_rq_max_duration_reached");
     this.retryOrShadowAbandoned = counter("retry_or_shadow_abandoned");
+    this.internalRedirectSucceeded = counter("upstream_internal_redirect_succeeded_total");
+    this.internalRedirectFailed = counter("upstream_internal_redirect_failed_total");
     this.cxNoneHealthy = counter("upstream_cx_none_healthy");
     this.rqPendingTotal = counter("upstream_rq_pending_total");
     this.rqPendingActive = scope.gauge("upstream_rq_pending_active");
@@ -110,11 +118,11 @@ export class TrafficStats implements ClusterTrafficStats {
     this.#rqTime = scope.histogram("upstream_rq_time");
   }
 
-  countResponse(status: number): void {
-    this.rqCompleted.inc();
-    const group = Math.trunc(status / 100);
-    (this.#byClass[group] ??= this.#scope.counter(`upstream_rq_${group}xx`)).inc();
-    (this.#byCode[status] ??= this.#scope.counter(`upstream_rq_${status}`)).inc();
+  countResponse(status: number, isInternal = false, isCanary = false): void {
+    this.#codes.count(status);
+    if (isCanary) (this.#canary ??= new ResponseCodeStats(this.#scope.scope("canary"))).count(status);
+    if (isInternal) (this.#internal ??= new ResponseCodeStats(this.#scope.scope("internal"))).count(status);
+    else (this.#external ??= new ResponseCodeStats(this.#scope.scope("external"))).count(status);
   }
 
   recordTime(ms: number): void {

@@ -120,8 +120,8 @@ export interface ClusterTrafficStats {
   readonly rqTotal: Counter;
   readonly rqActive: Gauge;
   readonly rqCompleted: Counter;
-  /** `upstream_rq_<code>` and `upstream_rq_<n>xx`, made on first use. */
-  countResponse(status: number): void;
+  /** `upstream_rq_<code>` and `upstream_rq_<n>xx`; again below `internal.` or `external.`, and below `canary.`. */
+  countResponse(status: number, isInternal?: boolean, isCanary?: boolean): void;
   readonly rqTimeout: Counter;
   readonly rqPerTryTimeout: Counter;
   readonly rqRetry: Counter;
@@ -138,6 +138,8 @@ export interface ClusterTrafficStats {
   readonly rqPerTryIdleTimeout: Counter;
   readonly rqMaxDurationReached: Counter;
   readonly cxNoneHealthy: Counter;
+  readonly internalRedirectSucceeded: Counter;
+  readonly internalRedirectFailed: Counter;
   /** `upstream_rq_time`, ms. */
   recordTime(ms: number): void;
 }

@@ -112,6 +112,7 @@ const same: Readonly<Record<string, string>> = {
 const stricter: Readonly<Record<string, string>> = {
   "an empty host": "GET / HTTP/1.1\r\nHost:\r\n\r\n",
   "two hosts": get(`${host}Host: b\r\n`),
+  "a list of hosts": "GET / HTTP/1.1\r\nHost: a,b\r\n\r\n",
   "the same host twice": get(`${host}${host}`),
   "a host that differs from the target": `GET http://b/ HTTP/1.1\r\n${host}\r\n`,
   "an absolute target with only a query": "GET http://b?x=1 HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -57,6 +57,7 @@ class Http1ClientCodec implements ClientCodec, BodySink, ClientStreamOwner {
   readonly #body: BodyReader;
   readonly #connection: Connection;
   readonly #handler: ClientCodecHandler;
+  #isGivenUp = false;
   readonly #options: Http1ClientOptions;
 
   constructor(connection: Connection, handler: ClientCodecHandler, options: Http1ClientOptions) {
@@ -83,6 +84,7 @@ class Http1ClientCodec implements ClientCodec, BodySink, ClientStreamOwner {
     let offset = 0;
     while (offset < bytes.length) {
       const stream = this.#stream;
+      if (stream === undefined && this.#isGivenUp) return; // what was on its way when the stream was reset
       // A byte that nobody asked for: the two sides no longer agree on where a message ends.
       if (stream === undefined) return this.#fail("http1.codec_error", "a response without a request");
       if (stream.isResponseStarted) {
@@ -276,6 +278,7 @@ class Http1ClientCodec implements ClientCodec, BodySink, ClientStreamOwner {
 
   reset(stream: Http1ClientStream): void {
     if (stream !== this.#stream) return;
+    this.#isGivenUp = true;
     this.isDraining = true;
     this.#body.stop();
     this.#end();

@@ -54,11 +54,11 @@ describe("HTTP/1.1 server codec: requests", () => {
     send("GET / HTTP/1.0\r\n\r\n");
     expect(events[0]).toContain('[":authority","d"]');
     reply(encoders[0], 200, "x");
-    expect(connection.written).toBe("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nx");
+    expect(connection.written).toBe("HTTP/1.0 200 OK\r\nconnection: close\r\n\r\nx");
     const kept = recordingServer({ acceptHttp10: true });
     kept.send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
     reply(kept.encoders[0], 200, "x", { "content-length": "1" });
-    expect(kept.connection.written).toBe("HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: keep-alive\r\n\r\nx");
+    expect(kept.connection.written).toBe("HTTP/1.0 200 OK\r\ncontent-length: 1\r\nconnection: keep-alive\r\n\r\nx");
     expect(kept.codec.isDraining).toBe(false);
   });
 
@@ -254,7 +254,7 @@ describe("HTTP/1.1 server codec: responses", () => {
     const { send, encoders, connection, codec } = recordingServer({ acceptHttp10: true });
     send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
     reply(encoders[0], 200, "x");
-    expect(connection.written).toBe("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nx");
+    expect(connection.written).toBe("HTTP/1.0 200 OK\r\nconnection: close\r\n\r\nx");
     expect(codec.isDraining).toBe(true);
   });
 

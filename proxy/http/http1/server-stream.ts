@@ -45,7 +45,7 @@ export class Http1ServerStream implements StreamEncoder {
 
   sendHeaders(headers: HeaderMap, endStream: boolean): void {
     this.isResponseStarted = true;
-    let head = responseHead(headers);
+    let head = responseHead(headers, this.isHttp10);
     const { status } = headers;
     const isUpgrade = (status === 101 && this.wantsUpgrade) || (this.isConnect && status >= 200 && status < 300);
     const hasLength = headers.has("content-length");
@@ -56,6 +56,8 @@ export class Http1ServerStream implements StreamEncoder {
     else if (this.isHttp10) head += "connection: keep-alive\r\n";
     if (isUpgrade) {
       this.#owner.onUpgraded();
+    } else if (!hasLength && this.isHead && !this.isHttp10 && !hasNoBody(headers.status)) {
+      head += "transfer-encoding: chunked\r\n"; // what a GET would have been answered with
     } else if (!hasLength && !this.#hasNoBody) {
       if (endStream) head += "content-length: 0\r\n";
       else if (!this.isHttp10) {

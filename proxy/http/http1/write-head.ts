@@ -61,6 +61,7 @@ const reasons: Readonly<Record<number, string>> = {
   508: "Loop Detected",
   510: "Not Extended",
   511: "Network Authentication Required",
+  599: "Last Unassigned Server Error Code",
 };
 
 /** The reason phrase that Envoy writes for a status; `Unknown` for one that has none. */
@@ -74,8 +75,9 @@ const statusLines: readonly string[] = Array.from(
 );
 
 /** Status line and fields, without the empty line that ends the head. */
-export function responseHead(headers: HeaderMap): string {
-  return (statusLines[headers.status] ?? `HTTP/1.1 ${headers.status} Unknown\r\n`) + fieldLines(headers);
+export function responseHead(headers: HeaderMap, isHttp10 = false): string {
+  const line = statusLines[headers.status] ?? `HTTP/1.1 ${headers.status} Unknown\r\n`;
+  return (isHttp10 ? `HTTP/1.0${line.slice(8)}` : line) + fieldLines(headers);
 }
 
 /** Request line, `host` and fields, without the empty line that ends the head. */

@@ -154,13 +154,13 @@ describe("compileFormat", () => {
   });
 
   test("an operator that is not there is refused by name, with the way out", () => {
-    const { problems } = compileFormat("%VIRTUAL_CLUSTER_NAME%", { path: "access_log[0].text_format" });
+    const { problems } = compileFormat("%TLS_JA3_FINGERPRINT%", { path: "access_log[0].text_format" });
     expect(problems).toEqual([
       {
         code: "invalid-format",
         level: "error",
         path: "access_log[0].text_format",
-        message: "the command operator %VIRTUAL_CLUSTER_NAME% is not implemented: leave it out of the format",
+        message: "the command operator %TLS_JA3_FINGERPRINT% is not implemented: leave it out of the format",
       },
     ]);
     expect(compileFormat("%NOPE%").problems[0]?.message).toContain("there is no such command operator");

@@ -45,6 +45,7 @@ export const streamOperators: OperatorTable = {
   COMMON_DURATION: { parameters: "required", length: false, compile: compileCommonDuration },
   UPSTREAM_REQUEST_ATTEMPT_COUNT: plain(({ info }) => info.attemptCount),
   ROUTE_NAME: plain(({ info }) => orMissing(info.routeName)),
+  VIRTUAL_CLUSTER_NAME: plain(({ info }) => orMissing(info.virtualClusterName)),
   FILTER_CHAIN_NAME: plain(({ info }) => orMissing(info.filterChainName)),
   REQUESTED_SERVER_NAME: plain(({ info }) => orMissing(info.requestedServerName.replaceAll(/[^a-zA-Z0-9._-]/g, "_"))),
   STREAM_ID: plain((context) => context.requestHeaders?.get("x-request-id")),

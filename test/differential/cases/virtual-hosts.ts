@@ -123,7 +123,15 @@ export const virtualHostCases: readonly Case[] = [
     name: "R-02: hosts with odd characters",
     routeConfig: {},
     virtualHosts: [host("any", ["*"])],
-    exchanges: to("[::1]", "[::1]:80", "a%41", "a,b", "-", "a..b", "a_b", "é", "1.2.3.4:8080"),
+    exchanges: to("[::1]", "[::1]:80", "a%41", "-", "a..b", "a_b", "é", "1.2.3.4:8080"),
+  },
+  {
+    name: "R-02: every character of ASCII in a host",
+    routeConfig: {},
+    virtualHosts: [host("any", ["*"])],
+    exchanges: Array.from({ length: 94 }, (_, i) => String.fromCharCode(i + 33))
+      .filter((character) => !"/,".includes(character))
+      .map((character) => get("/", { host: `a${character}b` })),
   },
   {
     name: "R-01: over HTTP/2 :authority counts",

@@ -20,9 +20,9 @@ export function blur(text: string, own: readonly (readonly [RegExp, string])[] =
 /** Statistics that are compared, of `cluster.<case>`, `http.<case>` and `vhost.<case>`: by the rest of the name. */
 export const comparedStats: readonly RegExp[] = [
   /^upstream_rq_(?!time)/,
+  /^(internal|external|canary)\.upstream_rq_(?!time)/,
   /^upstream_cx_(total|http1_total|http2_total|connect_fail|protocol_error|none_healthy|overflow|max_requests|idle_timeout)$/,
   /^retry_or_shadow_abandoned$/,
-  /^(lb_subsets|circuit_breakers)\./,
   /^http[12]\.(?!.*(active|pending_send_bytes|outbound|deferred_stream_close))/,
   /^downstream_rq_(?!active|time|http3|non_relative)/,
   /^downstream_cx_(total|http1_total|http2_total|protocol_error|upgrades_total|idle_timeout|max_requests_reached|delayed_close_timeout)$/,

@@ -118,6 +118,7 @@ const logged: Readonly<Record<string, string>> = {
   host: "%UPSTREAM_HOST%",
   upstream_protocol: "%UPSTREAM_PROTOCOL%",
   attempts: "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+  virtual_cluster: "%VIRTUAL_CLUSTER_NAME%",
   grpc: "%GRPC_STATUS%",
   client: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
 };

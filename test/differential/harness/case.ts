@@ -83,6 +83,8 @@ export interface Case {
   readonly blur?: readonly (readonly [pattern: RegExp, replacement: string])[];
   /** Statistics of `cluster.{id}`, `http.{id}`, `vhost.{id}` that are not compared here, and why. */
   readonly statsExcept?: Readonly<Record<string, string>>;
+  /** Ours differs on purpose: why, and what all of its responses, joined, are like. */
+  readonly differs?: { readonly why: string; readonly ours: RegExp };
 }
 
 /** Cases beside a pair of processes, and what they share. */

@@ -18,7 +18,10 @@ export function describeBesideEnvoy(title: string, table: Table): void {
 
     test.each(table.cases.map((one, index) => [one.name, index] as const))("%s", (_name, index) => {
       expect(outcomes.envoy[index]?.responses.length).toBe(table.cases[index]?.exchanges.length);
-      expect(outcomes.ours[index]).toEqual(outcomes.envoy[index]);
+      const differs = table.cases[index]?.differs;
+      if (differs === undefined) return expect(outcomes.ours[index]).toEqual(outcomes.envoy[index]);
+      expect(outcomes.ours[index]?.responses.join("\n")).toMatch(differs.ours);
+      expect(outcomes.ours[index], "no longer different").not.toEqual(outcomes.envoy[index]);
     });
   });
 }

@@ -16,6 +16,7 @@ import { downstreamFacts } from "../../../upstream/downstream-facts.ts";
 import type { FilterStream } from "../../filter.ts";
 import type { HeaderMap } from "../../header-map.ts";
 import { endsTunnel, tcpTunnelPool } from "./tcp-tunnel.ts";
+import type { RequestStats } from "./request-stats.ts";
 
 export class AttemptContext implements LbContext, RetryContext {
   readonly route: ForwardRoute;
@@ -23,6 +24,8 @@ export class AttemptContext implements LbContext, RetryContext {
   /** May be another object of the same name when a retry finds the configuration changed. */
   cluster: Cluster;
   retry: RetryState | undefined = undefined;
+  /** Of the request's virtual cluster and route. */
+  readonly requestStats: readonly RequestStats[];
   /** `set-cookie` that the hash policy asks for. */
   cookies: readonly string[] | undefined = undefined;
   #hash: bigint | undefined = undefined;
@@ -30,7 +33,15 @@ export class AttemptContext implements LbContext, RetryContext {
   readonly #stream: FilterStream;
   readonly #runtime: Runtime;
 
-  constructor(stream: FilterStream, runtime: Runtime, route: ForwardRoute, cluster: Cluster, headers: HeaderMap) {
+  constructor(
+    stream: FilterStream,
+    runtime: Runtime,
+    route: ForwardRoute,
+    cluster: Cluster,
+    headers: HeaderMap,
+    requestStats: readonly RequestStats[],
+  ) {
+    this.requestStats = requestStats;
     this.#stream = stream;
     this.#runtime = runtime;
     this.route = route;
@@ -50,6 +61,12 @@ export class AttemptContext implements LbContext, RetryContext {
         ? encodeProxyV1(source, destination)
         : encodeProxyV2(source, destination, []);
     });
+  }
+
+  /** Counts an answer of the upstream, or one in its place. */
+  countResponse(cluster: Cluster, status: number, isCanary = false): void {
+    cluster.stats.countResponse(status, this.headers.get("x-envoy-internal") === "true", isCanary);
+    for (const stats of this.requestStats) stats.countResponse(status);
   }
 
   poolOptions(): PoolOptions {

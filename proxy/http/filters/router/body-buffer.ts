@@ -33,12 +33,9 @@ export class BodyBuffer {
     this.#trailers = trailers;
   }
 
-  /** The request goes on without its body (a redirect to GET). */
-  discard(): void {
-    this.#chunks = undefined;
-    this.#trailers = undefined;
-    this.isHeadersOnly = true;
-    this.isComplete = true;
+  /** All that is kept in one piece; undefined when there is nothing. */
+  joined(): Buffer | undefined {
+    return this.#chunks === undefined ? undefined : Buffer.concat(this.#chunks);
   }
 
   /** Nobody will ask for it again. */

@@ -27,7 +27,6 @@ import {
   timeoutReply,
 } from "./upstream-failure.ts";
 import { UpstreamRequest } from "./upstream-request.ts";
-import type { VirtualClusterStats } from "./virtual-cluster-stats.ts";
 
 /** What the router has decided before the first attempt. */
 export interface ExchangePlan {
@@ -35,9 +34,8 @@ export interface ExchangePlan {
   readonly isGrpc: boolean;
   /** 204 in place of 504. */
   readonly hasAlternativeTimeout: boolean;
-  readonly virtualCluster: VirtualClusterStats | undefined;
-  /** True: the response is an internal redirect, and the router follows it. */
-  readonly followsRedirect: (headers: HeaderMap) => boolean;
+  /** What follows the response, an internal redirect; undefined: it goes downstream. */
+  readonly followsRedirect: (headers: HeaderMap) => (() => void) | undefined;
 }
 
 export class UpstreamExchange {
@@ -99,7 +97,7 @@ export class UpstreamExchange {
   // The request, as it comes.
 
   sendData(chunk: Buffer, endStream: boolean): void {
-    if (this.#mayRetry || this.#attempts.current?.encoder === undefined) this.#keep(chunk);
+    if (this.#mayRepeat || this.#attempts.current?.encoder === undefined) this.#keep(chunk);
     this.#attempts.sendData(chunk, endStream);
   }
 
@@ -123,8 +121,10 @@ export class UpstreamExchange {
     if (perTryMs > 0 || perTryIdleMs > 0) this.#attempts.current?.armTimers(perTryMs, perTryIdleMs);
   }
 
-  get #mayRetry(): boolean {
-    return this.#retry !== undefined && !this.#isResponseStarted && this.#retry.isEnabled && !this.body.isIncomplete;
+  /** The body may be needed again: for a retry, or for an internal redirect. */
+  get #mayRepeat(): boolean {
+    if (this.#isResponseStarted || this.body.isIncomplete) return false;
+    return this.#retry?.isEnabled === true || this.#target.route.internalRedirect !== undefined;
   }
 
   /** For a connection that is not there yet, or for another attempt. */
@@ -137,7 +137,7 @@ export class UpstreamExchange {
     const attempt = this.#attempts.current;
     if (attempt === undefined) stream.sendLocalReply(retryBufferExceeded);
     else if (attempt.encoder === undefined) this.#setReadDisabled(true);
-    else if (this.#mayRetry) {
+    else if (this.#mayRepeat) {
       cluster.stats.retryOrShadowAbandoned.inc();
       body.drop();
     }
@@ -145,8 +145,9 @@ export class UpstreamExchange {
 
   /** The attempt has its connection, and has sent what was kept. */
   onAttemptStarted(): void {
+    for (const stats of this.#target.requestStats) stats.rqTotal.inc();
     this.#setReadDisabled(false);
-    if (!this.#mayRetry) this.body.drop();
+    if (!this.#mayRepeat) this.body.drop();
   }
 
   onUpstreamFull(): void {
@@ -178,24 +179,27 @@ export class UpstreamExchange {
     if (attempt.host.failPassively !== undefined && headers.has("x-envoy-immediate-health-check-fail"))
       attempt.host.failPassively();
     attempt.host.outlier.putHttpStatus(this.#plan.isGrpc && status === 200 ? httpStatusOfGrpc(headers) : status);
-    attempt.cluster.stats.countResponse(status);
     if (status >= 500) attempt.host.stats.rqError++;
     else attempt.host.stats.rqSuccess++;
+    const isCanary = attempt.host.canary || headers.get("x-envoy-upstream-canary") === "true";
     if (this.#retry !== undefined && !this.#isResponseStarted) {
       const decision = body.isIncomplete ? "no" : this.#retry.shouldRetryHeaders(headers);
       if (decision === "yes") {
+        this.#target.countResponse(attempt.cluster, status, isCanary);
         this.#dropAttempt(attempt, endStream);
         return this.#retryLater();
       }
       this.#flagRefusedRetry(decision);
     }
     const isRedirect = status >= 300 && status < 400 && this.#target.route.internalRedirect !== undefined;
-    if (isRedirect && body.isComplete && !body.isIncomplete && this.#plan.followsRedirect(headers)) {
+    const recreate = isRedirect ? this.#plan.followsRedirect(headers) : undefined;
+    if (recreate !== undefined) {
       this.#dropAttempt(attempt, endStream);
-      return this.cancel();
+      this.cancel();
+      return recreate();
     }
     this.#attempts.keepOnly(attempt);
-    this.#plan.virtualCluster?.countResponse(status);
+    this.#target.countResponse(attempt.cluster, status, isCanary);
     this.#isResponseStarted = true;
     body.drop();
     info.responseCodeDetails = "via_upstream";
@@ -209,10 +213,9 @@ export class UpstreamExchange {
   #finishHeaders(headers: HeaderMap, now: number): void {
     const { route, cookies } = this.#target;
     const { info, requestHeaders } = this.stream;
-    if (!this.#context.config.suppressEnvoyHeaders) {
-      if (this.body.isComplete) headers.set("x-envoy-upstream-service-time", String(Math.floor(now - info.requestEnd)));
-      if (route.includeAttemptCountInResponse) headers.set("x-envoy-attempt-count", String(this.#count));
-    }
+    if (this.body.isComplete && !this.#context.config.suppressEnvoyHeaders)
+      headers.set("x-envoy-upstream-service-time", String(Math.floor(now - info.requestEnd)));
+    if (route.includeAttemptCountInResponse) headers.set("x-envoy-attempt-count", String(this.#count));
     route.responseMutations?.apply(headers, { info, requestHeaders, responseHeaders: headers });
     if (cookies !== undefined) for (const cookie of cookies) headers.add("set-cookie", cookie);
   }
@@ -234,7 +237,7 @@ export class UpstreamExchange {
     if (info.requestEnd > 0) {
       const ms = Math.floor(now - info.requestEnd);
       attempt.cluster.stats.recordTime(ms);
-      this.#plan.virtualCluster?.recordTime(ms);
+      for (const stats of this.#target.requestStats) stats.recordTime(ms);
     }
     this.#attempts.forget(attempt);
     if (!this.body.isComplete) attempt.encoder?.reset("local reset"); // an early answer: nobody reads the rest
@@ -254,14 +257,14 @@ export class UpstreamExchange {
     if (this.#retry !== undefined && !this.body.isIncomplete) {
       const decision = this.#retry.shouldRetryReset(reason, attempt.isRequestStarted);
       if (decision === "yes") {
-        if (reason !== "overflow") cluster.stats.countResponse(503);
+        if (reason !== "overflow") this.#target.countResponse(cluster, 503);
         return this.#retryLater();
       }
       this.#flagRefusedRetry(decision);
     }
     if (this.#attempts.hasSlow) return;
     const reply = resetReply(reason, failure, this.#count > 1, this.#context.config.suppressEnvoyHeaders);
-    cluster.stats.countResponse(reply.status);
+    this.#target.countResponse(cluster, reply.status);
     stream.sendLocalReply(reply);
   }
 
@@ -273,7 +276,6 @@ export class UpstreamExchange {
   }
 
   #retryLater(): void {
-    this.#plan.virtualCluster?.countRetry();
     this.#backOffTimer = this.runtime.clock.wheel.schedule(this.#retry?.backOffMs ?? 0, () => this.#retryNow());
   }
 
@@ -288,7 +290,7 @@ export class UpstreamExchange {
     const host = cluster.chooseHost(target);
     if (host === undefined) {
       cluster.stats.cxNoneHealthy.inc();
-      cluster.stats.countResponse(503);
+      target.countResponse(cluster, 503);
       return stream.sendLocalReply(noHealthyUpstream);
     }
     const { requestEnd } = stream.info;
@@ -326,7 +328,7 @@ export class UpstreamExchange {
     const { stream } = this;
     const { cluster } = this.#target;
     cluster.stats.rqTimeout.inc();
-    this.#plan.virtualCluster?.countTimeout();
+    for (const stats of this.#target.requestStats) stats.rqTimeout.inc();
     for (const attempt of this.#attempts.all()) {
       if (!attempt.isResponseStarted) {
         attempt.host.stats.rqTimeout++;
@@ -340,7 +342,7 @@ export class UpstreamExchange {
       stream.info.setFlag(ResponseFlag.UpstreamRequestTimeout);
       return stream.resetStream(reply.details);
     }
-    cluster.stats.countResponse(reply.status);
+    this.#target.countResponse(cluster, reply.status);
     stream.sendLocalReply(reply);
   }
 
@@ -369,7 +371,7 @@ export class UpstreamExchange {
     if (decision === "yes") return this.#retryLater();
     this.#flagRefusedRetry(decision);
     const reply = timeoutReply(details, this.#plan.hasAlternativeTimeout);
-    cluster.stats.countResponse(reply.status);
+    this.#target.countResponse(cluster, reply.status);
     stream.sendLocalReply(reply);
   }
 

@@ -3,6 +3,7 @@ import type { ResolvedRoute } from "../../../router/types.ts";
 import { ResponseFlag } from "../../../stream-info.ts";
 import type { FilterStream, LocalReply } from "../../filter.ts";
 import { HeaderMap } from "../../header-map.ts";
+import { requestLocation } from "../../../router/redirect.ts";
 import type { RouterStats } from "./router.ts";
 
 /** 404 without a route, a redirect, or a direct response. */
@@ -11,21 +12,35 @@ export function answerWithoutUpstream(
   stream: FilterStream,
   headers: HeaderMap,
   stats: RouterStats,
+  suppressEnvoyHeaders: boolean,
 ): void {
   if (route === undefined) {
     stats.noRoute.inc();
     stream.sendLocalReply({ status: 404, details: "route_not_found", flag: ResponseFlag.NoRouteFound });
     return;
   }
+  stats.rqDirectResponse.inc();
   const added = new HeaderMap();
   if (route.kind === "redirect") {
-    stats.rqRedirect.inc();
-    added.set("location", route.location(headers));
-  } else stats.rqDirectResponse.inc();
+    const context = { info: stream.info, requestHeaders: headers };
+    route.rewritePath(headers, context, suppressEnvoyHeaders);
+    added.set("location", route.location(headers, context));
+  } else if (route.status === 201 || (route.status >= 300 && route.status < 400)) {
+    added.set("location", requestLocation(headers)); // RFC 9110, 10.2.2
+  }
   route.responseMutations?.apply(added, { info: stream.info, requestHeaders: headers, responseHeaders: added });
   const pairs = added.names.map((name, index) => [name, added.values[index] ?? ""] as const);
-  const body = route.kind === "redirect" ? "" : route.body;
-  stream.sendLocalReply({ status: route.status, body, details: "direct_response", headers: pairs });
+  const reply = { status: route.status, details: "direct_response", headers: pairs };
+  if (route.kind === "redirect") return stream.sendLocalReply(reply);
+  if (route.bodyFormat === undefined) return stream.sendLocalReply({ ...reply, body: route.body });
+  const { format, contentType } = route.bodyFormat;
+  const body = format({
+    info: stream.info,
+    requestHeaders: headers,
+    responseHeaders: added,
+    localReplyBody: route.body,
+  });
+  stream.sendLocalReply({ ...reply, body, headers: [["content-type", contentType], ...pairs] });
 }
 
 const integerHeaders: ReadonlySet<string> = new Set([

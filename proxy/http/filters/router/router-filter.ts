@@ -10,9 +10,10 @@ import type { HeaderMap } from "../../header-map.ts";
 import { AttemptContext } from "./attempt-context.ts";
 import { BodyBuffer } from "./body-buffer.ts";
 import { UpstreamExchange } from "./exchange.ts";
-import { followsInternalRedirect } from "./internal-redirect.ts";
+import { followInternalRedirect } from "./internal-redirect.ts";
 import { answerWithoutUpstream, strictCheckReply } from "./local-answers.ts";
 import type { RouterContext } from "./router.ts";
+import type { RequestStats } from "./request-stats.ts";
 import type { ShadowRequest } from "./shadow-request.ts";
 import { startShadows } from "./shadows.ts";
 import { clusterNotFound, droppedOverload, maintenanceMode, noHealthyUpstream } from "./upstream-failure.ts";
@@ -23,7 +24,6 @@ export class RouterFilter implements HttpFilter {
   readonly #body = new BodyBuffer();
   #exchange: UpstreamExchange | undefined = undefined;
   #shadows: ShadowRequest[] | undefined = undefined;
-  #redirects = 0;
 
   constructor(stream: FilterStream, context: RouterContext) {
     this.#stream = stream;
@@ -70,7 +70,8 @@ export class RouterFilter implements HttpFilter {
   #forward(route: ResolvedRoute | undefined, headers: HeaderMap): void {
     const stream = this.#stream;
     const { config, stats, factory } = this.#context;
-    if (route?.kind !== "forward") return answerWithoutUpstream(route, stream, headers, stats);
+    if (route?.kind !== "forward")
+      return answerWithoutUpstream(route, stream, headers, stats, config.suppressEnvoyHeaders);
     const cluster = factory.clusters.get(route.clusterName);
     if (cluster === undefined) {
       stats.noCluster.inc();
@@ -84,7 +85,8 @@ export class RouterFilter implements HttpFilter {
     stream.info.cluster = cluster;
     if (cluster.isMaintenance) {
       cluster.stats.rqMaintenanceMode.inc();
-      cluster.stats.countResponse(503);
+      this.#requestStats(route, headers).forEach((one) => one.countResponse(503));
+      cluster.stats.countResponse(503, headers.get("x-envoy-internal") === "true");
       return stream.sendLocalReply(maintenanceMode(config.suppressEnvoyHeaders));
     }
     const { dropOverload } = cluster;
@@ -106,22 +108,22 @@ export class RouterFilter implements HttpFilter {
         ? timeoutsOf(route, headers, { isGrpc, respectExpected, hasEnvoyHeaders: overrides })
         : route.timeouts;
     const hasAlternativeTimeout = overrides && headers.remove("x-envoy-upstream-rq-timeout-alt-response");
-    const target = new AttemptContext(stream, factory.runtime, route, cluster, headers);
+    const requestStats = this.#requestStats(route, headers);
+    const target = new AttemptContext(stream, factory.runtime, route, cluster, headers, requestStats);
     target.retry = createRetryState(route.retryPolicy, headers, overrides, target);
     const exchange = new UpstreamExchange(stream, this.#context, target, this.#body, {
       timeouts,
       isGrpc,
       hasAlternativeTimeout,
-      virtualCluster: this.#virtualCluster(route, headers),
-      followsRedirect: (response) => this.#followsRedirect(route, response),
+      followsRedirect: (response) => this.#followsRedirect(route, cluster, response),
     });
     stream.info.attemptCount = 1;
-    if (route.includeAttemptCountInRequest) headers.set("x-envoy-attempt-count", "1");
     exchange.setTimeoutHeaders(0);
+    if (route.includeAttemptCountInRequest) headers.set("x-envoy-attempt-count", "1");
     const host = cluster.chooseHost(target);
     if (host === undefined) {
       cluster.stats.cxNoneHealthy.inc();
-      cluster.stats.countResponse(503);
+      target.countResponse(cluster, 503);
       return stream.sendLocalReply(noHealthyUpstream);
     }
     route.finalizeRequest(headers, stream, config.suppressEnvoyHeaders);
@@ -134,22 +136,31 @@ export class RouterFilter implements HttpFilter {
     if (this.#body.isComplete || headers.method === "CONNECT" || headers.has("upgrade")) exchange.onRequestComplete();
   }
 
-  #virtualCluster(route: ForwardRoute, headers: HeaderMap) {
-    const name = route.virtualCluster(headers);
-    return name === undefined ? undefined : this.#context.virtualClusters.of(route.virtualHostName, name);
+  #requestStats(route: ForwardRoute, headers: HeaderMap): readonly RequestStats[] {
+    const virtualCluster = route.virtualCluster(headers);
+    if (virtualCluster !== undefined) this.#stream.info.virtualClusterName = virtualCluster;
+    return this.#context.requestStats.of(route, virtualCluster);
   }
 
-  /** The request's headers now ask for another place: a new route, a new exchange, the same stream. */
-  #followsRedirect(route: ForwardRoute, response: HeaderMap): boolean {
+  /** Makes a stream of its own of the redirected request; undefined: the response goes downstream. */
+  #followsRedirect(route: ForwardRoute, cluster: Cluster, response: HeaderMap): (() => void) | undefined {
     const policy = route.internalRedirect;
     const stream = this.#stream;
-    if (policy === undefined) return false;
-    if (!followsInternalRedirect(policy, response, stream, this.#redirects, this.#context.stats)) return false;
-    this.#redirects++;
-    if (response.status === 303) this.#body.discard();
-    stream.info.responseCodeDetails = "internal_redirect";
-    stream.clearRouteCache();
-    this.#forward(stream.route, stream.requestHeaders);
-    return true;
+    if (policy === undefined || !policy.statusCodes.has(response.status)) return undefined;
+    const isWhole = this.#body.isComplete && !this.#body.isIncomplete;
+    const { stats, factory } = this.#context;
+    const onTarget = (target: ResolvedRoute | undefined): void => {
+      stream.info.cluster = target?.kind === "forward" ? factory.clusters.get(target.clusterName) : undefined;
+    };
+    const redirects = isWhole
+      ? followInternalRedirect(policy, route, response, stream, stats.internalRedirect, onTarget)
+      : undefined;
+    if (redirects === undefined) {
+      cluster.stats.internalRedirectFailed.inc();
+      return undefined;
+    }
+    cluster.stats.internalRedirectSucceeded.inc();
+    const body = response.status === 303 ? undefined : this.#body.joined();
+    return () => stream.recreate(response.status, body, redirects);
   }
 }

@@ -6,7 +6,7 @@ import type { Parsed, Problem } from "#lib/problem.ts";
 import type { Counter, StatsScope } from "../../../observability/stats.ts";
 import type { FilterFactoryContext, HttpFilterFactory } from "../../filter.ts";
 import { RouterFilter } from "./router-filter.ts";
-import { VirtualClusters } from "./virtual-cluster-stats.ts";
+import { RequestStatsByName } from "./request-stats.ts";
 
 export interface RouterConfig {
   readonly suppressEnvoyHeaders: boolean;
@@ -20,14 +20,13 @@ export interface RouterContext {
   readonly config: RouterConfig;
   readonly factory: FilterFactoryContext;
   readonly stats: RouterStats;
-  readonly virtualClusters: VirtualClusters;
+  readonly requestStats: RequestStatsByName;
 }
 
 export interface RouterStats {
   readonly noCluster: Counter;
   readonly noRoute: Counter;
   readonly rqDirectResponse: Counter;
-  readonly rqRedirect: Counter;
   readonly rqResetAfterDownstreamResponseStarted: Counter;
   readonly rqTotal: Counter;
   readonly internalRedirect: (outcome: string) => Counter;
@@ -43,7 +42,7 @@ export const router: HttpFilterFactory<RouterConfig> = {
       config,
       factory,
       stats: routerStats(factory.scope),
-      virtualClusters: new VirtualClusters(factory.rootScope),
+      requestStats: new RequestStatsByName(factory.rootScope),
     };
     return (stream) => new RouterFilter(stream, context);
   },
@@ -77,12 +76,11 @@ function parseRouter(message: Message, path: string): Parsed<RouterConfig> {
 }
 
 function routerStats(scope: StatsScope): RouterStats {
-  for (const name of ["rq_overload_local_reply"]) scope.counter(name);
+  for (const name of ["rq_overload_local_reply", "rq_redirect"]) scope.counter(name);
   return {
     noCluster: scope.counter("no_cluster"),
     noRoute: scope.counter("no_route"),
     rqDirectResponse: scope.counter("rq_direct_response"),
-    rqRedirect: scope.counter("rq_redirect"),
     rqResetAfterDownstreamResponseStarted: scope.counter("rq_reset_after_downstream_response_started"),
     rqTotal: scope.counter("rq_total"),
     internalRedirect: (outcome) => scope.counter(`passthrough_internal_redirect_${outcome}`),

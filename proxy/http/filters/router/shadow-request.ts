@@ -95,11 +95,12 @@ export class ShadowRequest implements StreamDecoder, PoolCallbacks {
 
   onPoolFailure(): void {
     this.#end();
+    this.#cluster.stats.countResponse(503, true);
   }
 
   onHeaders(headers: HeaderMap, endStream: boolean): void {
     if (this.#isOver) return;
-    this.#cluster.stats.countResponse(headers.status);
+    this.#cluster.stats.countResponse(headers.status, true);
     if (endStream) this.#end();
   }
 
@@ -112,6 +113,7 @@ export class ShadowRequest implements StreamDecoder, PoolCallbacks {
   }
 
   onReset(): void {
+    if (!this.#isOver) this.#cluster.stats.countResponse(503, true);
     this.#end();
   }
 

@@ -22,11 +22,21 @@ export function startShadows(
     const cluster = factory.clusters.get(name);
     if (cluster === undefined) continue;
     const copy = headers.copy();
-    if (!policy.disableShadowHostSuffix) copy.authority = shadowAuthority(copy.authority);
+    if (policy.hostRewrite !== "") copy.authority = policy.hostRewrite;
+    else if (!policy.disableShadowHostSuffix) copy.authority = shadowAuthority(copy.authority);
+    policy.mutations?.apply(copy, { info: stream.info, requestHeaders: copy });
+    copy.set("x-envoy-internal", "true");
+    appendForwardedFor(copy, factory.runtime.network.hostAddress);
     const shadow = new ShadowRequest(cluster, copy);
     if (isComplete) shadow.complete();
     shadow.start(route.priority, stream.info.protocol, timeoutMs, factory.runtime);
     (shadows ??= []).push(shadow);
   }
   return shadows;
+}
+
+/** The copy is a request of this proxy's own. */
+function appendForwardedFor(headers: HeaderMap, address: string): void {
+  const before = headers.getJoined("x-forwarded-for");
+  headers.set("x-forwarded-for", before === undefined ? address : `${before},${address}`);
 }

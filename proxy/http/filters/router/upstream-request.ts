@@ -111,7 +111,7 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
     if (this.isOver) return;
     this.#end();
     const { info } = this.#exchange.stream;
-    if (host !== undefined) info.upstreamHost = host;
+    if (host !== undefined && reason !== "overflow") info.upstreamHost = host;
     info.upstreamTransportFailureReason = failure;
     if (reason === "connection timeout") host?.outlier.putLocalOrigin("connect-timeout");
     else if (reason !== "overflow") host?.outlier.putLocalOrigin("connect-failed");

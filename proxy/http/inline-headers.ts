@@ -1,0 +1,36 @@
+/**
+ * Headers of which Envoy keeps one field: what a mutation appends joins the value, with a comma. (Those that are always one
+ * by their nature are not listed.)
+ */
+export const inlineHeaders: ReadonlySet<string> = new Set([
+  "connection",
+  "content-type",
+  "date",
+  "expect",
+  "grpc-timeout",
+  "keep-alive",
+  "location",
+  "proxy-connection",
+  "proxy-status",
+  "server",
+  "te",
+  "upgrade",
+  "user-agent",
+  "via",
+  "x-client-trace-id",
+  "x-envoy-decorator-operation",
+  "x-envoy-downstream-service-cluster",
+  "x-envoy-downstream-service-node",
+  "x-envoy-external-address",
+  "x-envoy-force-trace",
+  "x-envoy-internal",
+  "x-envoy-ip-tags",
+  "x-envoy-original-path",
+  "x-envoy-original-url",
+  "x-envoy-upstream-canary",
+  "x-forwarded-client-cert",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+  "x-request-id",
+]);
