@@ -257,7 +257,7 @@ export class NodeConnector {
 
   /** A connection over the socket that `make` opens; whoever calls hears when it is ready and says `onConnect`. */
   open(
-    { address, localAddress, keepAlive }: ConnectOptions,
+    { address, localAddress, keepAlive, bufferBytes }: ConnectOptions,
     handler: ConnectionHandler,
     make: (params: SocketParams) => net.Socket,
   ): NodeConnection {
@@ -269,6 +269,7 @@ export class NodeConnector {
       noDelay: address.kind === "ip",
       allowHalfOpen: true,
       autoSelectFamily: false,
+      ...(bufferBytes === undefined ? {} : { highWaterMark: bufferBytes }),
       onread: { buffer: this.#shared ?? Buffer.allocUnsafeSlow(READ_BYTES), callback },
     } as const;
     const socket = make(

@@ -96,6 +96,8 @@ export interface ConnectOptions {
   /** Source address, as Envoy's `upstream_bind_config`. */
   readonly localAddress?: string;
   readonly keepAlive?: TcpKeepAlive;
+  /** Bytes that may wait before `write` says that the connection is full; absent: 64 KiB. */
+  readonly bufferBytes?: number;
 }
 
 /** TCP keep-alive probes; undefined: what the system does by itself. */

@@ -10,10 +10,11 @@ export interface Dialer {
 }
 
 /** What the network needs of a target. */
-export function connectOptions({ address, localAddress, keepAlive }: UpstreamTarget): ConnectOptions {
+export function connectOptions({ address, localAddress, keepAlive, bufferBytes }: UpstreamTarget): ConnectOptions {
   return {
     address,
     ...(localAddress === undefined ? {} : { localAddress }),
+    ...(bufferBytes === undefined ? {} : { bufferBytes }),
     ...(keepAlive === undefined ? {} : { keepAlive }),
   };
 }

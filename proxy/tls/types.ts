@@ -23,6 +23,8 @@ export interface UpstreamTransport {
 export interface UpstreamTarget {
   readonly address: SocketAddress;
   readonly localAddress?: string | undefined;
+  /** Bytes that may wait to be sent before the connection counts as full; undefined: the network's own limit. */
+  readonly bufferBytes?: number | undefined;
   readonly hostname: string;
   readonly alpnOverride?: readonly string[] | undefined;
   readonly serverNameOverride?: string | undefined;

@@ -1,7 +1,7 @@
 /** Statistics of a cluster under `cluster.<name>.`: made when the cluster is first used, because there may be thousands. */
 import type { Counter, Gauge, Histogram, StatsScope } from "../observability/stats.ts";
 import { ResponseCodeStats } from "./response-code-stats.ts";
-import type { ClusterTrafficStats } from "./types.ts";
+import type { ClusterTrafficStats, TrackedStats } from "./types.ts";
 
 /** What the router and the pools count. */
 export class TrafficStats implements ClusterTrafficStats {
@@ -62,8 +62,11 @@ export class TrafficStats implements ClusterTrafficStats {
   #internal: ResponseCodeStats | undefined = undefined;
   #canary: ResponseCodeStats | undefined = undefined;
 
-  constructor(scope: StatsScope) {
+  readonly tracked: TrackedStats | undefined;
+
+  constructor(scope: StatsScope, tracked?: TrackedStats) {
     this.#scope = scope;
+    this.tracked = tracked;
     const counter = (name: string): Counter => scope.counter(name);
     this.rqTotal = counter("upstream_rq_total");
     this.rqActive = scope.gauge("upstream_rq_active");

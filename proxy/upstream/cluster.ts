@@ -24,8 +24,10 @@ import { OutlierDetector } from "./outlier/outlier-detector.ts";
 import type { CodecFactory } from "./pool/create-codec.ts";
 import { HttpConnectionPool } from "./pool/http-pool.ts";
 import type { PoolEnvironment } from "./pool/pool-environment.ts";
+import { PredictivePreconnect } from "./pool/preconnect.ts";
 import { connectTcp } from "./pool/tcp-upstream.ts";
 import { createResourceManager } from "./resource-manager.ts";
+import { trackedStats } from "./tracked-stats.ts";
 import type {
   Cluster,
   Host,
@@ -77,6 +79,7 @@ export class ClusterEntry implements Cluster {
   readonly #deps: ClusterDeps;
   readonly #health: HostHealth | undefined;
   readonly #balancer: LoadBalancer | undefined;
+  readonly #predictive: PredictivePreconnect | undefined;
   readonly #originalDst: OriginalDstHosts | undefined;
   readonly #discovery: Discovery | undefined;
   readonly #pools: PoolEnvironment;
@@ -94,6 +97,8 @@ export class ClusterEntry implements Cluster {
       maxResponseHeadersKb: config.http.maxResponseHeadersKb,
       maxResponseHeadersCount: config.http.maxResponseHeadersCount,
       autoSni: config.http.autoSni,
+      autoSniHeader: config.http.autoSniHeader,
+      isErrorResponse: config.http.isErrorResponse,
       autoSanValidation: config.http.autoSanValidation,
     };
     this.#deps = deps;
@@ -117,13 +122,23 @@ export class ClusterEntry implements Cluster {
         scope: deps.scope,
         transports: config.transports,
         createCodec: deps.codecs,
-        localAddress: config.localAddress,
+        bind: config.bind,
         hasTraffic: () => (this.#stats?.cxTotal.value ?? 0) > 0,
         writeLine: (path, line) => deps.writeLine?.(path, line),
         onChange: (host) => this.#onHealthChange(host),
         onGood: (host) => this.outlier?.onHealthCheckPassed(host),
       });
     this.#balancer = this.#createBalancer();
+    const { predictiveRatio } = config.preconnect;
+    // A hash knows nothing of the requests to come.
+    const isHashed = config.policy.kind === "ring-hash" || config.policy.kind === "maglev";
+    if (predictiveRatio > 1 && this.#balancer !== undefined && !isHashed)
+      this.#predictive = new PredictivePreconnect(
+        predictiveRatio,
+        this.#balancer,
+        () => this.hosts(),
+        (host, options) => this.#poolOf(host, options),
+      );
     if (config.discovery.kind === "original-dst")
       this.#originalDst = new OriginalDstHosts(config.discovery, {
         clock,
@@ -176,7 +191,7 @@ export class ClusterEntry implements Cluster {
 
   /** Made on first use: many clusters never see a request. */
   get stats(): TrafficStats {
-    return (this.#stats ??= new TrafficStats(this.scope));
+    return (this.#stats ??= new TrafficStats(this.scope, trackedStats(this.config.track, this.scope)));
   }
 
   resources(priority: RoutingPriority): ResourceManager {
@@ -187,20 +202,69 @@ export class ClusterEntry implements Cluster {
   }
 
   chooseHost(context: LbContext): Host | undefined {
+    if (context.overrideHost !== undefined) {
+      const host = this.#override(context.overrideHost.address);
+      if (host !== undefined || context.overrideHost.isStrict) return host;
+    }
+    if (this.#predictive !== undefined) return this.#predictive.choose(context);
     return this.#originalDst === undefined ? this.#balancer?.choose(context) : this.#originalDst.choose(context);
   }
 
+  /** The host that a request asks for, if there is such a one and its health is among those that are allowed. */
+  #override(address: string): UpstreamHost | undefined {
+    const host = this.#hosts.get(address);
+    return host !== undefined && this.config.overrideHostStatus.has(host.health) ? host : undefined;
+  }
+
   httpPool(host: Host, options: PoolOptions): HttpPool {
-    const { pools } = host as UpstreamHost;
+    this.#predictive?.onStream(options);
+    return this.#poolOf(host as UpstreamHost, options) ?? this.#noPool(host);
+  }
+
+  /** Differs from Envoy: a request beyond `max_connection_pools` fails by overflow (UO), not as if there were no host. */
+  #noPool(host: Host): HttpPool {
+    return {
+      newStream: (_decoder, callbacks) => {
+        this.scope.counter("upstream_cx_pool_overflow").inc();
+        callbacks.onPoolFailure("overflow", "", host);
+        return undefined;
+      },
+    };
+  }
+
+  /** undefined: `max_connection_pools` is reached, and none is without connections. */
+  #poolOf(host: UpstreamHost, options: PoolOptions): HttpConnectionPool | undefined {
+    const { pools } = host;
     for (let i = 0; i < pools.length; i++) {
       const pool = pools[i] as HttpConnectionPool;
       if (isSame(pool.options, options)) return pool;
     }
-    const pool = new HttpConnectionPool(host as UpstreamHost, options, this.#pools);
+    // Those of downstream connections that are gone.
+    if (options.downstream !== undefined)
+      for (let i = pools.length - 1; i >= 0; i--) {
+        const pool = pools[i] as HttpConnectionPool;
+        if (pool.options.downstream !== undefined && pool.isEmpty) pools.splice(i, 1);
+      }
+    const { maxConnectionPools } = this.config;
+    if (maxConnectionPools !== Infinity && !this.#hasRoomForPool(maxConnectionPools)) return undefined;
+    const pool = new HttpConnectionPool(host, options, this.#pools);
     // A retry may still ask for a host that has left: its connection serves this request only.
-    if ((host as UpstreamHost).isRemoved) pool.drain();
+    if (host.isRemoved) pool.drain();
     else pools.push(pool);
     return pool;
+  }
+
+  #hasRoomForPool(max: number): boolean {
+    let count = 0;
+    for (const { pools } of this.#hosts.values()) count += pools.length;
+    if (count < max) return true;
+    for (const { pools } of this.#hosts.values()) {
+      const empty = pools.findIndex((pool) => pool.isEmpty);
+      if (empty < 0) continue;
+      pools.splice(empty, 1);
+      return true;
+    }
+    return false;
   }
 
   tcpConnect(host: Host, options: PoolOptions, handler: ConnectionHandler): Connection | "overflow" {
@@ -208,7 +272,7 @@ export class ClusterEntry implements Cluster {
   }
 
   get wantsDownstream(): boolean {
-    return this.config.transports.wantsDownstream;
+    return this.config.transports.wantsDownstream || this.config.hasPoolPerDownstream;
   }
 
   upstreamProtocol(downstream: Protocol | undefined): "http1" | "http2" | "auto" {
@@ -348,6 +412,7 @@ export class ClusterEntry implements Cluster {
     const sets = hostSetsOf(this.#hosts.values(), this.#weights);
     this.hostSets = sets;
     this.#deps.onHosts?.();
+    this.#predictive?.forget();
     this.#balancer?.update(sets, this.#assignment?.overprovisioningFactor ?? 140);
     const count = (of: (set: HostSet) => number): number => sets.reduce((sum, set) => sum + of(set), 0);
     this.membership.total.set(this.#hosts.size);
@@ -362,7 +427,10 @@ export class ClusterEntry implements Cluster {
     return {
       clock: this.#deps.runtime.clock,
       connectTimeoutMs: config.connectTimeoutMs,
-      localAddress: config.localAddress,
+      bind: config.bind,
+      bufferBytes: config.bufferBytes,
+      preconnect: config.preconnect,
+      random: () => this.#deps.runtime.random.float(),
       keepAlive: config.keepAlive,
       metadata: config.metadata,
       http: config.http,

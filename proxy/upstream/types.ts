@@ -2,6 +2,7 @@
 import type { Connection, ConnectionHandler, SocketAddress } from "#lib/connection.ts";
 import type { ResetReason, StreamDecoder, StreamEncoder, Protocol } from "../http/codec.ts";
 import type { Fraction } from "../config-values.ts";
+import type { HeaderMap } from "../http/header-map.ts";
 import type { MetadataExchangeConfig } from "../network/metadata-exchange.ts";
 import type { StatsScope, Counter, Gauge } from "../observability/stats.ts";
 import type { DownstreamFacts } from "../tls/types.ts";
@@ -71,6 +72,8 @@ export interface LbContext {
   /** `retry_host_predicate`: true to pick again. */
   shouldSelectAnotherHost?(host: Host): boolean;
   readonly hostSelectionRetryMaxAttempts?: number | undefined;
+  /** The host that the request asks for, `ip:port` (L-28); strict: that one or none. */
+  readonly overrideHost?: { readonly address: string; readonly isStrict: boolean } | undefined;
   /** `retry_priority`: priorities already tried (previous_priorities). */
   readonly triedPriorities?: readonly number[] | undefined;
 }
@@ -111,6 +114,10 @@ export interface UpstreamHttpOptions {
   readonly maxResponseHeadersCount: number;
   /** The server name of the TLS handshake is the request's `:authority`: `PoolOptions.serverNameOverride`. */
   readonly autoSni: boolean;
+  /** Header that gives the server name in place of `:authority`; "" or absent: none. */
+  readonly autoSniHeader?: string;
+  /** Responses that outlier detection counts as errors, in place of 5xx (L-43). */
+  readonly isErrorResponse?: ((headers: HeaderMap) => boolean) | undefined;
   /** The peer's certificate must be for that name: `PoolOptions.subjectAltNamesOverride`. */
   readonly autoSanValidation: boolean;
 }
@@ -142,6 +149,29 @@ export interface ClusterTrafficStats {
   readonly internalRedirectFailed: Counter;
   /** `upstream_rq_time`, ms. */
   recordTime(ms: number): void;
+  /** Only where the cluster asks for it (`track_cluster_stats`). */
+  readonly tracked?: TrackedStats | undefined;
+}
+
+/** Statistics of finished requests that cost something to gather. */
+export interface TrackedStats {
+  onExchange(exchange: FinishedExchange): void;
+}
+
+/** A request with its whole answer. */
+export interface FinishedExchange {
+  readonly requestHeaders: HeaderMap;
+  readonly responseHeaders: HeaderMap;
+  /** Of bodies. */
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  /** Since the request was complete. */
+  readonly elapsedMs: number;
+  /** 0: no timeout. */
+  readonly globalMs: number;
+  readonly tryElapsedMs: number;
+  /** 0: no timeout. */
+  readonly perTryMs: number;
 }
 
 /** Admission (L-45 … L-50): `canCreate` at the moment of the attempt, then `inc`, and `dec` when done. */

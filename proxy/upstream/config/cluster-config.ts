@@ -7,9 +7,13 @@ import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
 import type { ZoneAwareConfig } from "../load-balancing/zone-aware.ts";
 import type { SubsetConfig } from "../load-balancing/subset.ts";
 import type { HealthCheckConfig } from "../health/health-check-config.ts";
+import type { PreconnectConfig } from "../pool/preconnect.ts";
+import type { TrackConfig } from "../tracked-stats.ts";
+import type { UpstreamBind } from "./parse-bind.ts";
 import type { OutlierConfig } from "../outlier/outlier-config.ts";
 import type { Thresholds } from "../resource-manager.ts";
 import type { TransportSelector } from "../transport-selector.ts";
+import type { ResponsePredicate } from "./parse-error-matcher.ts";
 import type { Assignment } from "./assignment.ts";
 
 export interface ClusterConfig {
@@ -29,7 +33,17 @@ export interface ClusterConfig {
   readonly http: HttpConfig;
   readonly transports: TransportSelector;
   /** `upstream_bind_config`; undefined: the system's choice. */
-  readonly localAddress: string | undefined;
+  readonly bind: UpstreamBind | undefined;
+  /** `per_connection_buffer_limit_bytes`; undefined: the network's own limit. */
+  readonly bufferBytes: number | undefined;
+  readonly preconnect: PreconnectConfig;
+  readonly track: TrackConfig;
+  /** Requests of different downstream connections share no connection. */
+  readonly hasPoolPerDownstream: boolean;
+  /** Health that a host must have for a request that asks for it by address (L-28); empty: such requests are not heard. */
+  readonly overrideHostStatus: ReadonlySet<string>;
+  /** Pools at a time; Infinity: no limit. */
+  readonly maxConnectionPools: number;
   readonly keepAlive: TcpKeepAlive | undefined;
   readonly closeConnectionsOnHostSetChange: boolean;
   readonly health: HealthConfig;
@@ -90,6 +104,12 @@ export interface HttpConfig {
   readonly maxStreamDurationMs: number | undefined;
   readonly maxResponseHeadersKb: number;
   readonly maxResponseHeadersCount: number;
+  /** Percent by which `maxConnectionDurationMs` is stretched at most, by chance. */
+  readonly maxConnectionDurationJitter: number;
+  /** Header that gives the server name in place of `:authority`; "": none. */
+  readonly autoSniHeader: string;
+  /** Responses that outlier detection counts as errors, in place of 5xx. */
+  readonly isErrorResponse: ResponsePredicate | undefined;
   readonly autoSni: boolean;
   readonly autoSanValidation: boolean;
   readonly http1: Http1Config;

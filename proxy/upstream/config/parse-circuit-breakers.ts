@@ -11,17 +11,26 @@ export interface ParsedCircuitBreakers {
   readonly high: Thresholds;
   /** Infinity: no limit. */
   readonly maxConnectionsPerHost: number;
+  /** Of the default priority; Infinity: no limit. */
+  readonly maxConnectionPools: number;
 }
 
 /** Reads the limits; of several for one priority the first counts, as in Envoy. */
 export function parseCircuitBreakers(reader: MessageReader<CircuitBreakers> | undefined): ParsedCircuitBreakers {
-  const limits = { default: defaultThresholds, high: defaultThresholds, maxConnectionsPerHost: Infinity };
+  const limits = {
+    default: defaultThresholds,
+    high: defaultThresholds,
+    maxConnectionsPerHost: Infinity,
+    maxConnectionPools: Infinity,
+  };
   if (reader === undefined) return limits;
   const seen = new Set<"default" | "high">();
   for (const thresholds of reader.children("thresholds")) {
     const priority = thresholds.get("priority") === 1 ? "high" : "default";
+    const pools = thresholds.get("maxConnectionPools");
     const parsed = parseThresholds(thresholds);
     if (!seen.has(priority)) limits[priority] = parsed;
+    if (!seen.has(priority) && priority === "default" && pools !== undefined) limits.maxConnectionPools = pools;
     seen.add(priority);
   }
   for (const perHost of reader.children("perHostThresholds")) {

@@ -5,8 +5,11 @@ import { MessageReader } from "#protos/reader.ts";
 import { unpackAny } from "#protos/any.ts";
 import { typeNameOf } from "#protos/type-url.ts";
 import type { TcpKeepAlive } from "#lib/runtime.ts";
-import type { Cluster, UpstreamConnectionOptions } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
-import type { BindConfig } from "#protos/gen/envoy/config/core/v3/address_pb.js";
+import type {
+  Cluster,
+  Cluster_PreconnectPolicy,
+  UpstreamConnectionOptions,
+} from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
 import type { CaresDnsResolverConfig } from "#protos/gen/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js";
 import { durationMs, metadataOf } from "../../config-values.ts";
 import { parseMetadataExchange, type MetadataExchangeConfig } from "../../network/metadata-exchange.ts";
@@ -19,7 +22,10 @@ import { parseDiscovery } from "./parse-discovery.ts";
 import { parseHttpOptions } from "./parse-http-options.ts";
 import { parseSubsets } from "./parse-subsets.ts";
 import { parseLbPolicy } from "./parse-lb-policy.ts";
+import { noPreconnect, type PreconnectConfig } from "../pool/preconnect.ts";
+import type { TrackConfig } from "../tracked-stats.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
+import { parseBind } from "./parse-bind.ts";
 
 export interface ClusterParseDeps {
   readonly transports: UpstreamTransportFactory;
@@ -62,7 +68,13 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
     maxConnectionsPerHost: limits.maxConnectionsPerHost,
     outlier: outlier === undefined ? undefined : parseOutlierDetection(outlier),
     http,
-    localAddress: bind === undefined ? undefined : parseBind(bind),
+    bind: bind === undefined ? undefined : parseBind(bind),
+    bufferBytes: reader.get("perConnectionBufferLimitBytes"),
+    preconnect: parsePreconnect(reader.child("preconnectPolicy")),
+    track: parseTracking(reader),
+    hasPoolPerDownstream: reader.get("connectionPoolPerDownstreamConnection"),
+    overrideHostStatus: balancing.overrideHostStatus,
+    maxConnectionPools: limits.maxConnectionPools,
     keepAlive: parseKeepAlive(reader.child("upstreamConnectionOptions")),
     closeConnectionsOnHostSetChange: balancing.closeConnectionsOnHostSetChange,
     health: {
@@ -88,22 +100,32 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
   return { value: { ...base, discovery, transports }, problems };
 }
 
-/** The source address; port 0 only, as everywhere in Istio. */
-function parseBind(reader: MessageReader<BindConfig>): string | undefined {
-  const source = reader.child("sourceAddress");
+function parsePreconnect(reader: MessageReader<Cluster_PreconnectPolicy> | undefined): PreconnectConfig {
+  if (reader === undefined) return noPreconnect;
+  const config = {
+    perUpstreamRatio: reader.get("perUpstreamPreconnectRatio") ?? 1,
+    predictiveRatio: reader.get("predictivePreconnectRatio") ?? 0,
+  };
   reader.finish();
-  if (source === undefined) return undefined;
-  const address = source.get("address");
-  const port = source.get("portSpecifier");
-  source.ignore("protocol", "connections are TCP");
-  source.finish();
-  if (port.case === "portValue" && port.value !== 0)
-    source.unsupported("portSpecifier", "only port 0, any port, can be bound");
-  return address;
+  return config;
+}
+
+/** `track_cluster_stats`, and the field from before it. */
+function parseTracking(reader: MessageReader<Cluster>): TrackConfig {
+  const track = reader.child("trackClusterStats");
+  const deprecated = reader.get("trackTimeoutBudgets");
+  const config = {
+    timeoutBudgets: (track?.get("timeoutBudgets") ?? false) || deprecated,
+    sizes: track?.get("requestResponseSizes") ?? false,
+  };
+  track?.finish();
+  return config;
 }
 
 function parseKeepAlive(reader: MessageReader<UpstreamConnectionOptions> | undefined): TcpKeepAlive | undefined {
   const keepAlive = reader?.child("tcpKeepalive");
+  reader?.ignore("setLocalInterfaceNameOnUpstreamConnections", "nothing here shows the name of an interface");
+  reader?.ignore("happyEyeballsConfig", "endpoints with further addresses are refused where they are");
   reader?.finish();
   if (keepAlive === undefined) return undefined;
   const inMs = (seconds: number | undefined): number | undefined =>

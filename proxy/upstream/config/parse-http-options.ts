@@ -10,6 +10,7 @@ import type {
 import type { HttpProtocolOptions } from "#protos/gen/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js";
 import { durationMs } from "../../config-values.ts";
 import { defaultHttp2ProtocolSettings, parseHttp2ProtocolOptions } from "../../http/http2/protocol-options.ts";
+import { parseErrorMatcher } from "./parse-error-matcher.ts";
 import type { Http1Config, HttpConfig } from "./cluster-config.ts";
 
 const optionsType = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -22,6 +23,9 @@ const defaults: HttpConfig = {
   maxStreamDurationMs: undefined,
   maxResponseHeadersKb: 60,
   maxResponseHeadersCount: 100,
+  maxConnectionDurationJitter: 0,
+  autoSniHeader: "",
+  isErrorResponse: undefined,
   autoSni: false,
   autoSanValidation: false,
   http1: http1Defaults,
@@ -52,6 +56,10 @@ export function parseHttpOptions(reader: MessageReader<Cluster>): HttpConfig {
 function parseOptions(reader: MessageReader<HttpProtocolOptions>): HttpConfig {
   const common = parseCommon(reader.child("commonHttpProtocolOptions"));
   const upstream = parseUpstream(reader.child("upstreamHttpProtocolOptions"));
+  const outlier = reader.child("outlierDetection");
+  const matcher = outlier?.child("errorMatcher");
+  const isErrorResponse = matcher === undefined ? undefined : parseErrorMatcher(matcher);
+  outlier?.finish();
   const protocol = reader.get("upstreamProtocolOptions");
   const at = reader.at("upstreamProtocolOptions");
   for (const filter of reader.children("httpFilters")) {
@@ -59,7 +67,7 @@ function parseOptions(reader: MessageReader<HttpProtocolOptions>): HttpConfig {
     if (filter.get("name") !== "envoy.filters.http.upstream_codec") reader.unsupported("httpFilters");
   }
   reader.finish();
-  const base: HttpConfig = { ...defaults, ...common, ...upstream };
+  const base: HttpConfig = { ...defaults, ...common, ...upstream, isErrorResponse };
   switch (protocol.case) {
     case "explicitHttpConfig": {
       const explicit = new MessageReader(protocol.value, at, reader.problems);
@@ -130,8 +138,11 @@ function parseCommon(reader: MessageReader<CommonHttpProtocolOptions> | undefine
   const maxResponseHeadersKb = reader.get("maxResponseHeadersKb");
   const maxResponseHeadersCount = reader.get("maxHeadersCount");
   const maxStreamDurationMs = durationMs(reader.get("maxStreamDuration"));
+  const jitter = reader.get("maxConnectionDurationJitter")?.value;
+  reader.ignore("headersWithUnderscoresAction", "concerns requests that come in");
   reader.finish();
   return {
+    ...(jitter === undefined ? {} : { maxConnectionDurationJitter: jitter }),
     ...(idleTimeoutMs === undefined ? {} : { idleTimeoutMs }),
     ...(maxConnectionDurationMs === undefined ? {} : { maxConnectionDurationMs }),
     ...(maxRequestsPerConnection === undefined ? {} : { maxRequestsPerConnection }),
@@ -143,7 +154,11 @@ function parseCommon(reader: MessageReader<CommonHttpProtocolOptions> | undefine
 
 function parseUpstream(reader: MessageReader<UpstreamHttpProtocolOptions> | undefined): Partial<HttpConfig> {
   if (reader === undefined) return {};
-  const parsed = { autoSni: reader.get("autoSni"), autoSanValidation: reader.get("autoSanValidation") };
+  const parsed = {
+    autoSni: reader.get("autoSni"),
+    autoSniHeader: reader.get("overrideAutoSniHeader").toLowerCase(),
+    autoSanValidation: reader.get("autoSanValidation"),
+  };
   reader.finish();
   return parsed;
 }

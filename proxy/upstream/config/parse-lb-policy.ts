@@ -13,6 +13,7 @@ export interface ParsedLbPolicy {
   readonly balancing: BalancingConfig;
   readonly closeConnectionsOnHostSetChange: boolean;
   readonly excludesNewHosts: boolean;
+  readonly overrideHostStatus: ReadonlySet<string>;
 }
 
 interface CommonSettings {
@@ -21,6 +22,7 @@ interface CommonSettings {
   readonly hashBalanceFactor: number;
   readonly closeConnectionsOnHostSetChange: boolean;
   readonly excludesNewHosts: boolean;
+  readonly overrideHostStatus: ReadonlySet<string>;
 }
 
 const roundRobin: LbPolicyConfig = { kind: "round-robin", slowStart: undefined };
@@ -28,11 +30,11 @@ const roundRobin: LbPolicyConfig = { kind: "round-robin", slowStart: undefined }
 /** Reads what a cluster says of load balancing; problems are on the reader's list. */
 export function parseLbPolicy(reader: MessageReader<Cluster>): ParsedLbPolicy {
   const common = parseCommon(reader.child("commonLbConfig"));
-  const { balancing, closeConnectionsOnHostSetChange, excludesNewHosts } = common;
+  const { balancing, closeConnectionsOnHostSetChange, excludesNewHosts, overrideHostStatus } = common;
   const extensions = reader.child("loadBalancingPolicy");
   if (extensions === undefined) {
     const policy = parseClassic(reader, common);
-    return { policy, balancing, closeConnectionsOnHostSetChange, excludesNewHosts };
+    return { policy, balancing, closeConnectionsOnHostSetChange, excludesNewHosts, overrideHostStatus };
   }
   reader.ignore("lbPolicy", "load_balancing_policy supersedes it");
   reader.ignore("lbConfig", "load_balancing_policy supersedes it");
@@ -65,11 +67,12 @@ export function parseLbPolicy(reader: MessageReader<Cluster>): ParsedLbPolicy {
       },
       closeConnectionsOnHostSetChange,
       excludesNewHosts,
+      overrideHostStatus,
     };
   }
   extensions.finish();
   extensions.unsupported("policies", `no policy of load_balancing_policy is known here: ${unsupported.join(", ")}`);
-  return { policy: roundRobin, balancing, closeConnectionsOnHostSetChange, excludesNewHosts };
+  return { policy: roundRobin, balancing, closeConnectionsOnHostSetChange, excludesNewHosts, overrideHostStatus };
 }
 
 /** Names of `Cluster.LbPolicy` by number. */
@@ -133,6 +136,10 @@ function parseClassic(reader: MessageReader<Cluster>, common: CommonSettings): L
   }
 }
 
+/** Coarse health by `HealthStatus`: what a proxy knows of a host is one of three. */
+const healthNames = ["healthy", "healthy", "unhealthy", "unhealthy", "unhealthy", "degraded"];
+const defaultOverrideStatus: ReadonlySet<string> = new Set(["healthy", "degraded"]);
+
 function parseCommon(reader: MessageReader<Cluster_CommonLbConfig> | undefined): CommonSettings {
   const panicThreshold = reader?.get("healthyPanicThreshold")?.value ?? 50;
   const specifier = reader?.get("localityConfigSpecifier");
@@ -142,6 +149,11 @@ function parseCommon(reader: MessageReader<Cluster_CommonLbConfig> | undefined):
   hashing?.finish();
   reader?.ignore("updateMergeWindow", "updates are applied at once; merging them only saves work");
   const excludesNewHosts = reader?.get("ignoreNewHostsUntilFirstHc") ?? false;
+  const override = reader?.child("overrideHostStatus");
+  const statuses = override?.get("statuses");
+  override?.finish();
+  const overrideHostStatus =
+    statuses === undefined ? defaultOverrideStatus : new Set(statuses.map((status) => healthNames[status] ?? ""));
   const closeConnectionsOnHostSetChange = reader?.get("closeConnectionsOnHostSetChange") ?? false;
   reader?.finish();
   const { zoneAware, failTrafficOnPanic } = parseZoneAware(
@@ -159,5 +171,6 @@ function parseCommon(reader: MessageReader<Cluster_CommonLbConfig> | undefined):
     hashBalanceFactor,
     closeConnectionsOnHostSetChange,
     excludesNewHosts,
+    overrideHostStatus,
   };
 }

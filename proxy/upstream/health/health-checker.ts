@@ -2,6 +2,7 @@
 import type { Clock, Runtime } from "#lib/runtime.ts";
 import type { Counter, Gauge, StatsScope } from "../../observability/stats.ts";
 import type { CodecFactory } from "../pool/create-codec.ts";
+import { sourceAddress, type UpstreamBind } from "../config/parse-bind.ts";
 import type { UpstreamHost } from "../host.ts";
 import type { TransportSelector } from "../transport-selector.ts";
 import type { CheckSession } from "./check-session.ts";
@@ -20,7 +21,7 @@ export interface HealthCheckerDeps {
   readonly scope: StatsScope;
   readonly transports: TransportSelector;
   readonly createCodec: CodecFactory;
-  readonly localAddress: string | undefined;
+  readonly bind: UpstreamBind | undefined;
   /** True once the cluster has had a connection for traffic. */
   readonly hasTraffic: () => boolean;
   /** Writes a line to a file. */
@@ -52,7 +53,7 @@ export class HealthChecker {
   }
 
   createSession(host: UpstreamHost, onOutcome: (outcome: CheckOutcome) => void): CheckSession {
-    const { transports, createCodec, localAddress, clusterName } = this.#deps;
+    const { transports, createCodec, bind, clusterName } = this.#deps;
     const { config, stats } = this;
     const transport = transports.checkTransportOf(host, config.transportCriteria);
     const { check, reuseConnection, alpn } = config;
@@ -69,7 +70,7 @@ export class HealthChecker {
         transport.connect(
           {
             address,
-            localAddress,
+            localAddress: sourceAddress(bind, address),
             hostname: host.hostname,
             ...(alpn.length === 0 ? {} : { alpnOverride: alpn }),
           },

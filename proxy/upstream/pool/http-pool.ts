@@ -16,6 +16,7 @@ import type {
 } from "../types.ts";
 import type { PoolEnvironment } from "./pool-environment.ts";
 import { PooledConnection } from "./pooled-connection.ts";
+import { MAX_PRECONNECTS, needsConnection, type StreamCounts } from "./preconnect.ts";
 
 export class HttpConnectionPool implements HttpPool {
   readonly host: UpstreamHost;
@@ -47,6 +48,7 @@ export class HttpConnectionPool implements HttpPool {
     const ready = this.#ready;
     if (ready.length > 0) {
       this.#attach(ready[ready.length - 1] as PooledConnection, decoder, callbacks);
+      this.#connectAhead();
       return undefined;
     }
     const { pendingRequests } = this.resources;
@@ -58,6 +60,7 @@ export class HttpConnectionPool implements HttpPool {
     const request = new PendingRequest(this, decoder, callbacks);
     this.#enqueue(request);
     this.#connectAsNeeded();
+    this.#connectAhead();
     return request.isQueued ? request : undefined;
   }
 
@@ -147,6 +150,45 @@ export class HttpConnectionPool implements HttpPool {
     connection.startStream(decoder, callbacks);
   }
 
+  get streamCounts(): StreamCounts {
+    let [active, room] = [0, 0];
+    for (const connection of this.#all) {
+      active += connection.active;
+      room += connection.room;
+    }
+    return { pending: this.#pendingCount, active, room };
+  }
+
+  /** Opens a connection ahead of a request that is likely to come here; false: there are enough, or no more may be. */
+  preconnect(ratio: number): boolean {
+    if (this.host.health !== "healthy" || !needsConnection(this.streamCounts, ratio, 1)) return false;
+    return this.#connectOne();
+  }
+
+  /** `per_upstream_preconnect_ratio`. */
+  #connectAhead(): void {
+    const { perUpstreamRatio } = this.environment.preconnect;
+    if (perUpstreamRatio <= 1 || this.host.health !== "healthy") return;
+    for (let i = 0; i < MAX_PRECONNECTS; i++)
+      if (!needsConnection(this.streamCounts, perUpstreamRatio, 0) || !this.#connectOne()) return;
+  }
+
+  /** False where the circuit breaker does not let it. */
+  #connectOne(): boolean {
+    const { connections } = this.resources;
+    if (!connections.canCreate() || this.#all.size >= this.environment.maxConnectionsPerHost) return false;
+    this.#open();
+    return true;
+  }
+
+  #open(): void {
+    this.resources.connections.inc();
+    this.#connecting++;
+    const connection = new PooledConnection(this);
+    this.#all.add(connection);
+    connection.connect();
+  }
+
   /** As many connections as the waiting requests need, as far as the circuit breaker allows (one at least). */
   #connectAsNeeded(): void {
     const capacity = this.options.protocol === "http2" ? this.#streamsPerConnection : 1;
@@ -155,13 +197,14 @@ export class HttpConnectionPool implements HttpPool {
       const isOver = !connections.canCreate() || this.#all.size >= this.environment.maxConnectionsPerHost;
       if (isOver) this.stats.cxOverflow.inc();
       if (isOver && this.#all.size > 0) return;
-      connections.inc();
-      this.#connecting++;
-      const connection = new PooledConnection(this);
-      this.#all.add(connection);
-      connection.connect();
+      this.#open();
       if (isOver) return;
     }
+  }
+
+  /** No connection is open, and nobody waits for one. */
+  get isEmpty(): boolean {
+    return this.#all.size === 0 && this.#pendingCount === 0;
   }
 
   get #streamsPerConnection(): number {

@@ -13,6 +13,7 @@ import { hostAt } from "../testing/hosts.ts";
 import { TransportSelector } from "../transport-selector.ts";
 import type { PoolOptions } from "../types.ts";
 import { HttpConnectionPool } from "./http-pool.ts";
+import { noPreconnect } from "./preconnect.ts";
 
 class FakeCodec implements ClientCodec {
   readonly protocol: ClientCodec["protocol"];
@@ -55,6 +56,9 @@ const http: HttpConfig = {
   maxStreamDurationMs: undefined,
   maxResponseHeadersKb: 60,
   maxResponseHeadersCount: 100,
+  maxConnectionDurationJitter: 0,
+  autoSniHeader: "",
+  isErrorResponse: undefined,
   autoSni: false,
   autoSanValidation: false,
   http1: { enableTrailers: false, allowChunkedLength: false },
@@ -96,7 +100,10 @@ function setUp(protocol: PoolOptions["protocol"], limit = 3) {
     {
       clock,
       connectTimeoutMs: 1000,
-      localAddress: undefined,
+      bind: undefined,
+      bufferBytes: undefined,
+      preconnect: noPreconnect,
+      random: () => 0,
       metadata: {},
       keepAlive: undefined,
       http,

@@ -35,6 +35,20 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
     this.#streamsLeft = http.maxRequestsPerConnection === 0 ? Infinity : http.maxRequestsPerConnection;
   }
 
+  get active(): number {
+    return this.#active;
+  }
+
+  /** Streams that it could take now, or once it is connected. */
+  get room(): number {
+    if (this.#isDraining) return 0;
+    const { protocol } = this.#pool.options;
+    const limit =
+      this.#codec?.maxConcurrentStreams ??
+      (protocol === "http2" ? this.#pool.environment.http.http2.maxConcurrentStreams : 1);
+    return Math.max(0, Math.min(limit - this.#active, this.#streamsLeft));
+  }
+
   connect(): void {
     const { host, stats, environment, options, transport } = this.#pool;
     stats.cxTotal.inc();
@@ -94,14 +108,17 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
       options.protocol === "auto" ? http2Alpn.has(connection.tls?.alpn ?? "") : options.protocol === "http2";
     (isHttp2 ? stats.cxHttp2Total : stats.cxHttp1Total).inc();
     this.#codec = environment.createCodec(isHttp2 ? "http2" : "http1", connection, this);
-    const { idleTimeoutMs, maxConnectionDurationMs } = environment.http;
+    const { idleTimeoutMs, maxConnectionDurationMs, maxConnectionDurationJitter } = environment.http;
     this.#idleSince = now;
     if (idleTimeoutMs > 0) this.#armIdle(idleTimeoutMs);
     if (maxConnectionDurationMs > 0) {
-      this.#durationTimer = environment.clock.wheel.schedule(maxConnectionDurationMs, () => {
-        stats.cxMaxDurationReached.inc();
-        this.drain();
-      });
+      this.#durationTimer = environment.clock.wheel.schedule(
+        stretched(maxConnectionDurationMs, maxConnectionDurationJitter, environment),
+        () => {
+          stats.cxMaxDurationReached.inc();
+          this.drain();
+        },
+      );
     }
     this.#pool.onConnected(this);
   }
@@ -230,4 +247,9 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
       this.#destroy();
     });
   }
+}
+
+/** A duration with up to `percent` of it added by chance. */
+function stretched(ms: number, percent: number, { random }: { readonly random: () => number }): number {
+  return percent === 0 ? ms : Math.floor(ms * (1 + (random() * percent) / 100));
 }

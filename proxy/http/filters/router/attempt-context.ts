@@ -72,7 +72,7 @@ export class AttemptContext implements LbContext, RetryContext {
   poolOptions(): PoolOptions {
     const { cluster, route } = this;
     const stream = this.#stream;
-    const { autoSni, autoSanValidation } = cluster.httpOptions;
+    const { autoSni, autoSanValidation, autoSniHeader = "" } = cluster.httpOptions;
     const options = {
       priority: route.priority,
       protocol: cluster.upstreamProtocol(stream.info.protocol),
@@ -80,7 +80,8 @@ export class AttemptContext implements LbContext, RetryContext {
       downstream: cluster.wantsDownstream === true ? downstreamFacts(stream.info, route.metadata) : undefined,
     };
     if (!autoSni) return options;
-    const name = hostOnly(stream.requestHeaders.authority);
+    const named = autoSniHeader === "" ? undefined : stream.requestHeaders.get(autoSniHeader);
+    const name = hostOnly(named ?? stream.requestHeaders.authority);
     return { ...options, serverNameOverride: name, subjectAltNamesOverride: autoSanValidation ? [name] : undefined };
   }
 

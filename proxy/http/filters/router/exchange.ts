@@ -7,7 +7,7 @@ import type { RetryDecision, RetryState } from "../../../router/retry-state.ts";
 import { rewriteHost } from "../../../router/rewrite.ts";
 import { setTimeoutHeaders, type Timeouts } from "../../../router/timeouts.ts";
 import { ResponseFlag } from "../../../stream-info.ts";
-import type { Host } from "../../../upstream/types.ts";
+import type { Cluster, Host } from "../../../upstream/types.ts";
 import type { ResetReason } from "../../codec.ts";
 import type { FilterStream } from "../../filter.ts";
 import type { HeaderMap } from "../../header-map.ts";
@@ -50,6 +50,8 @@ export class UpstreamExchange {
   readonly #attempts = new Attempts();
   #count = 0;
   #isResponseStarted = false;
+  /** Headers of the response, where the cluster wants to know of them. */
+  #tracked: HeaderMap | undefined = undefined;
   #isReadDisabled = false;
   #globalTimer: Timer | undefined = undefined;
   #durationTimer: Timer | undefined = undefined;
@@ -175,10 +177,11 @@ export class UpstreamExchange {
     const { info } = stream;
     const { status } = headers;
     info.upstreamFirstRx = now;
+    if (attempt.cluster.stats.tracked !== undefined) this.#tracked = headers;
     if (endStream) info.upstreamLastRx = now;
     if (attempt.host.failPassively !== undefined && headers.has("x-envoy-immediate-health-check-fail"))
       attempt.host.failPassively();
-    attempt.host.outlier.putHttpStatus(this.#plan.isGrpc && status === 200 ? httpStatusOfGrpc(headers) : status);
+    attempt.host.outlier.putHttpStatus(this.#outlierStatus(attempt.cluster, headers));
     if (status >= 500) attempt.host.stats.rqError++;
     else attempt.host.stats.rqSuccess++;
     const isCanary = attempt.host.canary || headers.get("x-envoy-upstream-canary") === "true";
@@ -207,6 +210,13 @@ export class UpstreamExchange {
     if (status === 101 || (this.headers.method === "CONNECT" && status < 300)) this.#globalTimer?.cancel(); // R-60
     if (endStream) this.#onResponseEnd(attempt, now);
     stream.encodeHeaders(headers, endStream);
+  }
+
+  /** What outlier detection hears: the status, or the cluster's own judgement of errors (L-43). */
+  #outlierStatus({ httpOptions }: Cluster, headers: HeaderMap): number {
+    const { status } = headers;
+    if (httpOptions.isErrorResponse !== undefined) return httpOptions.isErrorResponse(headers) ? 500 : 200;
+    return this.#plan.isGrpc && status === 200 ? httpStatusOfGrpc(headers) : status;
   }
 
   /** What the router adds to a response (R-88), and the route's mutations. */
@@ -238,9 +248,26 @@ export class UpstreamExchange {
       const ms = Math.floor(now - info.requestEnd);
       attempt.cluster.stats.recordTime(ms);
       for (const stats of this.#target.requestStats) stats.recordTime(ms);
+      if (this.#tracked !== undefined) this.#track(attempt, this.#tracked, ms, now);
     }
     this.#attempts.forget(attempt);
     if (!this.body.isComplete) attempt.encoder?.reset("local reset"); // an early answer: nobody reads the rest
+  }
+
+  /** `track_cluster_stats`. */
+  #track({ cluster }: UpstreamRequest, responseHeaders: HeaderMap, elapsedMs: number, now: number): void {
+    const { info } = this.stream;
+    const { globalMs, perTryMs } = this.#plan.timeouts;
+    cluster.stats.tracked?.onExchange({
+      requestHeaders: this.headers,
+      responseHeaders,
+      requestBytes: info.bytesReceived,
+      responseBytes: info.bytesSent,
+      elapsedMs,
+      globalMs,
+      tryElapsedMs: Math.floor(now - info.upstreamFirstTx),
+      perTryMs,
+    });
   }
 
   onUpstreamReset(attempt: UpstreamRequest, reason: ResetReason, failure: string): void {
