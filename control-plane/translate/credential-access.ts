@@ -69,7 +69,7 @@ function resourcesOf(tls: ServerTls): readonly string[] {
   const authority = tls.caCertCredentialName ?? "";
   return [
     ...names.flatMap((name) => [credentialResourceName(name), credentialResourceName(`${name}${CA_SUFFIX}`)]),
-    ...(authority === "" ? [] : [credentialResourceName(authority)]),
+    ...(authority === "" ? [] : [credentialResourceName(`${authority}${CA_SUFFIX}`)]),
   ];
 }
 

@@ -47,7 +47,7 @@ function certificates(tls: ServerTls): JsonObject {
   const [first] = credentials;
   if (first !== undefined) {
     const pinned = expectedClient(tls, true);
-    const ca = tls.caCertCredentialName || `${first}${CA_SUFFIX}`;
+    const ca = `${tls.caCertCredentialName || first}${CA_SUFFIX}`;
     return {
       tlsCertificateSdsSecretConfigs: credentials.map(credentialSecret),
       ...(verifies

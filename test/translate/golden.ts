@@ -26,6 +26,10 @@ interface Header {
   /** `clusters outbound|80||x: outlierDetection lbPolicy`; without fields the names of all of a type. */
   readonly look: readonly string[];
   readonly interception?: "REDIRECT" | "NONE";
+  /** `router`: a gateway. */
+  readonly type?: "sidecar" | "router";
+  /** Of the node, beside what every proxy has. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
   /** Extensions that the proxy has not. */
   readonly without?: readonly string[];
 }
@@ -62,11 +66,12 @@ function proxyOf(header: Header, mesh: MeshIndex): ProxyNode {
   const workload = mesh.workload(namespace, name);
   const address = workload?.addresses[0] ?? "";
   const said = proxyNodeFrom({
-    id: `sidecar~${address}~${header.proxy}~${namespace}.svc.cluster.local`,
+    id: `${header.type ?? "sidecar"}~${address}~${header.proxy}~${namespace}.svc.cluster.local`,
     metadata: {
       CLUSTER_ID: "Kubernetes",
       MESH_ID: "cluster.local",
       INTERCEPTION_MODE: header.interception ?? "REDIRECT",
+      ...header.metadata,
     },
     extensions: [...STOCK_EXTENSIONS]
       .filter((name) => header.without?.includes(name) !== true)
