@@ -11,6 +11,7 @@ import type { ServiceModel, WorkloadInstance } from "./service.ts";
 import { servicesFromServiceEntry } from "./services-from-service-entry.ts";
 import { workloadFromEndpoint, workloadFromEntry } from "./workloads.ts";
 import { groupBy } from "./group-by.ts";
+import { withGatewayApi } from "../gateway-api/with-gateway-api.ts";
 import { fieldsOf, listOf } from "./read-fields.ts";
 
 /** The name of the one Kubernetes cluster that a mesh without clusters has. */
@@ -69,7 +70,7 @@ export function buildMeshIndex(
     ]),
   );
   const instances = new Map<ServiceModel, readonly ServiceInstance[]>();
-  return {
+  const asWritten: MeshIndex = {
     meshConfig,
     // The caller says which spec it reads; validation has checked it.
     objects: <Spec>(name: string) => kind(name) as readonly MeshObject<Spec>[],
@@ -92,9 +93,11 @@ export function buildMeshIndex(
       return found;
     },
     networkGateways: networkGatewaysOf([local, ...remotes], networks),
+    gatewayApiStatuses: new Map(),
     problems,
     version: versionOf(byKind, meshConfig),
   };
+  return withGatewayApi(asWritten, (one, other) => compareAge(one.metadata, other.metadata));
 }
 
 /** Groups whose kinds are known by the bare kind; others are known as `group/Kind`. */

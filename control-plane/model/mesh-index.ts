@@ -3,13 +3,14 @@
  * (build-mesh-index.ts); a changed file gives a new index.
  */
 import type { Problem } from "#lib/problem.ts";
+import type { GatewayApiStatus } from "./gateway-status.ts";
 import type { MeshConfig } from "./mesh-config.ts";
 import type { MeshObject } from "./object.ts";
 import type { ServiceModel, WorkloadInstance } from "./service.ts";
 
 export interface MeshIndex {
   readonly meshConfig: MeshConfig;
-  /** Accepted objects of a kind, oldest first, ties by name then namespace (rule 112). Kind is Istio's: `VirtualService`. */
+  /** Accepted objects of a kind, and those of Istio's API that the Gateway API's are made into; oldest first, ties by name then namespace (rule 112). Kind is Istio's: `VirtualService`. */
   objects<Spec = unknown>(kind: string): readonly MeshObject<Spec>[];
   object<Spec = unknown>(kind: string, namespace: string, name: string): MeshObject<Spec> | undefined;
   /** Kubernetes Services and ServiceEntry hosts, oldest first. One entry per host and defining object. */
@@ -23,6 +24,8 @@ export interface MeshIndex {
   instancesOf(service: ServiceModel): readonly ServiceInstance[];
   /** Where other networks are entered (multi-network); empty: all endpoints are reached directly. */
   readonly networkGateways: readonly NetworkGateway[];
+  /** What a controller would write into the status of each object of the Gateway API; by the object. */
+  readonly gatewayApiStatuses: ReadonlyMap<MeshObject, GatewayApiStatus>;
   /** Findings of loading, validating and indexing. */
   readonly problems: readonly Problem[];
   /** Content hash of what the index was built from. */

@@ -12,6 +12,8 @@ export interface MeshObject<Spec = unknown> {
   /** Everything as parsed (Secret.data, ServiceAccount fields, EndpointSlice.endpoints live outside spec). */
   readonly raw: Readonly<Record<string, unknown>>;
   readonly source: ObjectSource;
+  /** The object that this one is made of: a route of the Gateway API. */
+  readonly origin?: MeshObject;
 }
 
 export interface ObjectMeta {

@@ -4,7 +4,7 @@ import { hostsMatch, isSubsetOf } from "./hosts.ts";
 import type { GatewayServer } from "./gateway-servers.ts";
 import { memoizedBy } from "./memo.ts";
 import type { View } from "./view.ts";
-import { resolvedVirtualServices, type VirtualService } from "./virtual-service.ts";
+import { consumersFirst, resolvedVirtualServices, type VirtualService } from "./virtual-service.ts";
 import { isVisibleTo } from "./visibility.ts";
 
 /** Those that a gateway of the view's namespace sees: its namespace's private ones, those exported to it, all others; oldest first. */
@@ -18,7 +18,9 @@ const byGateway = memoizedBy((mesh: MeshIndex, namespace: string): ReadonlyMap<s
   const visible = resolvedVirtualServices(mesh).filter((item) =>
     isVisibleTo(item.spec.exportTo, defaults, item.namespace, namespace),
   );
-  for (const virtualService of visible.toSorted((a, b) => reach(a, defaults) - reach(b, defaults))) {
+  for (const virtualService of consumersFirst(visible, namespace).toSorted(
+    (a, b) => reach(a, defaults) - reach(b, defaults),
+  )) {
     for (const gateway of new Set(virtualService.gateways)) {
       const list = result.get(gateway);
       if (list === undefined) result.set(gateway, [virtualService]);

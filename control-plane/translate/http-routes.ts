@@ -42,7 +42,9 @@ function routeFrom(
   virtualService: VirtualService,
   context: RouteContext,
 ): JsonObject {
-  const action = ruleAction(rule, context);
+  const { isGatewayApi } = virtualService;
+  const matched = routeMatch(match, isGatewayApi);
+  const action = ruleAction(rule, isGatewayApi ? { ...context, gatewayApi: { match: matched } } : context);
   if (action === undefined) {
     const index = virtualService.http.indexOf(rule);
     report(
@@ -57,7 +59,7 @@ function routeFrom(
   const filters = perFilterConfig(rule);
   return compact({
     name: routeName(rule.name ?? "", match?.name ?? "") || undefined,
-    match: routeMatch(match),
+    match: matched,
     // Envoy refuses a whole route configuration for one route without an action.
     ...(action?.fields ?? { directResponse: { status: 500 } }),
     ...(action !== undefined && mutationFields(action.mutations)),

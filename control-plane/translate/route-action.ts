@@ -5,6 +5,7 @@ import { headerMutations, type HeaderMutations, joined, mutationFields, NO_MUTAT
 import { compact, type JsonObject } from "./json.ts";
 import { outboundCluster } from "./names.ts";
 import { perMillion } from "./fault.ts";
+import { PREFIX_MARK, quoted } from "../gateway-api/http-filters.ts";
 import { retryPolicy } from "./retry-policy.ts";
 import { destinationRuleOf } from "./scope.ts";
 import type { Destination, HttpDestination, HttpRedirect, HttpRule, Percent } from "./spec/virtual-service.ts";
@@ -22,6 +23,8 @@ export interface RouteContext {
   readonly gateways?: readonly string[];
   /** The port is one with TLS: redirects stay on https. */
   readonly isTls?: boolean;
+  /** The rule is one of the Gateway API, for this RouteMatch (rules 118, 121). */
+  readonly gatewayApi?: { readonly match: JsonObject };
 }
 
 export interface ActionResult {
@@ -62,7 +65,8 @@ function forward(rule: HttpRule, own: HeaderMutations, context: RouteContext): A
     timeout,
     maxGrpcTimeout: timeout,
     retryPolicy: retryPolicy(rule.retries, context.view.mesh.meshConfig, single !== undefined && hashPolicy.length > 0),
-    ...rewrite(rule),
+    ...(context.gatewayApi !== undefined && { clusterNotFoundResponseCode: "INTERNAL_SERVER_ERROR" }),
+    ...rewrite(rule, context),
     hostRewriteLiteral: authority,
     requestMirrorPolicies: mirrors(rule, context),
     hashPolicy: hashPolicy.length === 0 ? undefined : hashPolicy,
@@ -103,7 +107,7 @@ export function destinationCluster(
   return outboundCluster(port, destination.subset ?? "", host);
 }
 
-function rewrite({ rewrite: settings }: HttpRule): JsonObject {
+function rewrite({ rewrite: settings }: HttpRule, { gatewayApi }: RouteContext): JsonObject {
   if (settings === undefined) return {};
   const { uri, uriRegexRewrite } = settings;
   if (uriRegexRewrite !== undefined) {
@@ -113,6 +117,11 @@ function rewrite({ rewrite: settings }: HttpRule): JsonObject {
         substitution: uriRegexRewrite.rewrite,
       }),
     };
+  }
+  if (uri === "/" && gatewayApi !== undefined) {
+    // The prefix goes, the slash after it stays: `/prefix` and `/prefix/x` become `/` and `/x`.
+    const prefix = quoted((gatewayApi.match["pathSeparatedPrefix"] as string | undefined) ?? "");
+    return { regexRewrite: { pattern: { regex: `^${prefix}(/?)(.*)` }, substitution: "/\\2" } };
   }
   return uri === undefined || uri === "" ? {} : { prefixRewrite: uri };
 }
@@ -158,7 +167,8 @@ const REDIRECT_CODES: Readonly<Record<number, string | undefined>> = {
 };
 
 /** A port that is the scheme's own is not written (rule 27). */
-function redirectAction(redirect: HttpRedirect, { port, isTls }: RouteContext): JsonObject | undefined {
+function redirectAction(redirect: HttpRedirect, context: RouteContext): JsonObject | undefined {
+  const { port, isTls, gatewayApi } = context;
   const code = redirect.redirectCode ?? 0;
   if (code !== 0 && !(code in REDIRECT_CODES)) return undefined;
   const asked = redirect.derivePort === "FROM_REQUEST_PORT" ? port : (redirect.port ?? 0);
@@ -167,7 +177,9 @@ function redirectAction(redirect: HttpRedirect, { port, isTls }: RouteContext): 
   const isDefault = (asked === 80 && lands === "http") || (asked === 443 && lands === "https");
   return compact({
     hostRedirect: redirect.authority || undefined,
-    pathRedirect: redirect.uri || undefined,
+    ...(gatewayApi !== undefined && redirect.uri?.startsWith(PREFIX_MARK) === true
+      ? { prefixRewrite: redirect.uri.slice(PREFIX_MARK.length) }
+      : { pathRedirect: redirect.uri || undefined }),
     schemeRedirect: scheme || undefined,
     portRedirect: asked === 0 || isDefault ? undefined : asked,
     responseCode: code === 0 ? undefined : REDIRECT_CODES[code],

@@ -25,13 +25,13 @@ export function concerns(match: HttpMatch, context: MatchContext): boolean {
   return namespace === "" || namespace === context.namespace;
 }
 
-/** `undefined`: a rule without matches, which takes everything. */
-export function routeMatch(match: HttpMatch | undefined): JsonObject {
+/** `undefined`: a rule without matches, which takes everything. In the Gateway API a prefix ends where a segment does. */
+export function routeMatch(match: HttpMatch | undefined, isGatewayApi = false): JsonObject {
   if (match === undefined) return { prefix: "/" };
   const headers = headerMatchers(match);
   const parameters = sortedEntries(match.queryParams).map(([name, value]) => queryMatcher(name, value));
   return compact({
-    ...pathMatch(match.uri),
+    ...(isGatewayApi ? separatedPathMatch(match.uri) : pathMatch(match.uri)),
     caseSensitive: match.ignoreUriCase !== true,
     headers: headers.length === 0 ? undefined : headers,
     queryParameters: parameters.length === 0 ? undefined : parameters,
@@ -51,6 +51,13 @@ function pathMatch(uri: StringMatch | undefined): JsonObject {
   if (uri?.prefix !== undefined) return { prefix: uri.prefix };
   if (uri?.regex !== undefined) return { safeRegex: { regex: uri.regex } };
   return { prefix: "/" };
+}
+
+/** `/foo` is for `/foo` and what is below it, not for `/foobar` (rule 118). */
+function separatedPathMatch(uri: StringMatch | undefined): JsonObject {
+  const { prefix } = uri ?? {};
+  if (prefix === undefined || prefix === "/" || prefix === "") return pathMatch(uri);
+  return { pathSeparatedPrefix: prefix.endsWith("/") ? prefix.slice(0, -1) : prefix };
 }
 
 function headerMatchers(match: HttpMatch): readonly JsonObject[] {

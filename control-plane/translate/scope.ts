@@ -11,7 +11,7 @@ import { type DestinationRule, destinationRulesFor, pickDestinationRule } from "
 import { memoized, memoizedBy } from "./memo.ts";
 import { tablesOf, type ScopeTables } from "./scope-tables.ts";
 import { narrowedScope, sidecarFor } from "./sidecar-scope.ts";
-import { resolvedVirtualServices, type VirtualService } from "./virtual-service.ts";
+import { consumersFirst, resolvedVirtualServices, type VirtualService } from "./virtual-service.ts";
 import type { SidecarPort } from "./spec/sidecar.ts";
 import { isVisibleTo } from "./visibility.ts";
 
@@ -94,14 +94,15 @@ const defaultScope = memoizedBy((mesh: MeshIndex, namespace: string): Scope => {
   };
 });
 
-/** VirtualServices on the gateway `mesh` that a namespace sees, oldest first. */
+/** VirtualServices on the gateway `mesh` that a namespace sees, its own routes of the Gateway API first, then oldest first. */
 export function visibleVirtualServices(mesh: MeshIndex, namespace: string): readonly VirtualService[] {
   const defaults = mesh.meshConfig.defaultVirtualServiceExportTo;
-  return resolvedVirtualServices(mesh).filter(
+  const visible = resolvedVirtualServices(mesh).filter(
     (virtualService) =>
       virtualService.gateways.includes("mesh") &&
       isVisibleTo(virtualService.spec.exportTo, defaults, virtualService.namespace, namespace),
   );
+  return consumersFirst(visible, namespace);
 }
 
 /** One definition a host: own namespace, then Kubernetes, then the oldest (rule 11). */

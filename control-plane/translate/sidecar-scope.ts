@@ -1,7 +1,7 @@
 /** The Sidecar object of a proxy: which hosts it sees on which listener (rules 5–10). */
 import type { MeshIndex } from "../model/mesh-index.ts";
 import type { MeshObject } from "../model/object.ts";
-import { hostsMatch } from "./hosts.ts";
+import { hostsMatch, isSubsetOf } from "./hosts.ts";
 import { isEmptySelector, type Labels, selects } from "./labels.ts";
 import type { EgressListener, Scope, ScopedPort, ScopedService } from "./scope.ts";
 import { tablesOf } from "./scope-tables.ts";
@@ -52,7 +52,9 @@ function egressListener(item: SidecarEgress, all: EgressListener, namespace: str
     bind: item.bind === "" ? undefined : item.bind,
     captures: item.captureMode !== "NONE",
     services: number === 0 || isProxy ? services : services.flatMap((service) => withPorts(service, [number]) ?? []),
-    virtualServices: all.virtualServices.filter(({ namespace: own, hosts: names }) => imports(hosts, own, names)),
+    virtualServices: all.virtualServices.filter(({ namespace: own, hosts: names, isGatewayApi }) =>
+      imports(hosts, own, names, isGatewayApi),
+    ),
   };
 }
 
@@ -74,9 +76,12 @@ function importsOf(hosts: readonly string[], ownNamespace: string): readonly Imp
   });
 }
 
-function imports(wanted: readonly Import[], namespace: string, hosts: readonly string[]): boolean {
+/** A route of the Gateway API must lie within an import whole, a VirtualService need only touch it. */
+function imports(wanted: readonly Import[], namespace: string, hosts: readonly string[], whole = false): boolean {
+  const isHeld = (item: Import, host: string): boolean =>
+    whole ? isSubsetOf(host, item.host) : hostsMatch(item.host, host);
   const holds = (item: Import): boolean =>
-    (item.namespace === "*" || item.namespace === namespace) && hosts.some((host) => hostsMatch(item.host, host));
+    (item.namespace === "*" || item.namespace === namespace) && hosts.some((host) => isHeld(item, host));
   return wanted.some((item) => !item.excludes && holds(item)) && !wanted.some((item) => item.excludes && holds(item));
 }
 

@@ -117,7 +117,8 @@ function meshSocket(input: UpstreamTlsInput, tls: ClientTls): JsonObject {
 /** SIMPLE and MUTUAL, with files or the system's roots. */
 function ownTls(view: View, input: UpstreamTlsInput, tls: ClientTls): UpstreamTls {
   const credential = tls.credentialName ?? "";
-  if (credential !== "" && view.proxy.type === "sidecar" && isEmptySelector(input.rule?.selector)) {
+  const isSecret = !SERVED_TO_ALL.some((kind) => credential.startsWith(kind));
+  if (credential !== "" && isSecret && view.proxy.type === "sidecar" && isEmptySelector(input.rule?.selector)) {
     reportDroppedCredential(view, input.rule?.object);
     return { ...NONE, keepsAlpn: true };
   }
@@ -144,6 +145,9 @@ function ownTls(view: View, input: UpstreamTlsInput, tls: ClientTls): UpstreamTl
     httpOptions: autoSni ? compact({ autoSni: true, autoSanValidation: autoNames ? true : undefined }) : undefined,
   };
 }
+
+/** A CA in a ConfigMap is no secret; a name that nobody serves must fail, not fall back to plaintext (rule 128). */
+const SERVED_TO_ALL = ["configmap://", "invalid://"];
 
 function validation(tls: ClientTls, names: readonly string[], verifies: boolean): JsonObject {
   if (!verifies) return { validationContext: {} };

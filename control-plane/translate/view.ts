@@ -47,12 +47,14 @@ export function report(
   path: string,
   message: string,
 ): void {
+  const { origin, source } = object;
   view.problems.push({
     code,
     level,
-    path,
+    // A path into an object that nobody wrote would lead nowhere.
+    path: origin === undefined ? path : "",
     message,
-    object: objectName(object),
-    source: path === "" ? object.source.location : object.source.locate(path),
+    object: objectName(origin ?? object),
+    source: path === "" ? source.location : source.locate(path),
   });
 }

@@ -85,7 +85,8 @@ function routedBy(
       byPort.set(port.number, list);
     }
   }
-  if (byPort.size === 0 && listenPort === 80) byPort.set(80, []);
+  // A route of the Gateway API is for the ports of its parent alone.
+  if (byPort.size === 0 && listenPort === 80 && !virtualService.isGatewayApi) byPort.set(80, []);
   const result: RoutedHosts[] = [];
   for (const [port, members] of byPort) {
     const context: RouteContext = { view, port, defaultPort: (host) => defaultPort(services.get(host)?.ports, port) };

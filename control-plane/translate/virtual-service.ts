@@ -1,6 +1,7 @@
 /** VirtualServices with their host names resolved, ready to be attached to hosts (rules 1, 17). */
 import type { MeshIndex } from "../model/mesh-index.ts";
 import type { MeshObject } from "../model/object.ts";
+import { ROUTE_SEMANTICS_ANNOTATION, SEMANTICS_GATEWAY } from "../gateway-api/names.ts";
 import { CLUSTER_DOMAIN, expandHost } from "./hosts.ts";
 import { withDelegate } from "./delegates.ts";
 import { memoized } from "./memo.ts";
@@ -17,6 +18,8 @@ export interface VirtualService {
   readonly gateways: readonly string[];
   /** The rules that are emitted, delegates taken in. */
   readonly http: readonly HttpRule[];
+  /** Made of a route of the Gateway API: its rules mean what that says (rules 117–122). */
+  readonly isGatewayApi: boolean;
 }
 
 /** All of the mesh that name a host, oldest first. */
@@ -27,6 +30,11 @@ export const resolvedVirtualServices: (mesh: MeshIndex) => readonly VirtualServi
       const spec = specOf<VirtualServiceSpec>(object);
       const { namespace } = object.metadata;
       if ((spec.hosts ?? []).length === 0) continue;
+      const { hosts = [], gateways = [], http = [] } = spec;
+      if (object.metadata.annotations[ROUTE_SEMANTICS_ANNOTATION] === SEMANTICS_GATEWAY) {
+        result.push({ object, namespace, spec, hosts, gateways, http, isGatewayApi: true });
+        continue;
+      }
       result.push({
         object,
         namespace,
@@ -34,11 +42,19 @@ export const resolvedVirtualServices: (mesh: MeshIndex) => readonly VirtualServi
         hosts: (spec.hosts ?? []).map((host) => expandHost(host, namespace, CLUSTER_DOMAIN)),
         gateways: gatewayNames(spec.gateways, namespace),
         http: (spec.http ?? []).flatMap((rule) => withDelegate(mesh, rule, namespace, withDestinations)),
+        isGatewayApi: false,
       });
     }
     return result;
   },
 );
+
+/** Routes of the Gateway API count before all others in their own namespace (rule 127). */
+export function consumersFirst(all: readonly VirtualService[], namespace: string): readonly VirtualService[] {
+  const isConsumers = (item: VirtualService): boolean => item.isGatewayApi && item.namespace === namespace;
+  if (!all.some(isConsumers)) return all;
+  return [...all.filter(isConsumers), ...all.filter((item) => !isConsumers(item))];
+}
 
 /** Absent: `mesh`. A name without a namespace belongs to the object's own. */
 export function gatewayNames(gateways: readonly string[] | undefined, namespace: string): readonly string[] {
