@@ -2,6 +2,7 @@
 import { durationJson } from "./duration.ts";
 import type { JsonObject } from "./json.ts";
 import { memoized } from "./memo.ts";
+import type { CustomTag } from "./spec/telemetry.ts";
 import type { View } from "./view.ts";
 
 export interface ProxyOptions {
@@ -37,8 +38,16 @@ interface Switch {
 
 interface WrittenConfig {
   readonly proxyHeaders?: WrittenHeaders;
-  readonly tracing?: { readonly sampling?: number };
+  readonly tracing?: WrittenTracing;
   readonly gatewayTopology?: WrittenTopology;
+}
+
+/** ProxyConfig.tracing; where spans go is the bootstrap's. */
+export interface WrittenTracing {
+  readonly sampling?: number;
+  readonly maxPathTagLength?: number;
+  readonly customTags?: Readonly<Record<string, CustomTag>>;
+  readonly enableIstioTags?: boolean;
 }
 
 interface WrittenTopology {

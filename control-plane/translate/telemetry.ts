@@ -65,10 +65,16 @@ export interface ProviderCluster {
   readonly cluster: string;
 }
 
-/** The cluster of the service that a provider names; undefined when the proxy sees none. */
+/**
+ * The cluster of the service that a provider names; undefined where there is none, or where a host without namespace is
+ * in several. What the proxy sees does not count: its operator has chosen the provider.
+ */
 export function providerCluster(view: View, { service = "", port = 0 }: ServiceProvider): ProviderCluster | undefined {
   const slash = service.indexOf("/");
-  const host = slash < 0 ? service : service.slice(slash + 1);
-  const known = view.scope.servicesByHost.get(host);
-  return known === undefined ? undefined : { host, cluster: outboundCluster(port, "", host) };
+  const [namespace, host] = slash < 0 ? [undefined, service] : [service.slice(0, slash), service.slice(slash + 1)];
+  const known = view.mesh
+    .servicesByHost(host)
+    .filter((found) => namespace === undefined || found.namespace === namespace);
+  const isOne = new Set(known.map((found) => found.namespace)).size === 1;
+  return isOne ? { host, cluster: outboundCluster(port, "", host) } : undefined;
 }

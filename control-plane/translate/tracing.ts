@@ -1,18 +1,12 @@
 /** Tracing of an HTTP connection manager: provider, sampling, and tags that say who the proxy is. */
-import { durationJson } from "./duration.ts";
-import { any, byText, compact, type JsonObject, sortedEntries } from "./json.ts";
+import { canonicalName } from "./canonical-name.ts";
+import { byText, compact, type JsonObject, sortedEntries } from "./json.ts";
 import type { Direction } from "./network-filters.ts";
-import { proxyConfig } from "./proxy-options.ts";
+import { proxyConfig, type WrittenTracing } from "./proxy-options.ts";
 import type { CustomTag, ExtensionProvider } from "./spec/telemetry.ts";
-import {
-  defaultProviders,
-  extensionProvider,
-  isForMode,
-  providerCluster,
-  providerNames,
-  telemetrySpecs,
-} from "./telemetry.ts";
-import type { View } from "./view.ts";
+import { defaultProviders, extensionProvider, isForMode, providerNames, telemetrySpecs } from "./telemetry.ts";
+import { tracerOf } from "./tracers.ts";
+import { hasExtension, type View } from "./view.ts";
 
 export interface Tracing {
   /** Undefined: no spans, no trace headers. */
@@ -33,7 +27,8 @@ export function tracing(view: View, direction: Direction): Tracing {
   const plan = plannedTracing(view, direction);
   const { provider, usesRequestId } = plan;
   if (provider === undefined || plan.isDisabled) return { settings: undefined, usesRequestId };
-  return { settings: settings(view, { ...plan, provider }), usesRequestId };
+  const made = settings(view, { ...plan, provider });
+  return { settings: made, usesRequestId: made === undefined ? true : usesRequestId };
 }
 
 interface Plan {
@@ -71,104 +66,65 @@ function plannedTracing(view: View, direction: Direction): Plan {
   return plan;
 }
 
-function settings(view: View, plan: Partial<Plan>): JsonObject {
-  // Of ProxyConfig.tracing only the sampling counts here, the rest is the bootstrap's.
-  const { sampling } = proxyConfig(view).tracing ?? {};
+/** Undefined where the provider can't be reached: then nothing is traced. */
+function settings(view: View, plan: Partial<Plan>): JsonObject | undefined {
   const { provider } = plan;
-  const maxTagLength = provider?.zipkin?.maxTagLength ?? provider?.opentelemetry?.maxTagLength ?? 0;
-  const own = Object.entries(plan.customTags ?? {}).map(([tag, value]) => customTag(tag, value));
-  const istio = plan.hasIstioTags === false ? [] : identityTags(view);
+  const tracer = provider === undefined ? undefined : tracerOf(view, provider);
+  if (provider !== undefined && tracer === undefined) {
+    reportAbsent(view, provider);
+    return undefined;
+  }
+  if (tracer !== undefined && !hasExtension(view, String(tracer.json["name"]))) {
+    reportWithout(view, provider?.name ?? "", String(tracer.json["name"]));
+    return undefined;
+  }
+  const own = proxyConfig(view).tracing ?? {};
+  const maxLength = tracer?.maxTagLength || own.maxPathTagLength || 0;
+  const tags = Object.entries(plan.customTags ?? own.customTags ?? {}).map(([tag, value]) => customTag(tag, value));
+  const hasIstioTags = plan.hasIstioTags ?? own.enableIstioTags ?? true;
+  const istio = hasIstioTags ? [...DRY_RUN_TAGS, ...identityTags(view)] : [];
+  const sampling = tracer?.decidesItself === true ? 100 : (plan.sampling ?? proxySampling(own));
   return compact({
     clientSampling: { value: 100 },
-    randomSampling: { value: plan.sampling ?? sampling ?? DEFAULT_SAMPLING_PERCENT },
+    randomSampling: { value: sampling },
     overallSampling: { value: 100 },
-    maxPathTagLength: maxTagLength > 0 ? maxTagLength : undefined,
-    customTags: [...own, ...DRY_RUN_TAGS, ...istio].toSorted((a, b) => byText(String(a["tag"]), String(b["tag"]))),
-    provider: provider === undefined ? undefined : (providerConfig(view, provider) ?? reportedAbsent(view, provider)),
+    maxPathTagLength: maxLength > 0 ? maxLength : undefined,
+    customTags: [...tags, ...istio].toSorted((a, b) => byText(String(a["tag"]), String(b["tag"]))),
+    provider: tracer?.json,
+    spawnUpstreamSpan:
+      tracer !== undefined && (tracer.hasUpstreamSpans || view.proxy.type === "router") ? true : undefined,
   });
 }
 
-function providerConfig(view: View, provider: ExtensionProvider): JsonObject | undefined {
-  if (provider.zipkin !== undefined) return zipkin(view, provider.zipkin);
-  if (provider.opentelemetry !== undefined) return openTelemetry(view, provider.opentelemetry);
-  return undefined;
+/** Above 100 percent counts as 1, as in istiod. */
+function proxySampling({ sampling = 0 }: WrittenTracing): number {
+  if (sampling === 0) return DEFAULT_SAMPLING_PERCENT;
+  return sampling > 100 ? 1 : sampling;
 }
 
-/** Without its service a provider gets no spans. */
-function reportedAbsent(view: View, provider: ExtensionProvider): undefined {
-  const service = provider.zipkin?.service ?? provider.opentelemetry?.service ?? "";
+function reportWithout(view: View, provider: string, extension: string): void {
   view.problems.push({
     code: "no-effect",
     level: "warning",
-    path: `extensionProviders[${provider.name ?? ""}]`,
-    message: `No spans are sent to the tracing provider ${provider.name ?? ""}: there is no service ${service}. Add it as a Service or ServiceEntry; providers other than zipkin and opentelemetry are not known here.`,
+    path: `extensionProviders[${provider}]`,
+    message: `Nothing is traced by proxies without ${extension}, as ${view.proxy.name}.${view.proxy.namespace} is.`,
     object: "MeshConfig",
   });
-  return undefined;
 }
 
-function zipkin(view: View, settings: NonNullable<ExtensionProvider["zipkin"]>): JsonObject | undefined {
-  const target = providerCluster(view, settings);
-  if (target === undefined) return undefined;
-  return {
-    name: "envoy.tracers.zipkin",
-    typedConfig: any("envoy.config.trace.v3.ZipkinConfig", {
-      collectorEndpointVersion: "HTTP_JSON",
-      collectorService: {
-        httpUri: {
-          uri: `http://${target.host}${settings.path ?? "/api/v2/spans"}`,
-          cluster: target.cluster,
-          timeout: durationJson(settings.timeout) ?? "5s",
-        },
-      },
-      traceId128bit: settings.enable64bitTraceId !== true,
-      sharedSpanContext: false,
-    }),
-  };
-}
-
-function openTelemetry(view: View, settings: NonNullable<ExtensionProvider["opentelemetry"]>): JsonObject | undefined {
-  const target = providerCluster(view, settings);
-  if (target === undefined) return undefined;
-  const { http } = settings;
-  const service =
-    http === undefined
-      ? {
-          grpcService: compact({
-            envoyGrpc: { clusterName: target.cluster, authority: target.host },
-            timeout: durationJson(settings.grpc?.timeout),
-          }),
-        }
-      : { httpService: otlpOverHttp(target, http) };
-  const detector = "envoy.extensions.tracers.opentelemetry.resource_detectors.v3.EnvironmentResourceDetectorConfig";
-  return {
-    name: "envoy.tracers.opentelemetry",
-    typedConfig: any("envoy.config.trace.v3.OpenTelemetryConfig", {
-      ...service,
-      serviceName: `${canonicalName(view)}.${view.proxy.namespace}`,
-      resourceDetectors:
-        settings.resourceDetectors?.environment === undefined
-          ? undefined
-          : [{ name: "envoy.tracers.opentelemetry.resource_detectors.environment", typedConfig: any(detector) }],
-    }),
-  };
-}
-
-function otlpOverHttp(
-  target: { readonly host: string; readonly cluster: string },
-  http: NonNullable<NonNullable<ExtensionProvider["opentelemetry"]>["http"]>,
-): JsonObject {
-  const headers = (http.headers ?? []).map(({ name, value }) => ({
-    header: { key: name, value },
-    appendAction: "OVERWRITE_IF_EXISTS_OR_ADD",
-  }));
-  return compact({
-    httpUri: {
-      uri: `http://${target.host}${http.path ?? "/v1/traces"}`,
-      cluster: target.cluster,
-      timeout: durationJson(http.timeout) ?? "10s",
-    },
-    requestHeadersToAdd: headers.length === 0 ? undefined : headers,
+function reportAbsent(view: View, provider: ExtensionProvider): void {
+  const name = provider.name ?? "";
+  const service = (provider.zipkin ?? provider.opentelemetry ?? provider.datadog ?? provider.skywalking)?.service;
+  const reason =
+    service === undefined
+      ? "it is none of zipkin, opentelemetry, datadog and skywalking"
+      : `there is no service ${service} (or it is in several namespaces: write namespace/host). Add it as a Service or ServiceEntry`;
+  view.problems.push({
+    code: "no-effect",
+    level: "warning",
+    path: `extensionProviders[${name}]`,
+    message: `Nothing is traced with the provider ${name}: ${reason}.`,
+    object: "MeshConfig",
   });
 }
 
@@ -207,14 +163,4 @@ function identityTags(view: View): readonly JsonObject[] {
     "istio.mesh_id": typeof meshId === "string" && meshId !== "" ? meshId : "unknown",
     "istio.namespace": proxy.namespace,
   }).map(([tag, value]) => ({ tag, literal: { value } }));
-}
-
-function canonicalName({ labels, workload }: View): string {
-  return (
-    labels["service.istio.io/canonical-name"] ??
-    labels["app.kubernetes.io/name"] ??
-    labels["app"] ??
-    workload?.workloadName ??
-    "unknown"
-  );
 }

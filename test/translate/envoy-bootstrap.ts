@@ -3,6 +3,10 @@ import type { ProxyConfigSnapshot, ResourceJson } from "#control-plane/translate
 
 /** What a stock Envoy says it has, of the extensions that translation asks about. */
 export const STOCK_EXTENSIONS: ReadonlySet<string> = new Set([
+  "envoy.tracers.datadog",
+  "envoy.tracers.opentelemetry",
+  "envoy.tracers.skywalking",
+  "envoy.tracers.zipkin",
   "envoy.access_loggers.file",
   "envoy.filters.http.cors",
   "envoy.filters.http.fault",

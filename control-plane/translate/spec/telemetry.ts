@@ -66,14 +66,18 @@ export interface ExtensionProvider {
   };
   readonly opentelemetry?: ServiceProvider & {
     readonly maxTagLength?: number;
-    readonly http?: {
-      readonly path?: string;
-      readonly timeout?: string;
-      readonly headers?: readonly { readonly name?: string; readonly value?: string }[];
+    readonly http?: HttpExporter;
+    readonly grpc?: { readonly timeout?: string; readonly initialMetadata?: readonly ProviderHeader[] };
+    readonly resourceDetectors?: { readonly environment?: object; readonly dynatrace?: object };
+    readonly dynatraceSampler?: {
+      readonly tenant?: string;
+      readonly clusterId?: number;
+      readonly rootSpansPerMinute?: number;
+      readonly httpService?: ServiceProvider & { readonly http?: HttpExporter };
     };
-    readonly grpc?: { readonly timeout?: string };
-    readonly resourceDetectors?: { readonly environment?: object };
   };
+  readonly datadog?: ServiceProvider & { readonly maxTagLength?: number };
+  readonly skywalking?: ServiceProvider & { readonly accessToken?: string };
   readonly envoyFileAccessLog?: {
     readonly path?: string;
     readonly logFormat?: { readonly text?: string; readonly labels?: Readonly<Record<string, unknown>> };
@@ -85,6 +89,17 @@ export interface ExtensionProvider {
     readonly logName?: string;
     readonly logFormat?: { readonly text?: string; readonly labels?: Readonly<Record<string, unknown>> };
   };
+}
+
+export interface HttpExporter {
+  readonly path?: string;
+  readonly timeout?: string;
+  readonly headers?: readonly ProviderHeader[];
+}
+
+export interface ProviderHeader {
+  readonly name?: string;
+  readonly value?: string;
 }
 
 export interface ServiceProvider {
