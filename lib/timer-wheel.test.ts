@@ -23,6 +23,15 @@ function setUp(tickMs = 10) {
 }
 
 describe("timer wheel", () => {
+  test("a timer that a callback sets for later does not delay one that was set before", async () => {
+    const { clock, wheel } = setUp();
+    let firedAt = 0;
+    wheel.schedule(50, () => void wheel.schedule(5000, () => undefined));
+    wheel.schedule(200, () => (firedAt = clock.monotonic()));
+    await clock.advance(6000);
+    expect(firedAt).toBe(200);
+  });
+
   test("a timer fires no earlier than asked and at most one tick later, however long it is", async () => {
     await fc.assert(
       fc.asyncProperty(

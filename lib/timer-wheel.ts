@@ -136,8 +136,8 @@ export class HashedTimerWheel implements TimerWheel {
   }
 
   #armNext(): void {
-    if (this.#wakeTick !== Number.POSITIVE_INFINITY) return;
-    for (let i = 1; i <= SLOTS; i++) {
+    // A callback may have set the alarm for a timer of its own: what was there before may be due earlier.
+    for (let i = 1; i <= SLOTS && this.#tick + i < this.#wakeTick; i++) {
       const head = this.#slots[(this.#tick + i) & MASK] as Node;
       if (head.next !== head) {
         this.#arm(this.#tick + i);

@@ -8,6 +8,7 @@ export interface TcpProxyStats {
   readonly downstreamCxTxBytesTotal: Counter;
   readonly flowControlPausedReading: Counter;
   readonly flowControlResumedReading: Counter;
+  readonly earlyDataReceived: Counter;
   readonly idleTimeout: Counter;
   readonly maxDownstreamConnectionDuration: Counter;
 }
@@ -21,6 +22,7 @@ export function createTcpProxyStats(root: StatsScope, statPrefix: string): TcpPr
     downstreamCxTxBytesTotal: scope.counter("downstream_cx_tx_bytes_total"),
     flowControlPausedReading: scope.counter("downstream_flow_control_paused_reading_total"),
     flowControlResumedReading: scope.counter("downstream_flow_control_resumed_reading_total"),
+    earlyDataReceived: scope.counter("early_data_received_count_total"),
     idleTimeout: scope.counter("idle_timeout"),
     maxDownstreamConnectionDuration: scope.counter("max_downstream_connection_duration"),
   };

@@ -61,7 +61,10 @@ function setUp(json: Record<string, unknown>, cluster: { hosts?: number; result?
   const results: string[] = [];
   const host = { outlier: { putLocalOrigin: (result: string) => results.push(result) } } as unknown as Host;
   const fake = {
-    stats: { cxNoneHealthy: store.scope("cluster.c").counter("upstream_cx_none_healthy") },
+    stats: {
+      cxNoneHealthy: store.scope("cluster.c").counter("upstream_cx_none_healthy"),
+      cxConnectAttemptsExceeded: store.scope("cluster.c").counter("upstream_cx_connect_attempts_exceeded"),
+    },
     chooseHost: (context: LbContext) => {
       asked.push(context);
       return cluster.hosts === 0 ? undefined : host;
@@ -187,11 +190,11 @@ describe("envoy.filters.network.tcp_proxy", () => {
   });
 
   test("what is not implemented is refused by name", () => {
-    expect(config({ cluster: "c", tunneling_config: { hostname: "h" } }).problems).toMatchObject([
-      { code: "unsupported-field", path: "tunneling_config" },
+    expect(config({ cluster: "c", on_demand: {} }).problems).toMatchObject([
+      { code: "unsupported-field", path: "on_demand" },
     ]);
-    expect(config({ cluster: "c", hash_policy: [{ filter_state: { key: "k" } }] }).problems).toMatchObject([
-      { code: "unsupported-field", path: "hash_policy[0].filter_state" },
-    ]);
+    expect(
+      config({ cluster: "c", tunneling_config: { hostname: "h", request_id_header: "x-id" } }).problems,
+    ).toMatchObject([{ code: "unsupported-field", path: "tunneling_config.request_id_header" }]);
   });
 });

@@ -3,12 +3,14 @@ import type { Connection, ConnectionHandler } from "#lib/connection.ts";
 import type { Timer } from "#lib/runtime.ts";
 import { byteString, xxHash64 } from "#lib/xxhash64.ts";
 import type { AccessLogger, AccessLogType } from "../observability/access-log/types.ts";
+import { ExponentialBackOff } from "../router/back-off.ts";
 import { ResponseFlag } from "../stream-info.ts";
 import { downstreamFacts } from "../upstream/downstream-facts.ts";
 import type { Cluster, Host, LbContext, PoolOptions } from "../upstream/types.ts";
 import type { ConnectionFilter, DownstreamConnection, NetworkFilterContext, NetworkFilterFactory } from "./filter.ts";
 import { createExchangeSide, type ExchangeSide, type MetadataExchangeConfig } from "./metadata-exchange.ts";
-import { parseTcpProxy, type TcpProxyConfig, type WeightedTcpCluster } from "./tcp-proxy-config.ts";
+import { parseTcpProxy, type TcpHashPolicy, type TcpProxyConfig, type WeightedTcpCluster } from "./tcp-proxy-config.ts";
+import { connectTunnel } from "./tunnel.ts";
 import { createTcpProxyStats, type TcpProxyStats } from "./tcp-proxy-stats.ts";
 
 export const tcpProxy: NetworkFilterFactory<TcpProxyConfig> = {
@@ -56,6 +58,11 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
   #idleTimer: Timer | undefined;
   #durationTimer: Timer | undefined;
   #logTimer: Timer | undefined;
+  #connectTimer: Timer | undefined;
+  #backOff: ExponentialBackOff | undefined;
+  #early: Buffer[] | undefined;
+  #earlyBytes = 0;
+  #isEarlyEnd = false;
   #lastActivity = 0;
 
   constructor(shared: Shared, downstream: DownstreamConnection) {
@@ -68,10 +75,12 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
     const { config, context, stats } = this.#shared;
     stats.downstreamCxTotal.inc();
     this.#connection.handler = this;
-    // Nothing is read before there is somebody to pass it to.
-    this.#connection.pause();
+    // Nothing is read before there is somebody to pass it to, unless that is asked for.
+    if (config.maxEarlyDataBytes === 0) this.#connection.pause();
     if (config.maxConnectionDurationMs > 0) {
-      this.#durationTimer = context.runtime.clock.wheel.schedule(config.maxConnectionDurationMs, () => {
+      const { clock, random } = context.runtime;
+      const jitter = 1 + (config.durationJitter === 0 ? 0 : (random.float() * config.durationJitter) / 100);
+      this.#durationTimer = clock.wheel.schedule(Math.floor(config.maxConnectionDurationMs * jitter), () => {
         stats.maxDownstreamConnectionDuration.inc();
         this.#fail(ResponseFlag.DurationTimeout, "");
       });
@@ -81,7 +90,7 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
     this.#cluster = choice === undefined ? undefined : context.clusters.get(choice.name);
     if (this.#cluster === undefined) {
       stats.downstreamCxNoRoute.inc();
-      this.#fail(ResponseFlag.NoClusterFound, "cluster_not_found");
+      this.#fail(ResponseFlag.NoClusterFound, "");
       return "stop";
     }
     this.#downstream.info.cluster = this.#cluster;
@@ -96,13 +105,13 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
     const host = cluster.chooseHost(this.#lbContext());
     if (host === undefined) {
       cluster.stats.cxNoneHealthy.inc();
-      this.#fail(ResponseFlag.NoHealthyUpstream, "no_healthy_upstream");
+      this.#fail(ResponseFlag.NoHealthyUpstream, "");
       return;
     }
     info.upstreamHost = host;
     const upstream = new Upstream(this, host);
     this.#upstream = upstream;
-    const connection = cluster.tcpConnect(host, this.#poolOptions(cluster), upstream);
+    const connection = this.#open(cluster, host, upstream);
     if (connection === "overflow") {
       this.#upstream = undefined;
       this.#fail(ResponseFlag.UpstreamOverflow, "");
@@ -110,6 +119,15 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
     }
     upstream.connection = connection;
     info.upstreamConnection = connection;
+  }
+
+  #open(cluster: Cluster, host: Host, upstream: Upstream): Connection | "overflow" {
+    const { tunneling } = this.#shared.config;
+    const { info } = this.#downstream;
+    const options = this.#poolOptions(cluster);
+    if (tunneling === undefined || isTunnelingDisabled(info.filterState))
+      return cluster.tcpConnect(host, options, upstream);
+    return connectTunnel(cluster, host, options, tunneling, info, upstream);
   }
 
   #poolOptions({ wantsDownstream = false }: Cluster): PoolOptions {
@@ -120,11 +138,7 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
 
   #lbContext(): LbContext {
     const { originalDestination, connection } = this.#downstream;
-    const { remoteAddress } = connection;
-    const hash =
-      this.#shared.config.hashSourceIp && remoteAddress.kind === "ip"
-        ? xxHash64(byteString(remoteAddress.address))
-        : undefined;
+    const hash = hashOf(this.#shared.config.hash, connection, this.#downstream.filterState);
     return { hash, metadataMatch: this.#choice?.metadataMatch, originalDestination };
   }
 
@@ -132,6 +146,7 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
     const { config, context } = this.#shared;
     this.#isConnected = true;
     this.#exchangeMetadata(upstream);
+    this.#sendEarly(upstream);
     if (config.logOnConnected) this.#log("TcpUpstreamConnected");
     if (config.logIntervalMs > 0) this.#logPeriodically(config.logIntervalMs);
     if (config.idleTimeoutMs > 0) {
@@ -139,6 +154,21 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
       this.#armIdleTimer(config.idleTimeoutMs);
     }
     this.#connection.resume();
+  }
+
+  #sendEarly(upstream: Upstream): void {
+    const early = this.#early;
+    this.#early = undefined;
+    if (early !== undefined) for (const chunk of early) upstream.connection?.write(chunk);
+    if (this.#isEarlyEnd) upstream.connection?.end();
+  }
+
+  /** What comes before the upstream connection stands; beyond the limit the client has to wait. */
+  #keepEarly(chunk: Buffer): void {
+    if (this.#early === undefined) this.#shared.stats.earlyDataReceived.inc();
+    (this.#early ??= []).push(Buffer.from(chunk));
+    this.#earlyBytes += chunk.length;
+    if (this.#earlyBytes >= this.#shared.config.maxEarlyDataBytes) this.#connection.pause();
   }
 
   /** Where the cluster asks for it and the server has agreed, each side says who it is before the first byte. */
@@ -160,6 +190,9 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
     info.bytesReceived += chunk.length;
     this.#shared.stats.downstreamCxRxBytesTotal.add(chunk.length);
     this.#touch();
+    if (!this.#isConnected) return this.#keepEarly(chunk);
+    const { config, context } = this.#shared;
+    if (config.checksDrainClose && context.isDraining()) return this.drain();
     const upstream = this.#upstream?.connection;
     // Borrowed: the write below may outlive this call.
     if (upstream === undefined || upstream.write(Buffer.from(chunk))) return;
@@ -188,7 +221,13 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
 
   /** The client has no more to say; the other side may still. */
   onEnd(): void {
-    this.#upstream?.connection?.end();
+    if (this.#isConnected) this.#upstream?.connection?.end();
+    else this.#isEarlyEnd = true;
+  }
+
+  /** The listener winds up its connections. */
+  drain(): void {
+    if (this.#shared.config.checksDrainClose && !this.#isDone) this.#fail(0, "drain_close");
   }
 
   onUpstreamEnd(): void {
@@ -222,10 +261,24 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
     info.setFlag(ResponseFlag.UpstreamConnectionFailure);
     info.upstreamTransportFailureReason = error?.message ?? "";
     if (this.#cluster !== undefined && this.#attempts < config.maxConnectAttempts) {
-      this.#connect(this.#cluster);
+      this.#connectAgain(this.#cluster);
       return;
     }
-    this.#fail(config.maxConnectAttempts > 1 ? ResponseFlag.UpstreamRetryLimitExceeded : 0, "");
+    this.#cluster?.stats.cxConnectAttemptsExceeded.inc();
+    this.#fail(ResponseFlag.UpstreamRetryLimitExceeded, "");
+  }
+
+  #connectAgain(cluster: Cluster): void {
+    const { config, context } = this.#shared;
+    if (config.backOff === undefined) {
+      this.#connect(cluster);
+      return;
+    }
+    const { clock, random } = context.runtime;
+    this.#backOff ??= new ExponentialBackOff(config.backOff.baseMs, config.backOff.maxMs);
+    this.#connectTimer = clock.wheel.schedule(this.#backOff.next(random.uint32()), () => {
+      if (!this.#isDone) this.#connect(cluster);
+    });
   }
 
   /** Ends a connection whose other side is gone: what is queued goes out first, as long as it moves. */
@@ -254,7 +307,7 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
         return;
       }
       this.#shared.stats.idleTimeout.inc();
-      this.#fail(0, "idle_timeout");
+      this.#fail(0, "");
     });
   }
 
@@ -282,6 +335,7 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
     this.#idleTimer?.cancel();
     this.#durationTimer?.cancel();
     this.#logTimer?.cancel();
+    this.#connectTimer?.cancel();
     this.#downstream.info.end = this.#shared.context.runtime.clock.monotonic();
     this.#log("TcpConnectionEnd");
   }
@@ -337,4 +391,22 @@ function pickCluster({ clusters, totalWeight }: TcpProxyConfig, random: number):
     left -= cluster.weight;
   }
   return undefined;
+}
+
+/** `envoy.tcp_proxy.disable_tunneling` of the connection's filter state: straight to the host. */
+function isTunnelingDisabled(filterState: ReadonlyMap<string, unknown> | undefined): boolean {
+  const value = filterState?.get("envoy.tcp_proxy.disable_tunneling");
+  return value === true || value === "true";
+}
+
+function hashOf(
+  policy: TcpHashPolicy | undefined,
+  { remoteAddress }: Connection,
+  filterState: ReadonlyMap<string, unknown>,
+): bigint | undefined {
+  if (policy === undefined) return undefined;
+  if (policy.kind === "source-ip")
+    return remoteAddress.kind === "ip" ? xxHash64(byteString(remoteAddress.address)) : undefined;
+  const value = filterState.get(policy.key);
+  return typeof value === "string" ? xxHash64(byteString(value)) : undefined;
 }

@@ -147,6 +147,7 @@ export interface ClusterTrafficStats {
   readonly cxNoneHealthy: Counter;
   readonly internalRedirectSucceeded: Counter;
   readonly internalRedirectFailed: Counter;
+  readonly cxConnectAttemptsExceeded: Counter;
   /** `upstream_rq_time`, ms. */
   recordTime(ms: number): void;
   /** Only where the cluster asks for it (`track_cluster_stats`). */

@@ -265,6 +265,10 @@ class Http1ClientCodec implements ClientCodec, BodySink, ClientStreamOwner {
     return this.#options.bulk.write(this.#connection, before, chunk, after);
   }
 
+  endTunnel(): void {
+    this.#connection.end();
+  }
+
   flushSoon(stream: Http1ClientStream): void {
     this.#flushing = stream;
     queueMicrotask(this.#flush);

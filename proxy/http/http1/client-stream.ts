@@ -11,6 +11,8 @@ export interface ClientStreamOwner extends BodyOutput {
   /** Gives the stream up, and the connection with it. */
   reset(stream: Http1ClientStream): void;
   setReadDisabled(disabled: boolean): void;
+  /** A tunnel has no other sign of its end than the connection's. */
+  endTunnel(): void;
 }
 
 /** Requests of these methods have no body unless one is sent; others say `content-length: 0`. */
@@ -68,7 +70,9 @@ export class Http1ClientStream implements StreamEncoder {
     if (endStream) this.isRequestComplete = true;
     const head = this.#pending;
     this.#pending = "";
-    return writeBody(this.#owner, head, chunk, this.#isChunked, endStream);
+    const isWritable = writeBody(this.#owner, head, chunk, this.#isChunked, endStream);
+    if (endStream && this.isConnect) this.#owner.endTunnel();
+    return isWritable;
   }
 
   sendTrailers(trailers: HeaderMap): void {
