@@ -9,6 +9,7 @@ import { FieldNames } from "../http/http1/field-names.ts";
 import type { NodeInfo } from "../http/filter.ts";
 import type { StatsScope } from "../observability/stats.ts";
 import type { XdsClient } from "../xds/types.ts";
+import type { ClusterDirectory } from "./aggregate.ts";
 import { ClusterEntry } from "./cluster.ts";
 import { observabilityNameOf, parseCluster } from "./config/parse-cluster.ts";
 import { codecFactory } from "./pool/create-codec.ts";
@@ -80,6 +81,7 @@ class Manager implements ClusterManagerShell {
   readonly #stats: ManagerStats;
   readonly #clusterScope: StatsScope;
   #waiting: (() => void)[] = [];
+  readonly #directory: ClusterDirectory & { version: number };
   /** Undefined: the bootstrap names no local cluster. */
   readonly #local: (LocalCluster & { version: number }) | undefined;
 
@@ -87,6 +89,7 @@ class Manager implements ClusterManagerShell {
     this.#deps = deps;
     this.#stats = new ManagerStats(deps.scope.scope("cluster_manager"));
     this.#clusterScope = deps.scope.scope("cluster");
+    this.#directory = { version: 0, get: (name) => this.#active.get(name)?.cluster };
     const { localClusterName = "", node } = deps;
     if (localClusterName !== "")
       this.#local = {
@@ -195,13 +198,15 @@ class Manager implements ClusterManagerShell {
       codecs,
       writeLine,
       local: this.#local,
-      onHosts: config.name === this.#deps.localClusterName ? () => this.#localChanged() : undefined,
+      directory: this.#directory,
+      onHosts: () => this.#hostsChanged(config.name),
     });
     return { cluster, problems };
   }
 
-  #localChanged(): void {
-    if (this.#local !== undefined) this.#local.version++;
+  #hostsChanged(name: string): void {
+    this.#directory.version++;
+    if (this.#local !== undefined && name === this.#deps.localClusterName) this.#local.version++;
   }
 
   /** The swap: what comes after goes to the new one, what is under way stays with the old one. */
@@ -212,13 +217,14 @@ class Manager implements ClusterManagerShell {
     managed.state = "active";
     this.#active.set(managed.name, managed);
     old?.cluster.close();
-    if (managed.name === this.#deps.localClusterName) this.#localChanged();
+    this.#hostsChanged(managed.name);
     this.#count();
     this.#callWaiting();
   }
 
   #drop(managed: Managed): void {
     (managed.state === "active" ? this.#active : this.#warming).delete(managed.name);
+    this.#hostsChanged(managed.name);
     managed.cluster.close();
   }
 

@@ -5,6 +5,7 @@ import type { Fraction } from "../config-values.ts";
 import type { Protocol } from "../http/codec.ts";
 import type { StatsScope } from "../observability/stats.ts";
 import type { XdsClient } from "../xds/types.ts";
+import { AggregateHosts, type ClusterDirectory } from "./aggregate.ts";
 import { MembershipStats, TrafficStats } from "./cluster-stats.ts";
 import type { Assignment } from "./config/assignment.ts";
 import type { ClusterConfig } from "./config/cluster-config.ts";
@@ -46,6 +47,8 @@ export interface ClusterDeps {
   readonly scope: StatsScope;
   readonly xds: XdsClient | undefined;
   readonly codecs: CodecFactory;
+  /** All clusters, for aggregates. */
+  readonly directory?: ClusterDirectory | undefined;
   /** Host sets were built anew. */
   readonly onHosts?: (() => void) | undefined;
   /** Appends a line to a file: event logs. */
@@ -81,6 +84,7 @@ export class ClusterEntry implements Cluster {
   readonly #balancer: LoadBalancer | undefined;
   readonly #predictive: PredictivePreconnect | undefined;
   readonly #originalDst: OriginalDstHosts | undefined;
+  readonly #aggregate: AggregateHosts | undefined;
   readonly #discovery: Discovery | undefined;
   readonly #pools: PoolEnvironment;
 
@@ -145,6 +149,11 @@ export class ClusterEntry implements Cluster {
         countInvalid: () => deps.scope.counter("original_dst_host_invalid"),
         onChange: (added, removed) => this.#onOriginalDst(added, removed),
       });
+    if (config.discovery.kind === "aggregate" && deps.directory !== undefined) {
+      const { panicThreshold } = config.balancing;
+      const options = { panicThreshold, usesWeightedPriorityHealth: () => false };
+      this.#aggregate = new AggregateHosts(config.discovery.clusters, deps.directory, options, random);
+    }
     this.#discovery = this.#createDiscovery();
   }
 
@@ -207,6 +216,7 @@ export class ClusterEntry implements Cluster {
       if (host !== undefined || context.overrideHost.isStrict) return host;
     }
     if (this.#predictive !== undefined) return this.#predictive.choose(context);
+    if (this.#aggregate !== undefined) return this.#aggregate.choose(context);
     return this.#originalDst === undefined ? this.#balancer?.choose(context) : this.#originalDst.choose(context);
   }
 
@@ -217,8 +227,16 @@ export class ClusterEntry implements Cluster {
   }
 
   httpPool(host: Host, options: PoolOptions): HttpPool {
+    const owner = this.#aggregate?.ownerOf(host as UpstreamHost);
+    if (owner !== undefined) return owner.httpPool(host, owner.#own(options));
     this.#predictive?.onStream(options);
     return this.#poolOf(host as UpstreamHost, options) ?? this.#noPool(host);
+  }
+
+  /** Options that an aggregate cluster asks with: the protocol is this one's affair. */
+  #own(options: PoolOptions): PoolOptions {
+    const { protocol } = this.config.http;
+    return protocol === "downstream" || protocol === options.protocol ? options : { ...options, protocol };
   }
 
   /** Differs from Envoy: a request beyond `max_connection_pools` fails by overflow (UO), not as if there were no host. */
@@ -268,6 +286,8 @@ export class ClusterEntry implements Cluster {
   }
 
   tcpConnect(host: Host, options: PoolOptions, handler: ConnectionHandler): Connection | "overflow" {
+    const owner = this.#aggregate?.ownerOf(host as UpstreamHost);
+    if (owner !== undefined) return owner.tcpConnect(host, options, handler);
     return connectTcp(host as UpstreamHost, options, handler, this.#pools);
   }
 
@@ -277,7 +297,8 @@ export class ClusterEntry implements Cluster {
 
   upstreamProtocol(downstream: Protocol | undefined): "http1" | "http2" | "auto" {
     const { protocol } = this.config.http;
-    if (protocol !== "downstream") return protocol;
+    // What the clusters of an aggregate speak is asked of the one that is chosen.
+    if (protocol !== "downstream" && this.#aggregate === undefined) return protocol;
     return downstream === "HTTP/2" ? "http2" : "http1";
   }
 
@@ -312,6 +333,7 @@ export class ClusterEntry implements Cluster {
       case "logical-dns":
         return dnsDiscovery(runtime, discovery.assignment, discovery, "first", this.membership);
       case "original-dst":
+      case "aggregate":
         return undefined;
     }
   }

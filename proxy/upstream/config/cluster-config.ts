@@ -74,7 +74,9 @@ export type DiscoveryConfig =
   | { readonly kind: "static"; readonly assignment: Assignment }
   | { readonly kind: "eds"; readonly serviceName: string; readonly initialFetchTimeoutMs: number }
   | ({ readonly kind: "strict-dns" | "logical-dns"; readonly assignment: Assignment } & DnsConfig)
-  | ({ readonly kind: "original-dst" } & OriginalDstConfig);
+  | ({ readonly kind: "original-dst" } & OriginalDstConfig)
+  /** Clusters by name, the most preferred first. */
+  | { readonly kind: "aggregate"; readonly clusters: readonly string[] };
 
 export interface DnsConfig {
   readonly refreshRateMs: number;

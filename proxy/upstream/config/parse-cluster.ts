@@ -87,10 +87,14 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
     waitsForWarming: reader.get("waitForWarmOnInit") ?? true,
   };
   if (name === "") reader.invalid("name", "a cluster needs a name");
-  if (base.policy.kind === "cluster-provided" && discovery?.kind !== "original-dst")
-    reader.invalid("lbPolicy", "CLUSTER_PROVIDED is for clusters of type ORIGINAL_DST only");
-  if (base.policy.kind !== "cluster-provided" && discovery?.kind === "original-dst")
-    reader.invalid("lbPolicy", "a cluster of type ORIGINAL_DST needs lb_policy CLUSTER_PROVIDED");
+  const bringsBalancer = discovery?.kind === "original-dst" || discovery?.kind === "aggregate";
+  if (base.policy.kind === "cluster-provided" && discovery !== undefined && !bringsBalancer)
+    reader.invalid("lbPolicy", "CLUSTER_PROVIDED is for clusters of type ORIGINAL_DST and for aggregate clusters only");
+  if (base.policy.kind !== "cluster-provided" && bringsBalancer)
+    reader.invalid(
+      "lbPolicy",
+      "a cluster of type ORIGINAL_DST, and an aggregate cluster, needs lb_policy CLUSTER_PROVIDED",
+    );
   const transports = parseTransports(reader, deps.transports, deps.scope);
   reader.finish();
   if (problems.some((problem) => problem.level === "error") || discovery === undefined || transports === undefined) {

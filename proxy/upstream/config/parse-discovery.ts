@@ -1,6 +1,8 @@
 /** The type of a cluster, and where its endpoints come from. */
 import { MessageReader } from "#protos/reader.ts";
-import type { Cluster } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
+import { unpackAny } from "#protos/any.ts";
+import type { ClusterConfig as AggregateConfig } from "#protos/gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js";
+import type { Cluster, Cluster_CustomClusterType } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
 import { durationMs } from "../../config-values.ts";
 import { emptyAssignment, parseAssignment, type Assignment } from "./assignment.ts";
 import type { DiscoveryConfig, DnsConfig, OriginalDstConfig } from "./cluster-config.ts";
@@ -15,8 +17,9 @@ export function parseDiscovery(reader: MessageReader<Cluster>): DiscoveryConfig 
   const type = reader.get("clusterDiscoveryType");
   const assignmentReader = reader.child("loadAssignment");
   if (type.case === "clusterType") {
-    reader.unsupported("clusterDiscoveryType", `clusters of type ${type.value.name} are not supported`);
-    return undefined;
+    if (assignmentReader !== undefined)
+      reader.invalid("loadAssignment", `clusters of type ${type.value.name} have no endpoints of their own`);
+    return parseCustomType(reader.oneof("clusterDiscoveryType", type.value));
   }
   // An absent type is STATIC.
   const kind = type.value ?? 0;
@@ -50,6 +53,28 @@ export function parseDiscovery(reader: MessageReader<Cluster>): DiscoveryConfig 
       reader.unsupported("clusterDiscoveryType");
       return undefined;
   }
+}
+
+const aggregateType = "envoy.extensions.clusters.aggregate.v3.ClusterConfig";
+
+function parseCustomType(reader: MessageReader<Cluster_CustomClusterType>): DiscoveryConfig | undefined {
+  const name = reader.get("name");
+  const config = reader.get("typedConfig");
+  reader.finish();
+  const opened = config === undefined ? undefined : unpackAny(config, reader.at("typedConfig"));
+  reader.problems.push(...(opened?.problems ?? []));
+  if (opened?.value?.$typeName === aggregateType) {
+    const aggregate = new MessageReader(opened.value as AggregateConfig, reader.at("typedConfig"), reader.problems);
+    const clusters = aggregate.get("clusters");
+    aggregate.finish();
+    return { kind: "aggregate", clusters };
+  }
+  if (opened === undefined || opened.value !== undefined)
+    reader.unsupported(
+      "name",
+      `clusters of type ${name} are not supported; of the custom ones only envoy.clusters.aggregate is`,
+    );
+  return undefined;
 }
 
 function parseDns(reader: MessageReader<Cluster>): DnsConfig {
