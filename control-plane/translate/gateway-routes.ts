@@ -104,13 +104,15 @@ function onlyPort(view: View, host: string, namespace: string): number | undefin
 
 /** Hosts with the very same routes become domains of one virtual host, called after the first of them. */
 function collapsed(hosts: readonly HostInMaking[]): readonly HostInMaking[] {
-  const result: HostInMaking[] = [];
+  const byFirstRoute = new Map<JsonObject | undefined, HostInMaking[]>();
   for (const host of hosts.toSorted((a, b) => bySpecificity(a.domains[0] ?? "", b.domains[0] ?? ""))) {
-    const same = result.find((other) => isSame(other, host));
-    if (same === undefined) result.push(host);
+    const alike = byFirstRoute.get(host.routes[0]) ?? [];
+    byFirstRoute.set(host.routes[0], alike);
+    const same = alike.find((other) => isSame(other, host));
+    if (same === undefined) alike.push(host);
     else same.domains.push(...host.domains);
   }
-  return result;
+  return [...byFirstRoute.values()].flat();
 }
 
 function isSame(a: HostInMaking, b: HostInMaking): boolean {
