@@ -54,6 +54,7 @@ class Walk {
 
   /** Envoy validates what is in an Any when it opens it: the chain starts anew. */
   #any(any: Any, path: string): void {
+    if (any.typeUrl === "" && any.value.length === 0) return; // as good as none: whoever needs it says so
     const { value, problems } = unpackAny(any, path);
     if (this.#options.unknown) this.#problems.push(...problems);
     if (value !== undefined) this.message(descOf(value), value, path, "", this.#options.rules);

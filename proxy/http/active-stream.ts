@@ -29,6 +29,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   responseHeaders: HeaderMap | undefined = undefined;
   responseTrailers: HeaderMap | undefined = undefined;
   upstreamAlpnOverride: readonly string[] | undefined = undefined;
+  isAnsweredAsGrpc: boolean | undefined = undefined;
   upstreamOverrideHost: FilterStream["upstreamOverrideHost"] = undefined;
   tracing: Span | undefined = undefined;
   isRequestComplete = false;
@@ -334,6 +335,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
 
   onBufferOverflow(direction: "decode" | "encode"): void {
     if (direction === "decode") {
+      // As Envoy's HTTP/1 codec, which tells of the end of a body after its last bytes: the request was not complete.
+      if (this.info.protocol !== "HTTP/2") this.isRequestComplete = false;
       this.#manager.stats.rqTooLarge.inc();
       this.sendLocalReply({ status: 413, body: "Payload Too Large", details: "request_payload_too_large" });
     } else {
@@ -352,8 +355,17 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     if (this.#isResponseStarted) return this.#giveUp();
     this.#chain?.abortDecoding();
     this.#isAnsweredLocally = true;
+    // Where the request would have gone is known all the same: statistics and logs ask for it.
+    if (info.cluster === undefined && this.#chain !== undefined && this.forwardRoute !== undefined)
+      info.cluster = this.#manager.clusters.get(this.forwardRoute.clusterName);
     info.responseCode = reply.status;
-    const { headers, body } = localReplyMessage(reply, this.requestHeaders, this, this.#manager.localReplies);
+    const { headers, body } = localReplyMessage(
+      reply,
+      this.requestHeaders,
+      this,
+      this.#manager.localReplies,
+      this.isAnsweredAsGrpc,
+    );
     // A message that was malformed in one way may be so in another: what follows it is not read (as in Envoy).
     if (reply.status === 400) this.#connection.drainHttp1();
     this.responseHeaders = headers;
@@ -368,6 +380,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   encodeHeaders(headers: HeaderMap, endStream: boolean): void {
     if (this.#isOver || this.#isAnsweredLocally) return;
     this.responseHeaders = headers;
+    this.info.responseCode = headers.status; // filters may ask for it
     this.#timers.touch();
     this.#chain?.encodeHeaders(headers, endStream);
   }

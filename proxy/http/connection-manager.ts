@@ -55,6 +55,7 @@ export class ConnectionManager {
   readonly config: ConnectionManagerConfig;
   readonly runtime: Runtime;
   readonly runtimeSnapshot: RuntimeSnapshot | undefined;
+  readonly clusters: NetworkFilterContext["clusters"];
   readonly stats: ConnectionManagerStats;
   readonly chain: FilterChainFactory;
   readonly accessLog: AccessLogger | undefined;
@@ -78,6 +79,7 @@ export class ConnectionManager {
     this.config = config;
     this.runtime = context.runtime;
     this.runtimeSnapshot = context.runtimeSnapshot;
+    this.clusters = context.clusters;
     this.stats = connectionManagerStats(
       scope,
       context.listenerScope.scope("http").scope(config.statPrefix),
@@ -144,7 +146,7 @@ export class ConnectionManager {
   countResponse(info: StreamInfo): void {
     const { stats } = this;
     stats.rqActive.dec();
-    if (info.responseCode === 0) return;
+    if (info.responseCode === 0 || info.isHealthCheck) return;
     const digit = Math.floor(info.responseCode / 100) - 1;
     stats.rqCompleted.inc();
     stats.rqByClass[digit]?.inc();

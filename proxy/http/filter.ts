@@ -126,6 +126,8 @@ export interface FilterStream {
   readonly runtimeSnapshot: RuntimeSnapshot | undefined;
   /** Options for the upstream connection set by filters (istio.alpn). */
   upstreamAlpnOverride: readonly string[] | undefined;
+  /** Whether local replies have gRPC's form; undefined: as the request's `content-type` says. */
+  isAnsweredAsGrpc: boolean | undefined;
   /** The host that a filter wants for the first attempt (stateful sessions). */
   upstreamOverrideHost: UpstreamOverrideHost | undefined;
   /** True while the peer of the downstream connection has shown a verified certificate. */

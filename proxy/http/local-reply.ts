@@ -17,6 +17,7 @@ export function localReplyMessage(
   request: HeaderMap,
   context: FormatContext,
   rewriter: LocalReplyRewriter | undefined,
+  isGrpc: boolean = isGrpcContentType(request.get("content-type")),
 ): LocalReplyMessage {
   const headers = new HeaderMap();
   const body = reply.body ?? "";
@@ -29,7 +30,7 @@ export function localReplyMessage(
     requestHeaders: request,
     responseHeaders: headers,
   });
-  if (isGrpcContentType(request.get("content-type"))) return grpcMessage(draft, headers, reply.grpcStatus);
+  if (isGrpc) return grpcMessage(draft, headers, reply.grpcStatus);
   headers.status = draft.status;
   if (draft.body !== "") {
     headers.set("content-length", String(draft.body.length));

@@ -8,7 +8,6 @@ import type {
   RateLimit_Action_MetaData,
 } from "#protos/gen/envoy/config/route/v3/route_components_pb.js";
 import type { HeaderMap } from "../http/header-map.ts";
-import { compileFormat } from "../observability/access-log/format.ts";
 import type { StreamInfo } from "../stream-info.ts";
 import { clientAddress, maskedAddress } from "./client-address.ts";
 import { parseHeaderMatchers } from "./header-matcher.ts";
@@ -187,7 +186,7 @@ function parseMetadata(reader: MessageReader<RateLimit_Action_MetaData>): Action
   };
 }
 
-/** A value may hold command operators; where they give nothing, `default_value` stands in, else there is no descriptor. */
+/** Taken literally: Envoy reads command operators in it only behind a feature flag that is off. */
 function parseValue(
   reader: MessageReader<
     Extract<
@@ -195,28 +194,15 @@ function parseValue(
       { case: "genericKey" | "headerValueMatch" | "queryParameterValueMatch" }
     >["value"]
   >,
-): Action {
+): string {
   const values = reader as MessageReader<Extract<RateLimit_Action["actionSpecifier"], { case: "genericKey" }>["value"]>;
-  const text = values.get("descriptorValue");
-  const fallback = byteString(values.get("defaultValue"));
-  if (!text.includes("%")) {
-    const value = byteString(text);
-    return () => ({ key: "", value: value === "" ? fallback : value });
-  }
-  const format = compileFormat(text, { path: values.at("descriptorValue"), omitEmptyValues: true });
-  values.problems.push(...format.problems);
-  return ({ headers, info }) => {
-    const value = format.value?.({ info, requestHeaders: headers }) || fallback;
-    return value === "" ? undefined : { key: "", value };
-  };
+  values.ignore("defaultValue", "stands in for a value of operators that is empty; a literal one never is");
+  return byteString(values.get("descriptorValue"));
 }
 
-function pair(key: string, value: Action): Action {
-  const bytes = byteString(key);
-  return (context) => {
-    const found = value(context);
-    return typeof found === "object" ? { key: bytes, value: found.value } : found;
-  };
+function pair(key: string, value: string): Action {
+  const entry = { key: byteString(key), value };
+  return () => entry;
 }
 
 type MetadataReader = (lookup: (namespace: string) => unknown) => unknown;

@@ -55,6 +55,8 @@ class GrpcWebFilter implements HttpFilter {
   }
 
   decodeHeaders(headers: HeaderMap): FilterStatus {
+    // Answers of the proxy are plain ones, which this filter turns into gRPC-Web.
+    this.#stream.isAnsweredAsGrpc = false;
     headers.remove("content-length");
     this.#isTextRequest = TEXT.has(headers.get("content-type") ?? "");
     headers.set("content-type", "application/grpc");
@@ -117,6 +119,8 @@ class GrpcWebFilter implements HttpFilter {
     frame.writeUInt8(TRAILER_FLAG);
     frame.writeUInt32BE(text.length, 1);
     frame.write(text, 5, "latin1");
+    // They are in the body now: nothing reads them as trailers any more.
+    for (const name of new Set(trailers.names)) trailers.remove(name);
     this.#stream.passEncodedData(this, this.#isTextResponse ? Buffer.from(frame.toString("base64")) : frame, true);
     return "consume";
   }

@@ -124,7 +124,7 @@ function parseMutations(reader: MessageReader<MutationsMessage> | undefined): Mu
   ): readonly Mutate[] =>
     reader
       .children(field)
-      .map((one) => parseMutation(one, field.startsWith("request"), regexes))
+      .map((one) => parseMutation(one, regexes))
       .filter((mutate) => mutate !== undefined);
   const mutations = {
     request: all("requestMutations"),
@@ -140,19 +140,16 @@ function parseMutations(reader: MessageReader<MutationsMessage> | undefined): Mu
   return mutations;
 }
 
-function parseMutation(
-  reader: MessageReader<HeaderMutationMessage>,
-  isRequest: boolean,
-  regexes: RegexCache,
-): Mutate | undefined {
+function parseMutation(reader: MessageReader<HeaderMutationMessage>, regexes: RegexCache): Mutate | undefined {
   const action = reader.get("action");
   const at = reader.at("action");
   const { problems } = reader;
   reader.finish();
   switch (action.case) {
     case "remove": {
-      const name = nameOf(action.value, isRequest);
-      return (headers) => void removeHeader(headers, name);
+      const name = action.value.toLowerCase();
+      if (!isMutable(name)) reader.invalid("action", ":-prefixed or host headers may not be removed");
+      return (headers) => void headers.remove(name);
     }
     case "removeOnMatch": {
       const inner = new MessageReader(action.value, at, problems);
@@ -174,7 +171,8 @@ function parseMutation(
       const keepEmpty = inner.get("keepEmptyValue");
       inner.finish();
       if (header === undefined) return undefined;
-      const name = nameOf(header.get("key"), isRequest);
+      const name = header.get("key").toLowerCase();
+      if (!isMutable(name)) header.invalid("key", ":-prefixed or host headers may not be modified");
       const raw = header.get("rawValue");
       const text = raw.length > 0 ? Buffer.from(raw).toString("utf8") : header.get("value");
       header.finish();
@@ -206,18 +204,16 @@ function appender(name: string, valueOf: ValueOf, action: number, keepEmpty: boo
     if (value === "" && !keepEmpty) return;
     if ((action === 1 && headers.has(name)) || (action === 3 && !headers.has(name))) return;
     if (action === 0 || action === 1) headers.add(name, value);
-    else headers.set(name, value);
+    else {
+      headers.remove(name); // it goes to the end, as in Envoy
+      headers.add(name, value);
+    }
   };
 }
 
-function removeHeader(headers: HeaderMap, name: string): void {
-  if (!name.startsWith(":")) headers.remove(name);
-}
-
-/** `host` is how HTTP/1.1 writes `:authority`. */
-function nameOf(name: string, isRequest: boolean): string {
-  const lower = name.toLowerCase();
-  return isRequest && lower === "host" ? ":authority" : lower;
+/** Routing hangs on pseudo headers and the host: no mutation may touch them, as in Envoy. */
+function isMutable(name: string): boolean {
+  return name !== "" && !name.startsWith(":") && name !== "host";
 }
 
 function parseQueryMutation(reader: MessageReader<KeyValueMutation>): MutateQuery | undefined {

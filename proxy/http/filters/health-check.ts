@@ -148,7 +148,8 @@ class HealthCheckFilter implements HttpFilter {
       if ((count("membership_healthy") + count("membership_degraded")) * 100 < percent * total)
         return { status: 503, details: "health_check_failed_cluster_unhealthy", isFailed: true };
     }
-    return { status: 200, details: "health_check_ok" };
+    const isByCluster = this.#config.minHealthy.length > 0;
+    return { status: 200, details: isByCluster ? "health_check_ok_cluster_healthy" : "health_check_ok" };
   }
 
   decodeData(_chunk: Buffer, endStream: boolean): BodyStatus {

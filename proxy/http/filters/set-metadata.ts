@@ -73,11 +73,9 @@ function parseSetMetadata(message: Message, path: string): Parsed<readonly Metad
   const value = reader.get("value");
   if (value !== undefined) entries.push({ namespace, value, allowOverwrite: true });
   for (const one of reader.children("metadata")) {
-    entries.push({
-      namespace: one.get("metadataNamespace"),
-      value: one.get("value") ?? {},
-      allowOverwrite: one.get("allowOverwrite"),
-    });
+    const added = one.get("value");
+    const entry = { namespace: one.get("metadataNamespace"), allowOverwrite: one.get("allowOverwrite") };
+    if (added !== undefined) entries.push({ ...entry, value: added });
     one.finish();
   }
   reader.finish();

@@ -26,6 +26,13 @@ export function standardHttpFilters(): HttpFilterRegistry {
     fault,
     cors,
     localRateLimit,
+    buffer,
+    grpcWeb,
+    headerMutation,
+    healthCheck,
+    onDemand,
+    setFilterState,
+    setMetadata,
     istioStatsHttp,
     router,
   ]);

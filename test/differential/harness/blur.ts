@@ -27,6 +27,6 @@ export const comparedStats: readonly RegExp[] = [
   /^downstream_rq_(?!active|time|http3|non_relative)/,
   /^downstream_cx_(total|http1_total|http2_total|protocol_error|upgrades_total|idle_timeout|max_requests_reached|delayed_close_timeout)$/,
   /^(no_route|no_cluster|rq_direct_response|rq_redirect|rq_reset_after_downstream_response_started|rq_retry|rq_total|rs_too_large|passthrough_internal_redirect)/,
-  /^(fault|cors|ext_authz|rbac|jwt_authn)\./,
+  /^(fault|cors|ext_authz|rbac|jwt_authn|set_metadata|stateful_session|compressor|decompressor|ratelimit)\./,
   /^(vcluster|route)\./,
 ];

@@ -94,7 +94,7 @@ class LocalRateLimitFilter implements HttpFilter {
     this.#bucket = verdict.bucket;
     if (verdict.isShadowLimited) stats.shadowMode.inc();
     if (verdict.isAllowed) {
-      stats.ok.inc();
+      (verdict.isShadowLimited ? stats.rateLimited : stats.ok).inc();
       return "continue";
     }
     stats.rateLimited.inc();

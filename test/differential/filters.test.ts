@@ -1,0 +1,25 @@
+/** HTTP filters beside a real Envoy: one pair of processes for all cases. */
+import {
+  bufferCases,
+  faultCases,
+  filterStateCases,
+  grpcWebCases,
+  headerMutationCases,
+  healthCheckCases,
+  localRateLimitCases,
+  metadataCases,
+} from "./cases/filters.ts";
+import { describeBesideEnvoy } from "./harness/run.ts";
+
+describeBesideEnvoy("HTTP filters, beside a real Envoy", {
+  cases: [
+    ...headerMutationCases,
+    ...bufferCases,
+    ...healthCheckCases,
+    ...metadataCases,
+    ...filterStateCases,
+    ...localRateLimitCases,
+    ...faultCases,
+    ...grpcWebCases,
+  ],
+});

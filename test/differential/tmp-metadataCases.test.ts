@@ -1,0 +1,3 @@
+import { metadataCases } from "./cases/filters.ts";
+import { describeBesideEnvoy } from "./harness/run.ts";
+describeBesideEnvoy("metadataCases", { cases: metadataCases });
