@@ -35,6 +35,7 @@ export interface HttpWorldOptions {
   readonly clusters?: readonly (Partial<FakeClusterOptions> & { readonly name: string })[];
   readonly node?: NetworkFilterContext["node"];
   readonly isDraining?: () => boolean;
+  readonly isHealthCheckFailed?: () => boolean;
   /** A static runtime layer. */
   readonly runtimeValues?: Json;
 }
@@ -113,6 +114,7 @@ export async function httpWorld(options: HttpWorldOptions = {}): Promise<HttpWor
     node: options.node ?? plainNode,
     isDraining: options.isDraining ?? (() => false),
     filterChainName: "",
+    isHealthCheckFailed: options.isHealthCheckFailed,
     runtimeSnapshot: new RuntimeLayers(
       options.runtimeValues === undefined ? [] : [{ kind: "static", name: "base", values: options.runtimeValues }],
       createStatsStore().root,

@@ -65,6 +65,7 @@ export class AttemptContext implements LbContext, RetryContext {
 
   /** Counts an answer of the upstream, or one in its place. */
   countResponse(cluster: Cluster, status: number, isCanary = false): void {
+    if (this.#stream.info.isHealthCheck) return; // not part of what a cluster serves
     cluster.stats.countResponse(status, this.headers.get("x-envoy-internal") === "true", isCanary);
     for (const stats of this.requestStats) stats.countResponse(status);
   }
