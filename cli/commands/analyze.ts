@@ -7,7 +7,16 @@ import { formatMessages, type MessageFormat } from "#control-plane/analyze/forma
 import { isAtLeast, isMessageCode, messageLevels, type MessageLevel } from "#control-plane/analyze/messages.ts";
 import { readManifests } from "#control-plane/analyze/read-manifests.ts";
 import { analyzers } from "#control-plane/analyze/registry.ts";
-import { runAnalysis, type AnalysisResult, type Suppression } from "#control-plane/analyze/run-analysis.ts";
+import {
+  runAnalysis,
+  type AnalysisOptions,
+  type AnalysisResult,
+  type Suppression,
+} from "#control-plane/analyze/run-analysis.ts";
+import { meshConfigObject } from "#control-plane/config/mesh-config-source.ts";
+import type { MeshObject } from "#control-plane/model/object.ts";
+import { fieldsOf } from "#control-plane/model/read-fields.ts";
+import { isMeshConfigMap, meshConfigLayers, readMeshConfig } from "#control-plane/model/read-mesh-config.ts";
 import { listOption, readArguments, textOption, type ReadArguments } from "../arguments.ts";
 import type { Command, CommandIo } from "../command.ts";
 import { gatherFiles, readManifestFile } from "../manifest-files.ts";
@@ -116,16 +125,15 @@ async function runAnalyze(args: ReadArguments, io: CommandIo): Promise<number> {
   const problems = read.flatMap((one) => one.problems);
   if (problems.length > 0) io.err(unreadableText(problems));
   const isEverywhere = args.values["all-namespaces"] === true;
-  const result = runAnalysis(
-    read.flatMap(({ objects }) => objects),
-    selected,
-    {
-      namespace: isEverywhere ? undefined : (textOption(args, "namespace") ?? "default"),
-      isComplete: args.values["complete"] === true,
-      meshConfig: meshConfigOf(args, io),
-      suppressions,
-    },
-  );
+  const isComplete = args.values["complete"] === true;
+  const objects = read.flatMap((one) => one.objects);
+  const result = runAnalysis(objects, selected, {
+    namespace: isEverywhere ? undefined : (textOption(args, "namespace") ?? "default"),
+    isComplete,
+    ...meshOf(args, isComplete ? objects : [], io),
+    nowMs: Date.now(),
+    suppressions,
+  });
   if (args.values["verbose"] === true) io.err(verboseText(result));
   const messages = result.messages.filter(({ type }) => isAtLeast(type.level, shown));
   const isColored = args.values["color"] === true || (args.values["no-color"] !== true && hasColors(io));
@@ -168,12 +176,28 @@ function selectedAnalyzers(args: ReadArguments): typeof analyzers {
   return names.length === 0 ? analyzers : analyzers.filter(({ name }) => names.includes(name));
 }
 
-function meshConfigOf(args: ReadArguments, io: CommandIo): Readonly<Record<string, unknown>> {
+/** From a file; where the manifests are the whole mesh, from theirs, too (IstioOperator, the ConfigMap `istio`). */
+function meshOf(
+  args: ReadArguments,
+  objects: readonly MeshObject[],
+  io: CommandIo,
+): Pick<AnalysisOptions, "meshConfig" | "meshNetworks"> {
   const file = textOption(args, "meshConfigFile");
-  if (file === undefined) return {};
+  const written = file === undefined ? [] : meshConfigObject(readText(file, io), file).objects;
+  const { layers, problems } = meshConfigLayers([...objects, ...written]);
+  const [fault] = problems.filter(({ level }) => level === "error");
+  if (fault !== undefined) throw new MeshError("mesh-config", formatProblem(fault));
+  const holder = objects.find(isMeshConfigMap);
+  const networks = fieldsOf(holder?.raw["data"])["meshNetworks"];
+  return {
+    meshConfig: readMeshConfig(layers).meshConfig.raw,
+    meshNetworks: typeof networks === "string" ? fieldsOf(parse(networks, { maxAliasCount: 100 })) : {},
+  };
+}
+
+function readText(file: string, io: CommandIo): string {
   try {
-    const value: unknown = parse(readFileSync(resolve(io.cwd, file), "utf8"), { maxAliasCount: 100 });
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+    return readFileSync(resolve(io.cwd, file), "utf8");
   } catch (error) {
     throw new MeshError(
       "mesh-config",

@@ -18,8 +18,10 @@ export interface AnalysisContext {
   find(kind: AnalyzedKind, namespace: string, name: string): AnalyzedObject | undefined;
   /** MeshConfig over Istio's defaults, as far as analyzers ask. */
   readonly meshConfig: Fields;
-  /** Networks of the mesh, by name (`networks` of MeshNetworks). */
-  readonly meshNetworks: Fields;
+  /** `networks` of MeshNetworks, by name, and the object that messages about them name. */
+  readonly meshNetworks: { readonly networks: Fields; readonly about: AnalyzedObject };
+  /** When the analysis runs, in ms since the epoch: certificates end. */
+  readonly nowMs: number;
   /** `path`: the scalar whose line is named; where it is not written, the object's line is. */
   report(code: MessageCode, about: AnalyzedObject, message: string, path?: string): void;
 }

@@ -10,6 +10,7 @@ import {
   type AnalyzedObject,
 } from "./analyzed-object.ts";
 import type { AnalysisContext, Analyzer } from "./analyzer.ts";
+import { defaultObjects } from "./default-objects.ts";
 import { matchesGlob } from "./glob.ts";
 import { messageLevels, messageType, type MessageCode, type MessageType } from "./messages.ts";
 
@@ -40,6 +41,8 @@ export interface AnalysisOptions {
   readonly meshConfig?: Fields;
   readonly meshNetworks?: Fields;
   readonly suppressions?: readonly Suppression[];
+  /** In ms since the epoch. Default: long ago, so that no certificate has ended. */
+  readonly nowMs?: number;
 }
 
 export interface AnalysisResult {
@@ -66,7 +69,8 @@ export function runAnalysis(
   analyzers: readonly Analyzer[],
   options: AnalysisOptions,
 ): AnalysisResult {
-  const index = indexObjects(objects, options);
+  const own = options.isComplete === true ? defaultObjects(fieldsOf(options.meshConfig)) : [];
+  const index = indexObjects([...own, ...objects], options);
   const messages: AnalysisMessage[] = [];
   const context = createContext(index, options, messages);
   const executed: string[] = [];
@@ -87,6 +91,29 @@ export function runAnalysis(
 export function messageLine({ type, origin, reference, message }: AnalysisMessage): string {
   return `${type.level} [${type.code}] (${origin} ${reference}) ${message}`;
 }
+
+/** The mesh's networks are no object that somebody writes; messages name it as istioctl does. */
+const meshNetworksObject: AnalyzedObject = (() => {
+  const location = { file: "meshnetworks", line: 1, column: 1 };
+  const metadata = {
+    name: "meshnetworks",
+    namespace: "istio-system",
+    labels: {},
+    annotations: {},
+    creationTimestamp: 0,
+  };
+  const object: MeshObject = {
+    apiVersion: "v1alpha1",
+    group: "",
+    version: "v1alpha1",
+    kind: "MeshNetworks",
+    metadata,
+    spec: {},
+    raw: {},
+    source: { location, locate: () => location },
+  };
+  return { kind: "ConfigMap", ...metadata, spec: {}, object };
+})();
 
 type Index = ReadonlyMap<AnalyzedKind, ReadonlyMap<string, AnalyzedObject>>;
 
@@ -109,7 +136,8 @@ function createContext(index: Index, options: AnalysisOptions, messages: Analysi
     all: (kind) => [...(index.get(kind)?.values() ?? [])],
     find: (kind, namespace, name) => index.get(kind)?.get(fullName({ namespace, name })),
     meshConfig: { rootNamespace: "istio-system", ...fieldsOf(options.meshConfig) },
-    meshNetworks: fieldsOf(options.meshNetworks),
+    nowMs: options.nowMs ?? 0,
+    meshNetworks: { networks: fieldsOf(fieldsOf(options.meshNetworks)["networks"]), about: meshNetworksObject },
     report(code: MessageCode, about, message, path) {
       const { file, line } = about.object.source.location;
       const at = (path === undefined ? undefined : lineOfScalar(about, path)) ?? line;

@@ -117,6 +117,10 @@ export function expectGatewayNames(findings: Findings, path: string, value: unkn
         `${path}[${index}]`,
         `${JSON.stringify(name)} must be \`mesh\`, a Gateway's name, or namespace/name.`,
       );
+    else if (parts.length === 1 && name.includes(".")) {
+      const [gateway = "", namespace = ""] = name.split(".");
+      findings.warn(`${path}[${index}]`, `${name} is the old form of a Gateway's name; write ${namespace}/${gateway}.`);
+    }
   }
 }
 
@@ -155,6 +159,9 @@ function expectFault(findings: Findings, path: string, value: unknown): void {
   if (abort === undefined && delay === undefined) findings.refuse(path, "a fault needs an abort, a delay, or both.");
   if (abort !== undefined) {
     const { percentage, httpStatus, grpcStatus, http2Error } = fieldsOf(abort);
+    if (httpStatus === undefined && grpcStatus === undefined && http2Error === undefined) {
+      findings.warn(`${path}.abort`, "says no error, so that nothing is aborted; add httpStatus or grpcStatus.");
+    }
     expectPercentage(findings, `${path}.abort.percentage`, percentage);
     if (httpStatus !== undefined) expect(findings, `${path}.abort.httpStatus`, httpStatusFault(httpStatus));
     if (grpcStatus !== undefined && !grpcStatuses.has(stringOf(grpcStatus) ?? "")) {
@@ -290,6 +297,13 @@ function expectMirrors(findings: Findings, path: string, rule: Fields): void {
   if (rule["mirror"] !== undefined) {
     expectDestination(findings, `${path}.mirror`, rule["mirror"]);
     if (mirrors.length > 0) findings.refuse(`${path}.mirrors`, "mirror and mirrors exclude each other.");
+  }
+  for (const name of ["mirrorPercent", "mirror_percent"]) {
+    const percent = rule[name];
+    if (percent === undefined) continue;
+    if ((numberOf(percent) ?? 0) > 100)
+      findings.refuse(`${path}.${name}`, `must be at most 100, found ${String(percent)}.`);
+    findings.warn(`${path}.${name}`, "is deprecated; use mirrorPercentage.value.", "deprecated-field");
   }
   expectPercentage(findings, `${path}.mirrorPercentage`, rule["mirrorPercentage"]);
   for (const [index, mirror] of mirrors.entries()) {

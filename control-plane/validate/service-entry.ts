@@ -22,6 +22,9 @@ export function validateServiceEntry(findings: Findings, spec: Fields): void {
     if (host === "*")
       findings.refuse(`spec.hosts[${index}]`, "`*` is not allowed; name a host, or a wildcard as *.example.com.");
     else expect(findings, `spec.hosts[${index}]`, wildcardDomainFault(host));
+    if (resolution !== "DYNAMIC_DNS" && host.length > 1 && host.includes("*") && !host.startsWith("*.")) {
+      findings.warn(`spec.hosts[${index}]`, `${host}: a wildcard stands for whole labels only, as in *.example.com.`);
+    }
   }
   expectAddresses(findings, stringsOf(spec["addresses"]), resolution);
   const portNames = expectPorts(findings, spec);
@@ -39,14 +42,45 @@ export function validateServiceEntry(findings: Findings, spec: Fields): void {
       "several hosts can't be told apart on a port that is neither HTTP nor TLS; use one ServiceEntry a host.",
     );
   }
+  warnOfAddresses(findings, spec, resolution);
   expectExportTo(findings, spec["exportTo"], { isServiceEntry: true });
 }
+
+/** A TCP connection says nothing but an address: without one of its own it is anybody's. */
+function warnOfAddresses(findings: Findings, spec: Fields, resolution: string): void {
+  const addresses = listOf(spec["addresses"]);
+  const hosts = listOf(spec["hosts"]);
+  const label = findings.object.metadata.labels["networking.istio.io/enable-autoallocate-ip"] ?? "";
+  const isAllocated = resolution !== "NONE" && label.toLowerCase() !== "false";
+  for (const [index, port] of listOf(spec["ports"]).map(fieldsOf).entries()) {
+    const protocol = stringOf(port["protocol"]) ?? "";
+    if (addresses.length === 0 && !isAllocated && (protocol === "" || protocol === "TCP")) {
+      findings.warn(`spec.ports[${index}]`, "a TCP port without addresses, and none is allocated; add spec.addresses.");
+    }
+  }
+  const isDns = resolution === "DNS" || resolution === "DNS_ROUND_ROBIN";
+  const hasTcp = listOf(spec["ports"]).some((port) => isTcp(stringOf(fieldsOf(port)["protocol"]) ?? ""));
+  if (isDns && addresses.length > 0 && hosts.length > 1 && hasTcp) {
+    findings.warn(
+      "spec.hosts",
+      "several hosts share addresses on a TCP port: connections to them can't be told apart.",
+    );
+  }
+  if (resolution === "NONE" && spec["workloadSelector"] !== undefined) {
+    findings.warn("spec.workloadSelector", "has no effect with the resolution NONE; say STATIC or DNS.");
+  }
+}
+
+const isTcp = (protocol: string): boolean =>
+  ["TCP", "HTTPS", "TLS", "MONGO", "REDIS", "MYSQL"].includes(protocolFromName(protocol));
 
 export function validateWorkloadEntry(findings: Findings, spec: Fields): void {
   const address = stringOf(spec["address"]) ?? "";
   if (address === "") {
     if ((stringOf(spec["network"]) ?? "") === "")
       findings.refuse("spec.address", "an address is required (or a network).");
+    else
+      findings.warn("spec.network", "without an address the workload is reached through the gateways of its network.");
   } else if (address.startsWith(UNIX)) {
     expectUnix(findings, "spec", address, spec);
   } else if (ipFamily(address) === 0 && fqdnFault(address) !== undefined) {

@@ -4,13 +4,24 @@ import { fieldsOf, listOf, numberOf, stringOf, stringsOf, type Fields } from "..
 import { ipFault, isDnsLabel, portFault, wildcardDomainFault } from "./check-strings.ts";
 import type { Findings } from "./findings.ts";
 import { expectPortProtocol } from "./port-protocol.ts";
+import { expectDestination } from "./destinations.ts";
+import { expectServerTls } from "./gateway-tls.ts";
 import { expect, expectSelector } from "./shared-checks.ts";
+import { expectConnectionPool } from "./traffic-policy.ts";
+import { protocolFromName } from "../model/protocol.ts";
 
 const UNIX = "unix://";
 
 export function validateSidecar(findings: Findings, spec: Fields): void {
   expectSelector(findings, "spec.workloadSelector", spec["workloadSelector"], "labels");
   const ingress = listOf(spec["ingress"]).map(fieldsOf);
+  const isEmpty = ["ingress", "egress"].every((name) => listOf(spec[name]).length === 0);
+  if (isEmpty && spec["outboundTrafficPolicy"] === undefined && spec["inboundConnectionPool"] === undefined) {
+    findings.refuse(
+      "spec",
+      "the Sidecar says nothing: it needs ingress, egress, outboundTrafficPolicy or inboundConnectionPool.",
+    );
+  }
   const seen = new Set<unknown>();
   for (const [index, listener] of ingress.entries()) {
     const path = `spec.ingress[${index}]`;
@@ -20,6 +31,50 @@ export function validateSidecar(findings: Findings, spec: Fields): void {
     seen.add(number);
   }
   expectEgress(findings, listOf(spec["egress"]).map(fieldsOf));
+  expectConnectionPool(findings, "spec.inboundConnectionPool", spec["inboundConnectionPool"]);
+  expectOutboundPolicy(findings, spec["outboundTrafficPolicy"]);
+}
+
+function expectOutboundPolicy(findings: Findings, value: unknown): void {
+  const path = "spec.outboundTrafficPolicy";
+  const { mode = "REGISTRY_ONLY", egressProxy } = fieldsOf(value);
+  if (mode === "ALLOW_ANY_DYNAMIC_DNS") {
+    findings.refuse(
+      `${path}.mode`,
+      "ALLOW_ANY_DYNAMIC_DNS is a mode of the whole mesh; say ALLOW_ANY or REGISTRY_ONLY.",
+    );
+  } else if (egressProxy !== undefined) {
+    if (mode !== "ALLOW_ANY") findings.refuse(`${path}.egressProxy`, "goes with the mode ALLOW_ANY only.");
+    else if (fieldsOf(egressProxy)["port"] === undefined) findings.refuse(`${path}.egressProxy`, "a port is required.");
+    else expectDestination(findings, `${path}.egressProxy`, egressProxy);
+  }
+}
+
+/** Certificates of an ingress listener are files of the sidecar, and TLS ends there. */
+function expectIngressTls(findings: Findings, path: string, listener: Fields): void {
+  const tls = fieldsOf(listener["tls"]);
+  for (const name of ["subjectAltNames", "credentialNames", "tlsCertificates"]) {
+    if (listOf(tls[name]).length > 0)
+      findings.refuse(`${path}.tls.${name}`, "is not supported by a sidecar's listener.");
+  }
+  if (tls["httpsRedirect"] === true)
+    findings.refuse(`${path}.tls.httpsRedirect`, "is not supported by a sidecar's listener.");
+  if ((stringOf(tls["credentialName"]) ?? "") !== "") {
+    findings.refuse(`${path}.tls.credentialName`, "is not supported by a sidecar's listener; name files.");
+  }
+  const mode = tls["mode"];
+  if (mode === "ISTIO_MUTUAL" || mode === "AUTO_PASSTHROUGH") {
+    findings.refuse(
+      `${path}.tls.mode`,
+      `${mode} is no mode of a sidecar's listener; say SIMPLE, MUTUAL or PASSTHROUGH.`,
+    );
+    return;
+  }
+  const protocol = protocolFromName(stringOf(fieldsOf(listener["port"])["protocol"]) ?? "");
+  if (protocol !== "HTTPS" && protocol !== "TLS") {
+    findings.refuse(`${path}.tls`, "tls goes with a port of the protocol HTTPS or TLS only.");
+  }
+  expectServerTls(findings, `${path}.tls`, tls);
 }
 
 function expectIngress(findings: Findings, path: string, listener: Fields): void {
@@ -29,6 +84,17 @@ function expectIngress(findings: Findings, path: string, listener: Fields): void
   const bind = stringOf(listener["bind"]) ?? "";
   if (bind.startsWith(UNIX)) findings.refuse(`${path}.bind`, "an ingress listener can't be a unix:// socket.");
   else if (bind !== "") expect(findings, `${path}.bind`, ipFault(bind));
+  if (listener["tls"] !== undefined) expectIngressTls(findings, path, listener);
+  expectConnectionPool(findings, `${path}.connectionPool`, listener["connectionPool"]);
+  const isHttp = ["HTTP", "HTTP2", "GRPC", "GRPC-Web", "HTTP_PROXY"].includes(
+    protocolFromName(stringOf(port["protocol"]) ?? ""),
+  );
+  if (fieldsOf(listener["connectionPool"])["http"] !== undefined && !isHttp) {
+    findings.warn(
+      `${path}.connectionPool.http`,
+      `has no effect on a port of the protocol ${String(port["protocol"])}.`,
+    );
+  }
   const endpoint = stringOf(listener["defaultEndpoint"]) ?? "";
   if (endpoint === "" || endpoint.startsWith(UNIX)) return;
   const match = /^(?:(127\.0\.0\.1|0\.0\.0\.0)|\[(::1|::)\])?:(\d+)$/.exec(endpoint);
@@ -60,6 +126,25 @@ function expectEgress(findings: Findings, listeners: readonly Fields[]): void {
     if (hosts.length === 0)
       findings.refuse(`${path}.hosts`, "at least one host is required, as `./*` or `istio-system/*`.");
     for (const [at, host] of hosts.entries()) expect(findings, `${path}.hosts[${at}]`, importedHostFault(host));
+    warnOfRepeatedHosts(findings, path, hosts);
+  }
+}
+
+function warnOfRepeatedHosts(findings: Findings, path: string, hosts: readonly string[]): void {
+  const byNamespace = new Map<string, Set<string>>();
+  for (const [at, host] of hosts.entries()) {
+    const slash = host.indexOf("/");
+    if (slash < 0 || host.startsWith("~")) continue;
+    const written = host.slice(0, slash);
+    const namespace = written === "." ? findings.object.metadata.namespace : written;
+    const name = host.slice(slash + 1);
+    const known = byNamespace.get(namespace) ?? new Set();
+    const isRepeated = name === "*" ? known.size > 0 : known.has(name) || known.has("*");
+    if (isRepeated) findings.warn(`${path}.hosts[${at}]`, `${host} is imported by another entry already.`);
+    byNamespace.set(namespace, known.add(name));
+  }
+  if (byNamespace.get("*")?.has("*") === true && byNamespace.size > 1) {
+    findings.warn(`${path}.hosts`, "`*/*` imports everything; the other hosts add nothing.");
   }
 }
 

@@ -28,7 +28,7 @@ export function expectTrafficPolicy(findings: Findings, path: string, value: unk
 
 function expectBlocks(findings: Findings, path: string, policy: Fields): void {
   expectOutlier(findings, `${path}.outlierDetection`, policy["outlierDetection"]);
-  expectPool(findings, `${path}.connectionPool`, policy["connectionPool"]);
+  expectConnectionPool(findings, `${path}.connectionPool`, policy["connectionPool"]);
   expectLoadBalancer(
     findings,
     `${path}.loadBalancer`,
@@ -57,7 +57,7 @@ function expectOutlier(findings: Findings, path: string, value: unknown): void {
   }
 }
 
-function expectPool(findings: Findings, path: string, value: unknown): void {
+export function expectConnectionPool(findings: Findings, path: string, value: unknown): void {
   if (value === undefined) return;
   const { http, tcp } = fieldsOf(value);
   if (http === undefined && tcp === undefined)

@@ -68,9 +68,11 @@ function expectTlsRule(findings: Findings, path: string, rule: Fields, hosts: re
     const names = stringsOf(match["sniHosts"]);
     if (names.length === 0) findings.refuse(`${at}.sniHosts`, "at least one SNI host is required.");
     for (const [nameIndex, name] of names.entries()) {
-      const fault = wildcardDomainFault(name);
+      const fault = ipFamily(name) === 0 ? wildcardDomainFault(name) : undefined;
       if (fault !== undefined) findings.refuse(`${at}.sniHosts[${nameIndex}]`, `${fault}.`);
-      else if (!hosts.some((host) => isHostWithin(name, host))) {
+      else if (ipFamily(name) === 6) {
+        findings.warn(`${at}.sniHosts[${nameIndex}]`, `${name}: clients do not send an address as SNI; name the host.`);
+      } else if (!hosts.some((host) => isHostWithin(name, host))) {
         findings.refuse(
           `${at}.sniHosts[${nameIndex}]`,
           `${name} is not within the hosts of the VirtualService (${hosts.join(", ")}).`,

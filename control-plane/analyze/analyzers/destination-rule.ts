@@ -82,7 +82,7 @@ function podLabels(context: AnalysisContext): readonly Readonly<Record<string, s
     const places = nodes.get(node) ?? {};
     const added: Record<string, string> = { ...labels };
     for (const name of ["topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"]) {
-      if (places[name] !== undefined) added[name] = places[name];
+      if ((places[name] ?? "") !== "") added[name] = places[name] ?? "";
     }
     if (node !== "") added["kubernetes.io/hostname"] = node;
     return added;

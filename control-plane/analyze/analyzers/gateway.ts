@@ -1,5 +1,5 @@
 /** Gateways among themselves, and the workloads, Services and Secrets that they need. */
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import {
   fieldsOf,
   listOf,
@@ -145,7 +145,7 @@ export const secrets: Analyzer = {
         if (secret === undefined) {
           const message = `names the credential "${name}", but there is no such Secret in the namespace ${pod.namespace} of its workloads.`;
           context.report("IST0101", item, message, path);
-        } else if (!holdsCertificate(secret)) {
+        } else if (!holdsCertificate(secret, context.nowMs)) {
           const message = `the Secret ${fullName(secret)} holds no certificate that can be used; it needs tls.crt and tls.key in PEM.`;
           context.report("IST0161", item, message, path);
         }
@@ -161,7 +161,7 @@ function secretNamed(context: AnalysisContext, namespace: string, written: strin
     : context.find("Secret", written.slice(0, slash), written.slice(slash + 1));
 }
 
-function holdsCertificate({ object }: AnalyzedObject): boolean {
+function holdsCertificate({ object }: AnalyzedObject, nowMs: number): boolean {
   const { data, stringData } = object.raw;
   const entry = (name: string): string | undefined => {
     const encoded = stringOf(fieldsOf(data)[name]);
@@ -171,8 +171,8 @@ function holdsCertificate({ object }: AnalyzedObject): boolean {
   const key = entry("tls.key") ?? entry("key");
   if (!certificate || !key) return false;
   try {
-    const { validToDate } = new X509Certificate(certificate);
-    return validToDate instanceof Date;
+    const parsed = new X509Certificate(certificate);
+    return parsed.validToDate.getTime() > nowMs && parsed.checkPrivateKey(createPrivateKey(key));
   } catch {
     return false;
   }

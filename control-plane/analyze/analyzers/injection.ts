@@ -1,4 +1,5 @@
 /** Which namespaces and pods get a sidecar, and whether they have it. */
+import { parse } from "yaml";
 import { fieldsOf, listOf, stringMapOf, stringOf, type Fields } from "../../model/read-fields.ts";
 import { fullName, type AnalyzedObject } from "../analyzed-object.ts";
 import type { AnalysisContext, Analyzer } from "../analyzer.ts";
@@ -118,24 +119,36 @@ function hasOtherImage(context: AnalysisContext, pod: AnalyzedObject, image: str
     .some((container) => container["image"] !== image && container["image"] !== `${image}-${variant}`);
 }
 
-/** `distroless`, `debug`: by annotation, by a ProxyConfig of the namespace or the mesh, by MeshConfig. */
+/** `distroless`, `debug`: MeshConfig, a ProxyConfig of the mesh, of the namespace, of the workload, an annotation: the last counts. */
 function imageVariant(context: AnalysisContext, pod: AnalyzedObject): string {
-  const annotated = pod.annotations["sidecar.istio.io/proxyImageType"];
-  if (annotated !== undefined) return annotated;
-  const candidates = context.all("ProxyConfig").filter(({ spec, namespace }) => {
-    const labels = stringMapOf(fieldsOf(spec["selector"])["matchLabels"]);
-    const isSelected = Object.entries(labels).every(([key, value]) => pod.labels[key] === value);
-    return isSelected && (namespace === pod.namespace || namespace === context.meshConfig["rootNamespace"]);
-  });
-  const ranked = candidates
-    .filter(({ spec }) => fieldsOf(spec["image"])["imageType"] !== undefined)
-    .sort((one, other) => rankOf(one, pod) - rankOf(other, pod));
-  const meshWide = fieldsOf(fieldsOf(context.meshConfig["defaultConfig"])["image"])["imageType"];
-  return stringOf(fieldsOf(ranked[0]?.spec["image"])["imageType"]) ?? stringOf(meshWide) ?? "";
+  const layers = context
+    .all("ProxyConfig")
+    .filter(({ spec, namespace }) => {
+      if (namespace === context.meshConfig["rootNamespace"]) return true;
+      return namespace === pod.namespace && matchesLabelSelector(spec["selector"], pod.labels);
+    })
+    .map(({ spec, namespace }) => ({
+      rank: namespace !== pod.namespace ? 0 : spec["selector"] === undefined ? 1 : 2,
+      image: spec["image"],
+    }))
+    .sort((one, other) => one.rank - other.rank);
+  const images = [
+    fieldsOf(context.meshConfig["defaultConfig"])["image"],
+    ...layers.map(({ image }) => image),
+    annotatedConfig(pod)["image"],
+  ];
+  const types = images.map((image) => stringOf(fieldsOf(image)["imageType"]) ?? "").filter((type) => type !== "");
+  const last = types.at(-1) ?? "";
+  return last === "default" ? "" : last;
 }
 
-const rankOf = ({ spec, namespace }: AnalyzedObject, pod: AnalyzedObject): number =>
-  namespace !== pod.namespace ? 2 : spec["selector"] === undefined ? 1 : 0;
+function annotatedConfig({ annotations }: AnalyzedObject): Fields {
+  try {
+    return fieldsOf(parse(annotations["proxy.istio.io/config"] ?? "", { maxAliasCount: 100 }));
+  } catch {
+    return {};
+  }
+}
 
 export const autoImages: Analyzer = {
   name: "injection.ImageAutoAnalyzer",

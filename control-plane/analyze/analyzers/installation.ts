@@ -141,7 +141,7 @@ const REMOTE_SECRET = "istio/multiCluster";
 export const meshNetworks: Analyzer = {
   name: "meshnetworks.MeshNetworksAnalyzer",
   description: "Networks of the mesh name registries that exist",
-  inputs: ["ConfigMap", "Secret"],
+  inputs: ["Secret"],
   analyze(context) {
     const clusters = context
       .all("Secret")
@@ -151,13 +151,12 @@ export const meshNetworks: Analyzer = {
         ...Object.keys(fieldsOf(object.raw["stringData"])),
       ]);
     const known = new Set(["Mock", "Kubernetes", "External", ...clusters]);
-    const holder = context.all("ConfigMap").find(({ name }) => name === "istio");
-    if (holder === undefined) return;
-    for (const [name, network] of Object.entries(fieldsOf(context.meshNetworks["networks"]))) {
+    const { networks, about } = context.meshNetworks;
+    for (const [name, network] of Object.entries(networks)) {
       for (const endpoint of listOf(fieldsOf(network)["endpoints"]).map(fieldsOf)) {
         const registry = stringOf(endpoint["fromRegistry"]);
         if (registry === undefined || known.has(registry)) continue;
-        context.report("IST0126", holder, `the network ${name} names the registry ${registry}, which does not exist.`);
+        context.report("IST0126", about, `the network ${name} names the registry ${registry}, which does not exist.`);
       }
     }
   },
