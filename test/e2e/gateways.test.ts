@@ -1,9 +1,12 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { connect as tlsConnect, createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { createServer as createHttpsServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { Agent, request } from "undici";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { testAuthority } from "#proxy/tls/node-test-identities.ts";
+import { workloadTable } from "#cli/local/console.ts";
 import type { RunningServer } from "#cli/local/mesh-file.ts";
 import { deployment, destinationRule, service, testMesh, versions, type TestMesh } from "./mesh.ts";
 
@@ -257,6 +260,40 @@ describe("an ingress gateway, over real processes", () => {
   test("TCP goes where the tcp rule says", async () => {
     const server = serverOn(mesh, "istio-ingressgateway", 9000);
     expect(await ask(server, "http://whatever/")).toMatchObject({ status: 200 });
+  });
+
+  test("`call --gateway` sends HTTPS with the files it is given, and says what is wrong with a call", async () => {
+    writeFileSync(join(mesh.directory, "ca.pem"), web.rootPem);
+    const secureCall = async (...flags: string[]): Promise<unknown> =>
+      await mesh.call("gateway:istio-ingressgateway", "https://simple.example.com/", ...flags);
+    const ca = join(mesh.directory, "ca.pem");
+    expect(await secureCall("--cacert", ca)).toMatchObject({ statuses: { "200": 1 }, workloads: { "echo-v1": 1 } });
+    expect(await secureCall("-k")).toMatchObject({ statuses: { "200": 1 } });
+    expect(await secureCall()).toMatchObject({ statuses: { "0": 1 } });
+    const misuse = async (...argv: string[]): Promise<string> => {
+      const { code, err } = await mesh.run("call", ...argv);
+      expect(code).toBe(2);
+      return err;
+    };
+    expect(await misuse("--gateway", "echo-v1", "http://a/")).toContain("echo-v1 is no gateway");
+    expect(await misuse("--from", "istio-ingressgateway", "http://a/")).toContain("send through it by --gateway");
+    expect(await misuse("--gateway", "istio-ingressgateway", "http://a:7/")).toContain("it has 80, 8081, 443, 9000");
+    expect(await misuse("http://a/")).toContain("or --gateway");
+    expect(await misuse("--gateway", "istio-ingressgateway", "ftp://a/")).toContain("http:// or https://");
+  });
+
+  test("the table says for each server how to call it from this machine", () => {
+    const { bind: http } = serverOn(mesh, "istio-ingressgateway", 80);
+    const { bind: https } = serverOn(mesh, "istio-ingressgateway", 443);
+    const { bind: tcp } = serverOn(mesh, "istio-ingressgateway", 9000);
+    const of = "istio-ingressgateway.istio-system";
+    expect(workloadTable(mesh.session.runner.file).split("\n")).toEqual(
+      expect.arrayContaining([
+        `${of} HTTP 80 (plain.example.com): curl -H 'Host: plain.example.com' http://${http.address}:${http.port}/`,
+        `${of} HTTPS 443 MUTUAL (mutual.example.com): curl -k --cert CLIENT.crt --key CLIENT.key --resolve mutual.example.com:${https.port}:${https.address} https://mutual.example.com:${https.port}/`,
+        `${of} TCP 9000 (*): connect to ${tcp.address}:${tcp.port}`,
+      ]),
+    );
   });
 
   test("a Secret that changes is what the next client sees; one that breaks changes nothing", async () => {
