@@ -1,5 +1,6 @@
 /** One endpoint of a cluster, with its counts and what is known of its health. */
 import { formatAddress, type Connection, type SocketAddress } from "#lib/connection.ts";
+import type { HeaderMap } from "../http/header-map.ts";
 import type { UpstreamTransport } from "../tls/types.ts";
 import type { HttpConnectionPool } from "./pool/http-pool.ts";
 import type { Host, HostOutlierSink, HostStats, Locality, Metadata } from "./types.ts";
@@ -74,6 +75,8 @@ export class UpstreamHost implements Host {
   outlier: HostOutlierSink = noOutlier;
   /** Only with active health checks: traffic says that it is not well (`x-envoy-immediate-health-check-fail`). */
   failPassively: (() => void) | undefined = undefined;
+  /** Only where the balancer goes by the load that hosts report: headers or trailers of a response. */
+  onLoadReport: ((headers: HeaderMap) => void) | undefined = undefined;
   /** Bits of `HealthFlag`. */
   flags = 0;
   edsHealth: EdsHealth;

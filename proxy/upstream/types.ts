@@ -36,6 +36,8 @@ export interface Host {
   readonly outlier: HostOutlierSink;
   /** Only with active health checks: a response says that the host is not well (`x-envoy-immediate-health-check-fail`, L-58). */
   readonly failPassively?: (() => void) | undefined;
+  /** Only where the balancer goes by the load that hosts report: takes the headers and trailers of responses. */
+  readonly onLoadReport?: ((headers: HeaderMap) => void) | undefined;
 }
 
 export interface HostStats {

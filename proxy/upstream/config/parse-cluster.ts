@@ -63,7 +63,7 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
     metadata,
     policy: balancing.policy,
     balancing: balancing.balancing,
-    subsets: parseSubsets(reader.child("lbSubsetConfig")),
+    subsets: parseSubsets(reader.child("lbSubsetConfig")) ?? balancing.subsets,
     thresholds: { default: limits.default, high: limits.high },
     maxConnectionsPerHost: limits.maxConnectionsPerHost,
     outlier: outlier === undefined ? undefined : parseOutlierDetection(outlier),

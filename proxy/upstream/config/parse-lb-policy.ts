@@ -1,15 +1,17 @@
 /** `lb_policy` with its settings, or `load_balancing_policy` → the policy of a cluster. */
 import { MessageReader } from "#protos/reader.ts";
-import { unpackAny } from "#protos/any.ts";
 import type { Cluster, Cluster_CommonLbConfig } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
 import { isPrime } from "../load-balancing/maglev.ts";
 import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
 import type { BalancingConfig } from "./cluster-config.ts";
-import { parseLbExtension } from "./parse-lb-extension.ts";
+import type { SubsetConfig } from "../load-balancing/subset.ts";
+import { parseLbPolicies } from "./parse-lb-extension.ts";
 import { leastRequestSettings, parseSlowStart, parseZoneAware, ringSettings, ringSizeText } from "./lb-settings.ts";
 
 export interface ParsedLbPolicy {
   readonly policy: LbPolicyConfig;
+  /** Of the typed subset policy. */
+  readonly subsets?: SubsetConfig | undefined;
   readonly balancing: BalancingConfig;
   readonly closeConnectionsOnHostSetChange: boolean;
   readonly excludesNewHosts: boolean;
@@ -38,41 +40,20 @@ export function parseLbPolicy(reader: MessageReader<Cluster>): ParsedLbPolicy {
   }
   reader.ignore("lbPolicy", "load_balancing_policy supersedes it");
   reader.ignore("lbConfig", "load_balancing_policy supersedes it");
-  const unsupported: string[] = [];
-  for (const candidate of extensions.children("policies")) {
-    const extension = candidate.child("typedExtensionConfig");
-    candidate.finish();
-    const config = extension?.get("typedConfig");
-    const name = extension?.get("name") ?? "";
-    extension?.finish();
-    if (extension === undefined || config === undefined) continue;
-    const opened = unpackAny(config, extension.at("typedConfig"));
-    const parsed =
-      opened.value === undefined
-        ? undefined
-        : parseLbExtension(opened.value, extension.at("typedConfig"), reader.problems);
-    if (parsed === undefined) {
-      unsupported.push(name);
-      continue;
-    }
-    // The first policy that is known is taken, as in Envoy.
-    extensions.finish();
-    return {
-      policy: parsed.policy,
-      balancing: {
-        ...balancing,
-        isLocalityWeighted: parsed.isLocalityWeighted,
-        zoneAware: parsed.zoneAware,
-        failTrafficOnPanic: parsed.failTrafficOnPanic,
-      },
-      closeConnectionsOnHostSetChange,
-      excludesNewHosts,
-      overrideHostStatus,
-    };
-  }
-  extensions.finish();
-  extensions.unsupported("policies", `no policy of load_balancing_policy is known here: ${unsupported.join(", ")}`);
-  return { policy: roundRobin, balancing, closeConnectionsOnHostSetChange, excludesNewHosts, overrideHostStatus };
+  const parsed = parseLbPolicies(extensions);
+  return {
+    policy: parsed?.policy ?? roundRobin,
+    balancing: {
+      ...balancing,
+      isLocalityWeighted: parsed?.isLocalityWeighted ?? false,
+      zoneAware: parsed?.zoneAware,
+      failTrafficOnPanic: parsed?.failTrafficOnPanic ?? false,
+    },
+    subsets: parsed?.subsets,
+    closeConnectionsOnHostSetChange,
+    excludesNewHosts,
+    overrideHostStatus,
+  };
 }
 
 /** Names of `Cluster.LbPolicy` by number. */

@@ -4,14 +4,18 @@ import type {
   Cluster_LbSubsetConfig,
   Cluster_LbSubsetConfig_LbSubsetSelector,
 } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
+import type { Subset } from "#protos/gen/envoy/extensions/load_balancing_policies/subset/v3/subset_pb.js";
 import type { SubsetConfig, SubsetFallback, SubsetSelector } from "../load-balancing/subset.ts";
 
 const fallbacks: readonly SubsetFallback[] = ["none", "any-endpoint", "default-subset"];
 const selectorFallbacks: readonly SubsetSelector["fallback"][] = [undefined, ...fallbacks, "keys-subset"];
 
 /** Reads the settings; undefined without selectors, which is as if there were none. */
-export function parseSubsets(reader: MessageReader<Cluster_LbSubsetConfig> | undefined): SubsetConfig | undefined {
-  if (reader === undefined) return undefined;
+export function parseSubsets(
+  either: MessageReader<Cluster_LbSubsetConfig> | MessageReader<Subset> | undefined,
+): SubsetConfig | undefined {
+  if (either === undefined) return undefined;
+  const reader = either as MessageReader<Cluster_LbSubsetConfig>;
   if (reader.get("metadataFallbackPolicy") !== 0) reader.unsupported("metadataFallbackPolicy");
   const config: SubsetConfig = {
     fallback: fallbacks[reader.get("fallbackPolicy")] ?? "none",

@@ -16,6 +16,15 @@ const policies: readonly Policy[] = [
   { kind: "least-request", choiceCount: 2, activeRequestBias: 1, fullScan: false, slowStart: undefined },
   { kind: "least-request", choiceCount: 2, activeRequestBias: 1, fullScan: true, slowStart: undefined },
   { kind: "random" },
+  {
+    kind: "client-side-weighted-round-robin",
+    blackoutMs: 10_000,
+    expirationMs: 180_000,
+    updateMs: 1000,
+    errorPenalty: 1,
+    metricNames: [],
+    slowStart: undefined,
+  },
   { kind: "ring-hash", minimumRingSize: 1024, maximumRingSize: 8192, hashFunction: "xx-hash", ...hashing },
   { kind: "maglev", tableSize: 1009, ...hashing },
 ];
@@ -180,7 +189,8 @@ describe.each(
   });
 });
 
-const weighted = policies.filter((policy) => policy.kind !== "random");
+const ignoringWeights: ReadonlySet<string> = new Set(["random", "client-side-weighted-round-robin"]);
+const weighted = policies.filter((policy) => !ignoringWeights.has(policy.kind));
 
 describe.each(weighted.map((policy) => [policy.kind, policy] as const))("%s with weights", (_name, policy) => {
   test("L-16, L-18, L-21, L-22: hosts are chosen in proportion to their weights", () => {

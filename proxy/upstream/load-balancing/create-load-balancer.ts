@@ -1,6 +1,7 @@
 /** From a policy's configuration to its balancer. */
 import type { StatsScope } from "../../observability/stats.ts";
 import { BoundedLoadTable } from "./bounded-load.ts";
+import { clientSideWeighted, type ClientSideWeightedConfig } from "./client-side-weights.ts";
 import { HashLoadBalancer, type HashTableFactory } from "./hash-load-balancer.ts";
 import type { HashTable, WeightedHost } from "./hash-table.ts";
 import { leastRequest, type LeastRequestConfig } from "./least-request.ts";
@@ -17,6 +18,7 @@ export type LbPolicyConfig =
   | RandomConfig
   | RingHashConfig
   | MaglevConfig
+  | ClientSideWeightedConfig
   | { readonly kind: "cluster-provided" };
 
 /** `scope` is `cluster.<name>.`. */
@@ -32,6 +34,8 @@ export function createLoadBalancer(
       return new ListLoadBalancer(leastRequest(policy, options), options);
     case "random":
       return new ListLoadBalancer(random(options), options);
+    case "client-side-weighted-round-robin":
+      return new ListLoadBalancer(clientSideWeighted(policy, options), options);
     case "ring-hash":
       return new HashLoadBalancer(ringFactory(policy, scope), options);
     case "maglev":

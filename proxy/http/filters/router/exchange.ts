@@ -181,6 +181,7 @@ export class UpstreamExchange {
     if (endStream) info.upstreamLastRx = now;
     if (attempt.host.failPassively !== undefined && headers.has("x-envoy-immediate-health-check-fail"))
       attempt.host.failPassively();
+    attempt.host.onLoadReport?.(headers);
     attempt.host.outlier.putHttpStatus(this.#outlierStatus(attempt.cluster, headers));
     if (status >= 500) attempt.host.stats.rqError++;
     else attempt.host.stats.rqSuccess++;
@@ -237,6 +238,7 @@ export class UpstreamExchange {
   }
 
   onUpstreamTrailers(attempt: UpstreamRequest, trailers: HeaderMap): void {
+    attempt.host.onLoadReport?.(trailers);
     this.#onResponseEnd(attempt, this.runtime.clock.monotonic());
     this.stream.encodeTrailers(trailers);
   }
