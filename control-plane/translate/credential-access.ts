@@ -20,28 +20,28 @@ export interface ProvenIdentity {
 /** Of an internal Gateway: the only account that may have its certificates. */
 const SERVICE_ACCOUNT_ANNOTATION = "internal.istio.io/service-account-name";
 
-/** Why not; undefined: it may. */
-export function accessFault(
-  view: View,
-  resource: string,
-  credential: CredentialName,
-  identity: ProvenIdentity | undefined,
-): string | undefined {
-  if (identity === undefined) return "the proxy has not proved who it is: it must connect to the port with TLS";
-  const isNamed = gatewayCredentials(view, identity).has(resource);
-  if (credential.kind === "kubernetes-gateway") {
-    return isNamed
-      ? undefined
-      : `no Gateway of namespace ${identity.namespace} may use it; a ReferenceGrant is needed for a Secret of another namespace`;
+/** Why a proxy may not have a secret; undefined: it may. */
+export type AccessCheck = (resource: string, credential: CredentialName) => string | undefined;
+
+export function accessCheck(view: View, identity: ProvenIdentity | undefined): AccessCheck {
+  if (identity === undefined) {
+    return () => "the proxy has not proved who it is: it must connect to the port with TLS";
   }
-  if (credential.namespace !== identity.namespace) {
-    return isNamed && credential.kind === "configmap"
-      ? undefined
-      : `it is of another namespace than the proxy, ${identity.namespace}`;
-  }
-  return isNamed || ruleCredentials(view).has(resource)
-    ? undefined
-    : "nothing in the configuration of this proxy names it";
+  const { namespace } = identity;
+  const ofGateways = gatewayCredentials(view, identity);
+  const ofRules = ruleCredentials(view);
+  return (resource, credential) => {
+    const isNamed = ofGateways.has(resource);
+    if (credential.kind === "kubernetes-gateway") {
+      const instead = "a ReferenceGrant is needed for a Secret of another namespace";
+      return isNamed ? undefined : `no Gateway of namespace ${namespace} may use it; ${instead}`;
+    }
+    if (credential.namespace !== namespace) {
+      const isGranted = isNamed && credential.kind === "configmap";
+      return isGranted ? undefined : `it is of another namespace than the proxy, ${namespace}`;
+    }
+    return isNamed || ofRules.has(resource) ? undefined : "nothing in the configuration of this proxy names it";
+  };
 }
 
 /** Names in the servers of the Gateways that the proxy serves, as far as the Gateway may use them. */

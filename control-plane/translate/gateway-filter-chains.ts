@@ -2,13 +2,8 @@
 import { callLogs } from "./access-log.ts";
 import { authorizationFilters } from "./authorization.ts";
 import { autoPassthroughChains } from "./gateway-auto-passthrough.ts";
-import {
-  type GatewayServer,
-  isPlainHttp,
-  passesTlsThrough,
-  type ServerPort,
-  terminatesHttps,
-} from "./gateway-servers.ts";
+import { type ServerPort } from "./gateway-merge.ts";
+import { type GatewayServer, isPlainHttp, passesTlsThrough, terminatesHttps } from "./gateway-server.ts";
 import { gatewayTransportSocket } from "./gateway-tls.ts";
 import { sharesHosts, virtualServicesOf } from "./gateway-virtual-services.ts";
 import { httpConnectionManager } from "./http-connection-manager.ts";

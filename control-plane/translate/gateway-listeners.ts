@@ -1,7 +1,8 @@
 /** Listeners of a gateway: one a port and address (rules 99, 104). */
 import { listenerAccessLogs } from "./access-log.ts";
 import { type GatewayChain, gatewayChains, type TakenSnis } from "./gateway-filter-chains.ts";
-import { mergedGateway, type ServerPort } from "./gateway-servers.ts";
+import { type ServerPort } from "./gateway-merge.ts";
+import { mergedGateway } from "./gateway-servers.ts";
 import { compact, type JsonObject, nonEmpty } from "./json.ts";
 import { proxyProtocol, tlsInspector } from "./listener-filters.ts";
 import { WILDCARD_ADDRESS } from "./names.ts";

@@ -1,5 +1,6 @@
 /** Route configurations of a gateway: the VirtualServices of its servers, merged by host (rules 13, 101, 103). */
-import { mergedGateway, type GatewayServer } from "./gateway-servers.ts";
+import { type GatewayServer } from "./gateway-server.ts";
+import { mergedGateway } from "./gateway-servers.ts";
 import { intersectingHosts, virtualServicesOf } from "./gateway-virtual-services.ts";
 import { httpRoutes } from "./http-routes.ts";
 import { compact, type JsonObject, nonEmpty } from "./json.ts";

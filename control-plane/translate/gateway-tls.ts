@@ -1,5 +1,5 @@
 /** TLS that ends at a gateway: `servers[].tls` → DownstreamTlsContext (rule 105). */
-import { type GatewayServer, passesTlsThrough, terminatesHttps } from "./gateway-servers.ts";
+import { type GatewayServer, passesTlsThrough, terminatesHttps } from "./gateway-server.ts";
 import { isCipherSuite } from "../model/cipher-suites.ts";
 import { any, compact, type JsonObject, nonEmpty } from "./json.ts";
 import {

@@ -1,7 +1,7 @@
 /** Which VirtualServices belong to a Gateway, and to which of a server's hosts (rules 101, 102). */
 import type { MeshIndex } from "../model/mesh-index.ts";
 import { hostsMatch, isSubsetOf } from "./hosts.ts";
-import type { GatewayServer } from "./gateway-servers.ts";
+import type { GatewayServer } from "./gateway-server.ts";
 import { memoizedBy } from "./memo.ts";
 import type { View } from "./view.ts";
 import { consumersFirst, resolvedVirtualServices, type VirtualService } from "./virtual-service.ts";

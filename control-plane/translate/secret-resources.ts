@@ -1,6 +1,6 @@
 /** Kubernetes Secrets and ConfigMaps → Envoy's Secrets, for a proxy that may have them. */
 import type { MeshObject } from "../model/object.ts";
-import { accessFault, type ProvenIdentity } from "./credential-access.ts";
+import { type AccessCheck, accessCheck, type ProvenIdentity } from "./credential-access.ts";
 import { type CredentialName, parseCredentialName, withoutCaSuffix } from "./credential-names.ts";
 import type { JsonObject } from "./json.ts";
 import { authorityOf, certificateOf } from "./secret-contents.ts";
@@ -12,15 +12,16 @@ export function secretResources(
   names: readonly string[],
   identity: ProvenIdentity | undefined,
 ): readonly JsonObject[] {
-  return names.map((resource) => secretResource(view, resource, identity)).filter((resource) => resource !== undefined);
+  const check = accessCheck(view, identity);
+  return names.map((resource) => secretResource(view, resource, check)).filter((resource) => resource !== undefined);
 }
 
-function secretResource(view: View, resource: string, identity: ProvenIdentity | undefined): JsonObject | undefined {
+function secretResource(view: View, resource: string, check: AccessCheck): JsonObject | undefined {
   const credential = parseCredentialName(resource, view.proxy.namespace);
   if (credential === undefined) {
     return refuse(view, resource, "it is no name of a Secret that is served here; write kubernetes://[namespace/]name");
   }
-  const fault = accessFault(view, resource, credential, identity);
+  const fault = check(resource, credential);
   if (fault !== undefined) return refuse(view, resource, fault);
   const object = objectOf(view, credential);
   if (object === undefined) {
