@@ -4,6 +4,7 @@ import type { FilterStateValue } from "#protos/gen/envoy/extensions/filters/comm
 import { parseFormatString } from "./observability/access-log/parse.ts";
 import { formatEnvironment } from "./observability/access-log/format.ts";
 import type { FormatContext } from "./observability/access-log/types.ts";
+import { shareWithUpstream } from "./filter-state.ts";
 import type { Runtime } from "#lib/runtime.ts";
 
 /** Writes one object. */
@@ -20,6 +21,9 @@ const factories: ReadonlySet<string> = new Set([
   "envoy.string",
   "envoy.hashable_string",
   "envoy.tcp_proxy.cluster",
+  "envoy.tcp_proxy.disable_tunneling",
+  "envoy.filters.listener.original_dst.local_ip",
+  "envoy.filters.listener.original_dst.remote_ip",
   "envoy.ratelimit.hits_addend",
 ]);
 
@@ -35,8 +39,7 @@ function parseOne(reader: MessageReader<FilterStateValue>): FilterStateSetter | 
   const value = reader.get("value");
   const skipIfEmpty = reader.get("skipIfEmpty");
   reader.ignore("readOnly", "no other filter here writes an object that a configuration has set");
-  if (reader.get("sharedWithUpstream") !== 0)
-    reader.unsupported("sharedWithUpstream", "objects are not shared with upstream connections here; leave it out");
+  const sharing = ([undefined, "once", "transitive"] as const)[reader.get("sharedWithUpstream")];
   reader.finish();
   if (key === "") reader.invalid("key", "object_key is required");
   if (!factories.has(factory))
@@ -53,7 +56,9 @@ function parseOne(reader: MessageReader<FilterStateValue>): FilterStateSetter | 
       if (write === undefined) throw new Error("a format that was checked is right");
       return (context, state) => {
         const text = write(context);
-        if (text !== "" || !skipIfEmpty) state.set(key, text);
+        if (text === "" && skipIfEmpty) return;
+        state.set(key, text);
+        if (sharing !== undefined) shareWithUpstream(state, key, sharing);
       };
     },
   };

@@ -27,6 +27,8 @@ export interface BootstrapModel {
   readonly localClusterName: string;
   readonly stats: StatsModel;
   readonly runtimeLayers: readonly RuntimeLayerModel[];
+  /** `envoy.bootstrap.internal_listener`: there may be listeners that only this process reaches. */
+  readonly internalListeners: { readonly bufferBytes: number } | undefined;
   /** `glassmesh.identity`: the proxy gets its certificate by CSR. */
   readonly identity: WorkloadIdentity | undefined;
 }

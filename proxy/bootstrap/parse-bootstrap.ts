@@ -4,6 +4,7 @@ import { unpackAny } from "#protos/any.ts";
 import type { Bootstrap, Bootstrap_DynamicResources } from "#protos/gen/envoy/config/bootstrap/v3/bootstrap_pb.js";
 import type { ClusterManager } from "#protos/gen/envoy/config/bootstrap/v3/bootstrap_pb.js";
 import type { TypedExtensionConfig } from "#protos/gen/envoy/config/core/v3/extension_pb.js";
+import type { InternalListener } from "#protos/gen/envoy/extensions/bootstrap/internal_listener/v3/internal_listener_pb.js";
 import type { WorkloadIdentity } from "#protos/gen/glassmesh/config/v1/workload_identity_pb.js";
 import { MessageReader } from "#protos/reader.ts";
 import { durationMs } from "../config-values.ts";
@@ -46,7 +47,7 @@ export function parseBootstrap(message: Bootstrap, problems: Problem[]): Bootstr
     localClusterName,
     stats,
     runtimeLayers: runtime === undefined ? [] : parseRuntimeLayers(runtime),
-    identity: parseExtensions(reader),
+    ...parseExtensions(reader),
   };
   acceptDefaultExtension(reader, "defaultRegexEngine", ["envoy.extensions.regex_engines.v3.GoogleRE2"]);
   acceptDefaultExtension(reader, "listenerManager", ["envoy.config.listener.v3.ListenerManager"]);
@@ -95,8 +96,14 @@ function parseClusterManager(reader: MessageReader<ClusterManager> | undefined):
   return { localClusterName };
 }
 
-function parseExtensions(reader: MessageReader<Bootstrap>): WorkloadIdentity | undefined {
+interface Extensions {
+  readonly identity: WorkloadIdentity | undefined;
+  readonly internalListeners: BootstrapModel["internalListeners"];
+}
+
+function parseExtensions(reader: MessageReader<Bootstrap>): Extensions {
   let identity: WorkloadIdentity | undefined;
+  let internalListeners: BootstrapModel["internalListeners"];
   for (const extension of reader.children("bootstrapExtensions")) {
     const { value, problems } = unpackExtension(extension);
     reader.problems.push(...problems);
@@ -108,13 +115,13 @@ function parseExtensions(reader: MessageReader<Bootstrap>): WorkloadIdentity | u
         identity = value as WorkloadIdentity;
         break;
       case "envoy.extensions.bootstrap.internal_listener.v3.InternalListener":
-        // Only the size of a buffer; an internal listener itself is accepted or refused where it stands.
+        internalListeners = { bufferBytes: ((value as InternalListener).bufferSizeKb ?? 1024) * 1024 };
         break;
       default:
         extension.unsupported("typedConfig", `the bootstrap extension ${value?.$typeName} is not supported; remove it`);
     }
   }
-  return identity;
+  return { identity, internalListeners };
 }
 
 function unpackExtension(reader: MessageReader<TypedExtensionConfig>): ReturnType<typeof unpackAny> {

@@ -1,6 +1,8 @@
 /** One accepted socket while listener filters look at its first bytes. */
 import type { Connection, ConnectionHandler, SocketAddress } from "#lib/connection.ts";
 import type { Runtime, Timer } from "#lib/runtime.ts";
+import { adoptState } from "../filter-state.ts";
+import type { Passthrough } from "../tls/internal-network.ts";
 import type { AcceptedFacts, ListenerFilter } from "./listener-filters.ts";
 import type { ListenerStats } from "./listener-stats.ts";
 
@@ -56,9 +58,15 @@ export class AcceptedSocket implements ConnectionHandler, AcceptedFacts {
     this.dynamicMetadata.set(namespace, { ...values, [key]: value });
   }
 
+  /** What the client side of an internal connection has given along. */
+  adopt({ filterState, metadata }: Passthrough): void {
+    if (filterState !== undefined) adoptState(this.filterState, filterState);
+    for (const [namespace, values] of metadata) this.dynamicMetadata.set(namespace, { ...values });
+  }
+
   /** What filters of another listener, which handed the connection over, have found out. */
   inherit({ filterState, dynamicMetadata }: AcceptedFacts): void {
-    for (const [key, value] of filterState) this.filterState.set(key, value);
+    adoptState(this.filterState, filterState);
     for (const [key, value] of dynamicMetadata) this.dynamicMetadata.set(key, value);
   }
 

@@ -12,7 +12,9 @@ import { httpInspector, tlsInspector } from "./inspectors.ts";
 import { ListenerConnection } from "./listener-connection.ts";
 import type { AcceptedFacts, ListenerFilter } from "./listener-filters.ts";
 import { proxyProtocolFilter } from "./proxy-protocol.ts";
+import { restoreOfInternal } from "./internal-original-dst.ts";
 import type { ListenerManagerDeps } from "./types.ts";
+import type { Passthrough } from "../tls/internal-network.ts";
 import { listenerStats, type ListenerStats } from "./listener-stats.ts";
 import type { FilterChainModel, ListenerFilterModel, ListenerModel } from "./model.ts";
 
@@ -122,12 +124,15 @@ export class ActiveListener {
   }
 
   /** A socket of this listener has accepted a connection. */
-  accept(raw: Connection): void {
+  accept(raw: Connection, passthrough?: Passthrough): void {
     if (!this.#mayEnter()) {
       raw.destroy();
       return;
     }
-    this.#take(raw, undefined);
+    this.#open.count++;
+    const socket = new AcceptedSocket(this.#accepting, raw);
+    if (passthrough !== undefined) socket.adopt(passthrough);
+    socket.start();
   }
 
   #mayEnter(): boolean {
@@ -141,11 +146,6 @@ export class ActiveListener {
       return false;
     }
     return true;
-  }
-
-  #take(raw: Connection, bytes: Buffer | undefined): void {
-    this.#open.count++;
-    new AcceptedSocket(this.#accepting, raw).start(bytes);
   }
 
   #leave(): void {
@@ -255,6 +255,10 @@ function originalDst({
   return {
     name: "envoy.filters.listener.original_dst",
     onAccept(facts, connection) {
+      if (connection.localAddress.kind === "internal") {
+        restoreOfInternal(facts);
+        return;
+      }
       const restored = originalDestination(connection);
       if (restored === undefined || formatAddress(restored) === formatAddress(connection.localAddress)) return;
       facts.localAddress = restored;

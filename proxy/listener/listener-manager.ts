@@ -32,6 +32,8 @@ class Manager implements ListenerManager, ListenerNeighbours {
   readonly #stats;
   readonly #sockets: ListenerSockets;
   readonly #draining: Draining;
+  /** How internal listeners are closed. */
+  readonly #internal = new Map<ActiveListener, () => void>();
   readonly #slots = new Map<string, Slot>();
   readonly #errors = new Map<string, ListenerErrorView>();
   readonly #opening = new Set<Promise<Problem | undefined>>();
@@ -60,6 +62,7 @@ class Manager implements ListenerManager, ListenerNeighbours {
     }
     const parsed = parseListener(listener, {
       filters: this.#deps.filters,
+      hasInternalListeners: this.#deps.internal !== undefined,
       hasOriginalDestination: this.#deps.originalDestination !== undefined || hasOriginalDestination(),
     });
     const problems = [...parsed.problems];
@@ -238,6 +241,10 @@ class Manager implements ListenerManager, ListenerNeighbours {
 
   #bind(listener: ActiveListener): void {
     const { model } = listener;
+    if (model.isInternal) {
+      this.#bindInternal(listener);
+      return;
+    }
     if (!model.bindToPort) return;
     for (const [index, address] of model.addresses.entries()) {
       const opening = this.#sockets.take(listener, index, address, model.backlog).then(
@@ -273,7 +280,18 @@ class Manager implements ListenerManager, ListenerNeighbours {
     return problem;
   }
 
+  #bindInternal(listener: ActiveListener): void {
+    const leave = this.#deps.internal?.listen(listener.model.name, (raw, passthrough) =>
+      listener.accept(raw, passthrough),
+    );
+    if (leave === undefined) return;
+    this.#internal.set(listener, leave);
+    this.#stats.createSuccess.inc();
+  }
+
   #unbind(listener: ActiveListener): void {
+    this.#internal.get(listener)?.();
+    this.#internal.delete(listener);
     for (const [index, address] of listener.model.addresses.entries()) this.#sockets.release(listener, index, address);
   }
 

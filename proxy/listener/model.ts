@@ -15,6 +15,8 @@ export interface ListenerModel {
   readonly addresses: readonly ListenAddress[];
   /** Behind `listener.` in statistics. */
   readonly statName: string;
+  /** Only connections of this process come to it (`internal_listener`). */
+  readonly isInternal: boolean;
   readonly bindToPort: boolean;
   readonly useOriginalDst: boolean;
   readonly listenerFilters: readonly ListenerFilterModel[];

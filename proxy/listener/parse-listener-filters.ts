@@ -15,6 +15,8 @@ import { parseProxyProtocolFilter } from "./proxy-protocol.ts";
 export interface ListenerFilterSupport {
   /** False where the system can't tell where a connection was going. */
   readonly hasOriginalDestination: boolean;
+  /** The bootstrap has the extension for them. */
+  readonly hasInternalListeners: boolean;
 }
 
 type Predicate = (destinationPort: number) => boolean;

@@ -24,7 +24,8 @@ const DEFAULT_LISTENER_FILTERS_TIMEOUT_MS = 15_000;
 export function parseListener(message: Listener, parsers: ListenerParsers): Parsed<ListenerModel> {
   const problems: Problem[] = [];
   const reader = new MessageReader(message, "", problems);
-  const addresses = parseAddresses(reader);
+  const isInternal = reader.get("listenerSpecifier").case === "internalListener";
+  const addresses = isInternal ? internalOnly(reader, parsers) : parseAddresses(reader);
   const accessLogs = parseAccessLogs(reader.get("accessLog"), reader.at("accessLog"));
   problems.push(...accessLogs.problems);
   const defaultChain = reader.child("defaultFilterChain");
@@ -34,7 +35,10 @@ export function parseListener(message: Listener, parsers: ListenerParsers): Pars
   const model: ListenerModel = {
     name,
     addresses,
-    statName: reader.get("statPrefix") || (first === undefined ? name : formatAddress(first.address)),
+    statName:
+      reader.get("statPrefix") ||
+      (isInternal ? `envoy_internal_${name}` : first === undefined ? name : formatAddress(first.address)),
+    isInternal,
     bindToPort: reader.get("bindToPort") ?? true,
     useOriginalDst: reader.get("useOriginalDst") ?? false,
     listenerFilters: [
@@ -68,6 +72,23 @@ export function parseListener(message: Listener, parsers: ListenerParsers): Pars
 function impliedProxyProtocol({ filterChains }: Listener): readonly ListenerFilterModel[] {
   if (filterChains[0]?.useProxyProto !== true) return [];
   return [{ kind: { name: "proxy_protocol", config: PLAIN_PROXY_PROTOCOL }, isDisabled: never }];
+}
+
+/** An internal listener is known by its name. */
+function internalOnly(reader: MessageReader<Listener>, parsers: ListenerParsers): readonly ListenAddress[] {
+  if (!parsers.hasInternalListeners)
+    reader.unsupported(
+      "listenerSpecifier",
+      "an internal listener needs the bootstrap extension envoy.bootstrap.internal_listener",
+    );
+  if (reader.get("name") === "") reader.invalid("name", "an internal listener is reached by its name: it needs one");
+  const address = reader.get("address")?.address;
+  const named = address?.case === "envoyInternalAddress" ? address.value.addressNameSpecifier.value : undefined;
+  if (address !== undefined && named !== reader.message.name)
+    reader.invalid("address", "an internal listener has no address but its name");
+  if (reader.get("additionalAddresses").length > 0)
+    reader.invalid("additionalAddresses", "an internal listener has no address but its name");
+  return [];
 }
 
 function parseAddresses(reader: MessageReader<Listener>): readonly ListenAddress[] {

@@ -10,6 +10,7 @@ import type { NetworkFilterRegistry } from "../network/registry.ts";
 import type { AccessLogSinks } from "../observability/access-log/types.ts";
 import type { StatsScope } from "../observability/stats.ts";
 import type { RuntimeSnapshot } from "../runtime-layers.ts";
+import type { InternalNetwork } from "../tls/internal-network.ts";
 import type { TransportFactory } from "../tls/transport-factory.ts";
 import type { ClusterManager } from "../upstream/types.ts";
 import type { DrainStrategy } from "./drain-state.ts";
@@ -32,6 +33,8 @@ export interface ListenerManagerDeps {
   readonly isHealthCheckFailed?: (() => boolean) | undefined;
   /** `--drain-time-s`. */
   readonly drainTimeMs: number;
+  /** Where internal listeners are reached; absent: there are none. */
+  readonly internal?: InternalNetwork | undefined;
   /** How connections of an old version end. Default `gradual`. */
   readonly drainStrategy?: DrainStrategy | undefined;
   /** `envoy.resource_limits.listener.<name>.connection_limit`. */

@@ -3,12 +3,14 @@ import { directResponse, echo } from "./echo.ts";
 import type { NetworkFilterFactory } from "./filter.ts";
 import { metadataExchange } from "./metadata-exchange.ts";
 import { networkRbac } from "./rbac.ts";
+import { networkSetFilterState } from "./set-filter-state.ts";
 import { tcpProxy } from "./tcp-proxy.ts";
 
 export const builtInNetworkFilters: readonly NetworkFilterFactory[] = [
   tcpProxy,
   metadataExchange,
   networkRbac,
+  networkSetFilterState,
   echo,
   directResponse,
 ] as readonly NetworkFilterFactory[];

@@ -85,7 +85,7 @@ class TcpProxySession implements ConnectionFilter, ConnectionHandler {
         this.#fail(ResponseFlag.DurationTimeout, "");
       });
     }
-    const choice = pickCluster(config, context.runtime.random.uint32());
+    const choice = clusterOfState(this.#downstream.filterState) ?? pickCluster(config, context.runtime.random.uint32());
     this.#choice = choice;
     this.#cluster = choice === undefined ? undefined : context.clusters.get(choice.name);
     if (this.#cluster === undefined) {
@@ -409,4 +409,10 @@ function hashOf(
     return remoteAddress.kind === "ip" ? xxHash64(byteString(remoteAddress.address)) : undefined;
   const value = filterState.get(policy.key);
   return typeof value === "string" ? xxHash64(byteString(value)) : undefined;
+}
+
+/** `envoy.tcp_proxy.cluster` of the connection's filter state names another cluster than the configuration. */
+function clusterOfState(filterState: ReadonlyMap<string, unknown> | undefined): WeightedTcpCluster | undefined {
+  const name = filterState?.get("envoy.tcp_proxy.cluster");
+  return typeof name === "string" && name !== "" ? { name, weight: 1, metadataMatch: undefined } : undefined;
 }

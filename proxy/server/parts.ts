@@ -24,6 +24,7 @@ import { recordSecrets, type SecretRecords } from "./secret-records.ts";
 import { createServerSecrets } from "./secrets.ts";
 import { createServerStats, type ServerStats } from "./server-stats.ts";
 import type { StatsSettings } from "./stats-settings.ts";
+import { InternalNetwork } from "../tls/internal-network.ts";
 import { createTransportFactory } from "../tls/transport-factory.ts";
 import { createClusterManager, type ClusterManagerShell } from "../upstream/cluster-manager.ts";
 
@@ -70,7 +71,10 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
   });
   problems.push(...secrets.problems);
   const records = recordSecrets(secrets.provider, runtime.clock);
-  const transports = createTransportFactory({ runtime, secrets: records.provider, scope: root });
+  const { internalListeners } = bootstrap;
+  const internal =
+    internalListeners === undefined ? undefined : new InternalNetwork(runtime.clock, internalListeners.bufferBytes);
+  const transports = createTransportFactory({ runtime, secrets: records.provider, scope: root, internal });
   const node = nodeInfo(bootstrap);
   const clusters = createClusterManager({
     runtime,
@@ -114,6 +118,7 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
       scope: root,
     }),
     accessLogs,
+    internal,
     runtimeSnapshot: runtimeLayers,
     isHealthCheckFailed: () => health.isFailed,
     drainTimeMs: options.drainTimeSeconds * 1000,

@@ -12,6 +12,7 @@ import type {
   LocalityLbEndpoints,
 } from "#protos/gen/envoy/config/endpoint/v3/endpoint_components_pb.js";
 import type { Address } from "#protos/gen/envoy/config/core/v3/address_pb.js";
+import { internalAddress } from "../../tls/internal-network.ts";
 import { isIpAddress } from "./ip-address.ts";
 import { fractionOf, metadataOf, type Fraction } from "../../config-values.ts";
 import type { EdsHealth, HostHealthCheck } from "../host.ts";
@@ -189,9 +190,17 @@ export function parseAddress(reader: MessageReader<Address>, allowsNames: boolea
     pipe.finish();
     return { kind: "pipe", path };
   }
+  if (specifier.case === "envoyInternalAddress") {
+    const internal = new MessageReader(specifier.value, at, reader.problems);
+    const name = internal.get("addressNameSpecifier");
+    const endpointId = internal.get("endpointId");
+    internal.finish();
+    if (name.case === "serverListenerName") return internalAddress(name.value, endpointId);
+    internal.invalid("addressNameSpecifier", "server_listener_name must be set");
+    return undefined;
+  }
   if (specifier.case !== "socketAddress") {
-    if (specifier.case === undefined) reader.invalid("address", "needs a socket_address or a pipe");
-    else reader.unsupported("address");
+    reader.invalid("address", "needs a socket_address, a pipe or an envoy_internal_address");
     return undefined;
   }
   const socket = new MessageReader(specifier.value, at, reader.problems);
