@@ -28,7 +28,7 @@ export function readManifests(text: string, file: string): ReadManifests {
 
 /** An object that does not fit the types of its kind can't be analyzed: it would be read as something else. */
 function typeFaults(object: MeshObject): readonly Problem[] {
-  const crd = crdOf(object.kind, object.group);
+  const crd = crdOf(object.kind, object.group, object.version);
   if (crd === undefined) return [];
   const findings = createFindings(object);
   checkSchema(crd, findings);

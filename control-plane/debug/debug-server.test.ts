@@ -27,6 +27,13 @@ apiVersion: networking.istio.io/v1alpha3
 kind: EnvoyFilter
 metadata: { name: patch }
 spec: {}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: reviews }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: reviews }]
+  rules: [{ backendRefs: [{ name: reviews, port: 80 }] }]
 `;
 
 describe("the debug port (4.10)", () => {
@@ -126,12 +133,20 @@ describe("the debug port (4.10)", () => {
     ]);
     expect(await json("/debug/endpointz")).toMatchObject([{ endpoints: [{ address: "10.0.0.1", port: 8080 }] }]);
     expect(await json("/debug/edsz")).toEqual({ "web-0.default": [] });
-    expect(await json("/debug/configz")).toMatchObject([{ kind: "EnvoyFilter", source: "mesh.yaml:12" }]);
-    expect(await json("/debug/configz?kind=VirtualService")).toEqual([]);
+    expect(await json("/debug/configz")).toMatchObject([
+      { kind: "VirtualService", madeOf: "HTTPRoute default/reviews" },
+      { kind: "EnvoyFilter", source: "mesh.yaml:12" },
+      { kind: "HTTPRoute", source: "mesh.yaml:17" },
+    ]);
+    expect(await json("/debug/configz?kind=DestinationRule")).toEqual([]);
+    const status = { parents: [{ parentRef: { kind: "Service", name: "reviews" } }] };
+    expect(await json("/debug/gatewayapiz")).toMatchObject({ "HTTPRoute/default/reviews": status });
+    expect(await json("/debug/gatewayapiz?name=HTTPRoute/default/reviews")).toMatchObject(status);
+    expect(await get("/debug/gatewayapiz?name=HTTPRoute/default/nobody")).toMatchObject({ status: 404 });
     expect(await json("/debug/mesh")).toMatchObject({ trustDomain: "cluster.local" });
     expect(await json("/debug/push_status")).toMatchObject({ proxies: 1, waitingForPush: [] });
     expect(JSON.stringify(await json("/debug/findings"))).toMatch(
-      /GM0101.*mesh\.yaml:12:1: EnvoyFilter default\/patch.*no effect/,
+      /questionable-value.*mesh\.yaml:12:1: EnvoyFilter default\/patch/,
     );
   });
 

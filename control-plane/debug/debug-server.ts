@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { MeshError } from "#lib/problem.ts";
 import { jsonAnswer, textAnswer, type DebugAnswer, type DebugView } from "./debug-view.ts";
 import { streamEvents } from "./event-stream.ts";
-import { configz, endpointz, findings, meshPage, pushStatus, registryz } from "./mesh-pages.ts";
+import { configz, endpointz, findings, gatewayApiz, meshPage, pushStatus, registryz } from "./mesh-pages.ts";
 import { adsz, configDump, connections, edsz, syncz } from "./proxies.ts";
 import type { ControlPlaneMetrics } from "./metrics.ts";
 
@@ -22,8 +22,12 @@ const pages: Readonly<Record<string, { readonly says: string; readonly page: Pag
     page: (view, query) => configDump(view, query.get("proxyID")),
   },
   "/debug/configz": {
-    says: "Istio's objects in force (?kind=VirtualService)",
+    says: "Istio's and the Gateway API's objects in force (?kind=VirtualService)",
     page: (view, query) => configz(view, query.get("kind")),
+  },
+  "/debug/gatewayapiz": {
+    says: "status of Gateway API objects (?name=HTTPRoute/default/web)",
+    page: (view, query) => gatewayApiz(view, query.get("name")),
   },
   "/debug/registryz": { says: "services known", page: registryz },
   "/debug/endpointz": { says: "endpoints of each service", page: endpointz },

@@ -1,19 +1,38 @@
 /** Pages about the mesh: configz, registryz, endpointz, mesh, push_status, findings. */
 import { formatProblem, type Problem } from "#lib/problem.ts";
-import { istioKinds } from "../validate/kinds.ts";
-import { jsonAnswer, type DebugAnswer, type DebugView } from "./debug-view.ts";
+import { statusesByName } from "../gateway-api/statuses.ts";
+import { objectName } from "../model/object.ts";
+import { gatewayApiKinds, istioKinds } from "../validate/kinds.ts";
+import { jsonAnswer, textAnswer, type DebugAnswer, type DebugView } from "./debug-view.ts";
 
-/** Every Istio object in force, with the place it was written at. */
+/** Every object of Istio's and the Gateway API in force, with the place it was written at; what is made of others names them. */
 export function configz(view: DebugView, kind: string | null): DebugAnswer {
   const mesh = view.mesh();
-  const kinds = Object.keys(istioKinds).filter((name) => kind === null || name.toLowerCase() === kind.toLowerCase());
-  const objects = kinds.flatMap((name) => mesh.objects(name));
+  const isAsked = (name: string): boolean => kind === null || name.toLowerCase() === kind.toLowerCase();
+  const objects = [
+    ...Object.keys(istioKinds)
+      .filter(isAsked)
+      .flatMap((name) => mesh.objects(name)),
+    ...Object.entries(gatewayApiKinds)
+      .filter(([name]) => isAsked(name))
+      .flatMap(([name, { group }]) => mesh.objects(`${group}/${name}`)),
+  ];
   return jsonAnswer(
-    objects.map(({ apiVersion, kind: is, metadata, spec, source }) => {
+    objects.map(({ apiVersion, kind: is, metadata, spec, source, origin }) => {
       const { file, line } = source.location;
-      return { apiVersion, kind: is, metadata, spec, source: `${file}:${line}` };
+      const place = { source: `${file}:${line}` };
+      return { apiVersion, kind: is, metadata, spec, ...place, ...(origin && { madeOf: objectName(origin) }) };
     }),
   );
+}
+
+/** The status of objects of the Gateway API (`?name=HTTPRoute/default/web` for one). */
+export function gatewayApiz(view: DebugView, name: string | null): DebugAnswer {
+  const statuses = statusesByName(view.mesh());
+  if (name === null) return jsonAnswer(statuses);
+  if (Object.hasOwn(statuses, name)) return jsonAnswer(statuses[name]);
+  const known = Object.keys(statuses).join(", ");
+  return textAnswer(`${name} has no status here; these have: ${known === "" ? "none" : known}\n`, 404);
 }
 
 export function registryz(view: DebugView): DebugAnswer {

@@ -48,6 +48,27 @@ export const istioKinds: Readonly<Record<string, KnownKind>> = {
   WasmPlugin: { group: "extensions.istio.io", versions: ["v1alpha1"], effect: "none" },
 };
 
+const GATEWAY_API = "gateway.networking.k8s.io";
+
+/** The Gateway API's kinds, by name. */
+export const gatewayApiKinds: Readonly<Record<string, KnownKind>> = {
+  GatewayClass: { group: GATEWAY_API, versions: ["v1", "v1beta1"], effect: "full" },
+  Gateway: { group: GATEWAY_API, versions: ["v1", "v1beta1"], effect: "full" },
+  HTTPRoute: { group: GATEWAY_API, versions: ["v1", "v1beta1"], effect: "full" },
+  GRPCRoute: { group: GATEWAY_API, versions: ["v1"], effect: "full" },
+  TLSRoute: { group: GATEWAY_API, versions: ["v1", "v1alpha3", "v1alpha2"], effect: "full" },
+  TCPRoute: { group: GATEWAY_API, versions: ["v1", "v1alpha2"], effect: "full" },
+  ReferenceGrant: { group: GATEWAY_API, versions: ["v1", "v1beta1"], effect: "full" },
+  BackendTLSPolicy: { group: GATEWAY_API, versions: ["v1", "v1alpha3"], effect: "full" },
+};
+
+/** Undefined for kinds that have no CRD here. */
+export function knownKind(kind: string, group: string): KnownKind | undefined {
+  const kinds = group === GATEWAY_API ? gatewayApiKinds : istioKinds;
+  const known = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
+  return known?.group === group ? known : undefined;
+}
+
 /** Other kinds that take part in the mesh, with the group they belong to. */
 export const kubernetesKinds: Readonly<Record<string, string>> = {
   Namespace: "",

@@ -3,9 +3,10 @@ import { formatProblem } from "#lib/problem.ts";
 import { parseManifests } from "../config/parse-manifests.ts";
 import { crds, crdOf } from "./crds/crds.ts";
 import type { CrdSchema } from "./crds/crd-schema.ts";
+import { gatewayApiCrds } from "./crds/gateway-api-crds.ts";
 import { crdRules } from "./crds/rules.ts";
 import { createFindings } from "./findings.ts";
-import { istioKinds } from "./kinds.ts";
+import { gatewayApiKinds, istioKinds } from "./kinds.ts";
 import { checkSchema } from "./schema.ts";
 
 const findings = (kind: string, group: string, spec: unknown): readonly string[] => {
@@ -21,7 +22,7 @@ const findings = (kind: string, group: string, spec: unknown): readonly string[]
 const virtualService = (http: unknown): readonly string[] =>
   findings("VirtualService", "networking.istio.io", { hosts: ["a"], http: [http] });
 
-describe("the CRDs of Istio", () => {
+describe("the CRDs of Istio and of the Gateway API", () => {
   test("every kind that we know has one, with the versions that we serve", () => {
     for (const { kind, group, versions } of crds) {
       expect({ group: istioKinds[kind]?.group, versions: [...(istioKinds[kind]?.versions ?? [])].sort() }).toEqual({
@@ -30,6 +31,26 @@ describe("the CRDs of Istio", () => {
       });
     }
     expect(crds.map(({ kind }) => kind).sort()).toEqual(Object.keys(istioKinds).sort());
+  });
+
+  test("every kind of the Gateway API has one, with the versions that we serve", () => {
+    const served = Map.groupBy(gatewayApiCrds, ({ kind }) => kind);
+    for (const [kind, known] of Object.entries(gatewayApiKinds)) {
+      const versions = (served.get(kind) ?? []).flatMap((crd) => crd.versions).sort();
+      expect(versions, kind).toEqual([...known.versions].sort());
+    }
+    expect([...served.keys()].sort()).toEqual(Object.keys(gatewayApiKinds).sort());
+  });
+
+  test("every pattern is one that we can read", () => {
+    const patterns = [...crds, ...gatewayApiCrds].flatMap(
+      (crd) => JSON.stringify(crd).match(/"pattern":"(?:[^"\\]|\\.)*"/g) ?? [],
+    );
+    expect(patterns.length).toBeGreaterThan(0);
+    for (const text of patterns) {
+      const { pattern } = JSON.parse(`{${text}}`) as { pattern: string };
+      expect(() => new RegExp(pattern, "u"), pattern).not.toThrow();
+    }
   });
 
   test("every schema is of the notation, and every rule of CEL has its predicate", () => {
@@ -49,7 +70,7 @@ describe("the CRDs of Istio", () => {
       else if (schema.type === "list") visit(schema.items, `${path}[]`);
       else expect(["string", "integer", "number", "boolean", "any"], path).toContain(schema.type);
     };
-    for (const { kind, spec } of crds) visit(spec, kind);
+    for (const { kind, spec } of [...crds, ...gatewayApiCrds]) visit(spec, kind);
     expect(Object.keys(crdRules).filter((rule) => !used.has(rule))).toEqual([]);
   });
 });
@@ -114,5 +135,138 @@ describe("the schema of a CRD", () => {
     });
     expect(found).toHaveLength(101);
     expect(found.at(-1)).toMatch(/more than 100 faults/);
+  });
+});
+
+describe("the schemas of the Gateway API", () => {
+  const gatewayApi = (kind: string, spec: unknown): readonly string[] =>
+    findings(kind, "gateway.networking.k8s.io", spec);
+  const rule = (fields: unknown): readonly string[] => gatewayApi("HTTPRoute", { rules: [fields] });
+  const listener = (fields: Record<string, unknown>): readonly string[] =>
+    gatewayApi("Gateway", { gatewayClassName: "istio", listeners: [{ name: "a", port: 80, ...fields }] });
+  const backend = { name: "a", port: 80 };
+
+  test.each([
+    ["a rule with nothing but backends", rule({ backendRefs: [backend] })],
+    ["a path without a type", rule({ matches: [{ path: { value: "/a" } }] })],
+    [
+      "a prefix that is replaced",
+      rule({
+        filters: [
+          { type: "URLRewrite", urlRewrite: { path: { type: "ReplacePrefixMatch", replacePrefixMatch: "/" } } },
+        ],
+      }),
+    ],
+    ["TLS that ends here, by default", listener({ protocol: "HTTPS", tls: { certificateRefs: [{ name: "c" }] } })],
+    [
+      "a Gateway at a Service",
+      gatewayApi("Gateway", {
+        gatewayClassName: "istio",
+        listeners: [{ name: "a", port: 80, protocol: "HTTP" }],
+        addresses: [{ type: "Hostname", value: "edge" }],
+      }),
+    ],
+  ])("%s is taken", (_what, found) => {
+    expect(found).toEqual([]);
+  });
+
+  test.each([
+    [
+      "an unknown field",
+      rule({ backendRef: backend }),
+      /rules\[0\]\.backendRef: unknown field backendRef; did you mean backendRefs/,
+    ],
+    [
+      "a Service without a port",
+      rule({ backendRefs: [{ name: "a" }] }),
+      /backendRefs\[0\]: a reference to a Service needs a port/,
+    ],
+    [
+      "a filter without its field",
+      rule({ filters: [{ type: "CORS" }] }),
+      /filters\[0\]: a filter of type CORS needs cors/,
+    ],
+    [
+      "a field of another filter",
+      rule({ filters: [{ type: "CORS", cors: {}, urlRewrite: {} }] }),
+      /urlRewrite belongs to filters of type URLRewrite/,
+    ],
+    [
+      "a filter twice",
+      rule({
+        filters: [
+          { type: "CORS", cors: {} },
+          { type: "CORS", cors: {} },
+        ],
+      }),
+      /only one filter of type CORS/,
+    ],
+    [
+      "a redirect with backends",
+      rule({ backendRefs: [backend], filters: [{ type: "RequestRedirect", requestRedirect: {} }] }),
+      /a rule that redirects has no backendRefs/,
+    ],
+    ["a path that climbs", rule({ matches: [{ path: { value: "/a/../b" } }] }), /must not contain \/\.\.\//],
+    ["a path that is relative", rule({ matches: [{ path: { value: "a" } }] }), /a path begins with \//],
+    [
+      "a prefix replaced where the path is exact",
+      rule({
+        matches: [{ path: { type: "Exact", value: "/a" } }],
+        filters: [
+          { type: "URLRewrite", urlRewrite: { path: { type: "ReplacePrefixMatch", replacePrefixMatch: "/" } } },
+        ],
+      }),
+      /needs exactly one match of the rule, of type PathPrefix/,
+    ],
+    [
+      "a backend slower than the request",
+      rule({ timeouts: { request: "1s", backendRequest: "2s" } }),
+      /backendRequest must not be longer/,
+    ],
+    [
+      "one parent twice",
+      gatewayApi("HTTPRoute", { parentRefs: [{ name: "g" }, { name: "g" }] }),
+      /no two parentRefs may mean the same/,
+    ],
+    [
+      "one parent as a whole and in part",
+      gatewayApi("HTTPRoute", { parentRefs: [{ name: "g" }, { name: "g", sectionName: "a" }] }),
+      /each must say its sectionName or port/,
+    ],
+    [
+      "TLS on plain HTTP",
+      listener({ protocol: "HTTP", tls: { certificateRefs: [{ name: "c" }] } }),
+      /tls goes with the protocols HTTPS and TLS/,
+    ],
+    ["TLS without a certificate", listener({ protocol: "HTTPS", tls: {} }), /to terminate TLS set certificateRefs/],
+    [
+      "HTTPS that passes through",
+      listener({ protocol: "HTTPS", tls: { mode: "Passthrough" } }),
+      /the tls mode is Terminate/,
+    ],
+    [
+      "an address that is no IP",
+      gatewayApi("Gateway", {
+        gatewayClassName: "istio",
+        listeners: [{ name: "a", port: 80, protocol: "HTTP" }],
+        addresses: [{ value: "edge" }],
+      }),
+      /is an IP; say type: Hostname/,
+    ],
+    [
+      "a policy without a CA",
+      gatewayApi("BackendTLSPolicy", {
+        targetRefs: [{ group: "", kind: "Service", name: "a" }],
+        validation: { hostname: "a" },
+      }),
+      /set caCertificateRefs or wellKnownCACertificates/,
+    ],
+  ])("%s is refused", (_what, found, message) => {
+    expect(found.join("\n")).toMatch(message);
+  });
+
+  test("a version with a schema of its own has it", () => {
+    expect(crdOf("TLSRoute", "gateway.networking.k8s.io", "v1alpha2")?.spec.required).toEqual(["rules"]);
+    expect(crdOf("TLSRoute", "gateway.networking.k8s.io", "v1alpha3")?.spec.required).toEqual(["hostnames", "rules"]);
   });
 });

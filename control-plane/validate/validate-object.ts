@@ -13,7 +13,7 @@ import { validateWorkloadGroup } from "./workload-group.ts";
 import { crdOf } from "./crds/crds.ts";
 import { validateGateway } from "./gateway.ts";
 import { createFindings, type Findings } from "./findings.ts";
-import { istioKinds, kubernetesKinds, type KnownKind } from "./kinds.ts";
+import { gatewayApiKinds, istioKinds, knownKind, kubernetesKinds, type KnownKind } from "./kinds.ts";
 import {
   validateEndpoints,
   validateEndpointSlice,
@@ -64,8 +64,8 @@ const kubernetesChecks: Readonly<Record<string, (findings: Findings, spec: Field
 /** Findings about one object. With one of level `error` the object is refused. */
 export function validateObject(object: MeshObject): readonly Problem[] {
   const findings = createFindings(object);
-  const known = Object.hasOwn(istioKinds, object.kind) ? istioKinds[object.kind] : undefined;
-  if (known !== undefined && known.group === object.group) validateIstio(findings, known);
+  const known = knownKind(object.kind, object.group);
+  if (known !== undefined) validateKnown(findings, known);
   else if (isKubernetes(object)) kubernetesChecks[object.kind]?.(findings, fieldsOf(object.spec));
   else validateForeign(findings);
   return findings.problems;
@@ -74,11 +74,16 @@ export function validateObject(object: MeshObject): readonly Problem[] {
 /** istiod's own opinion, without the CRD's schema: what it refuses is refused by istiod, too. */
 export function validateSemantics(object: MeshObject): readonly Problem[] {
   const findings = createFindings(object);
-  semantics[object.kind]?.(findings, fieldsOf(object.spec));
+  semanticsOf(object)?.(findings, fieldsOf(object.spec));
   return findings.problems;
 }
 
-function validateIstio(findings: Findings, kind: KnownKind): void {
+/** Of the Gateway API's objects istiod says what it thinks in their status. */
+function semanticsOf({ kind, group }: MeshObject): ((findings: Findings, spec: Fields) => void) | undefined {
+  return istioKinds[kind]?.group === group ? semantics[kind] : undefined;
+}
+
+function validateKnown(findings: Findings, kind: KnownKind): void {
   const { object } = findings;
   if (!kind.versions.includes(object.version)) {
     const served = kind.versions.map((version) => `${kind.group}/${version}`).join(", ");
@@ -89,7 +94,7 @@ function validateIstio(findings: Findings, kind: KnownKind): void {
     );
     return;
   }
-  const crd = crdOf(object.kind, kind.group);
+  const crd = crdOf(object.kind, kind.group, object.version);
   const schema = createFindings(object);
   if (crd !== undefined) checkSchema(crd, schema);
   if (schema.problems.some(({ code }) => code === "wrong-type")) {
@@ -97,7 +102,7 @@ function validateIstio(findings: Findings, kind: KnownKind): void {
     return;
   }
   const semantic = createFindings(object);
-  semantics[object.kind]?.(semantic, fieldsOf(object.spec));
+  semanticsOf(object)?.(semantic, fieldsOf(object.spec));
   findings.add(withoutRepeats(schema.problems, semantic.problems));
   const exception = kind.exceptions?.(fieldsOf(object.spec));
   const { effect, what } = exception ?? { effect: kind.effect, what: object.kind };
@@ -146,6 +151,9 @@ function validateForeign(findings: Findings): void {
         ? `did you mean ${near.join(" or ") || all.join(", ")}?`
         : `${kind} is of the group ${ownGroup}.`;
     findings.refuse("kind", `${group} has no kind ${kind}; ${hint}`, "unknown-kind");
+  } else if (group === gatewayApiKinds["Gateway"]?.group) {
+    const kinds = Object.keys(gatewayApiKinds).join(", ");
+    findings.warn("", `${kind} has no effect here; of ${group} these have: ${kinds}.`, NO_EFFECT);
   } else if (isMeshConfigMap(object) || isMeshConfigFile(object)) {
     return;
   } else {

@@ -19,6 +19,12 @@ const ours = new Set([
   "ServiceEntry",
   "WorkloadEntry",
   "Sidecar",
+  "Gateway",
+  "HTTPRoute",
+  "GRPCRoute",
+  "TCPRoute",
+  "ReferenceGrant",
+  "BackendTLSPolicy",
 ]);
 
 interface Verdict {
@@ -58,7 +64,7 @@ describe.skipIf(!existsSync(oracle))(
         const hasWarning = semantic.some(({ level }) => level === "warning");
         const warnings = verdict.warnings?.filter((text) => !text.includes("duplicate/overlapping match")) ?? [];
         if (warnings.length > 0) expect(hasWarning, `${verdict.name}: ${warnings.join()}`).toBe(true);
-        const crd = crdOf(object.kind, object.group);
+        const crd = crdOf(object.kind, object.group, object.version);
         const schema = createFindings(object);
         if (crd !== undefined) checkSchema(crd, schema);
         expect(schema.problems.map(formatProblem), verdict.schemaErrors?.join() ?? "no schema error").toHaveLength(

@@ -21,7 +21,7 @@ export interface Verdict {
 
 export function verdictOn(object: MeshObject): Verdict {
   const all = validateObject(object);
-  const crd = crdOf(object.kind, object.group);
+  const crd = crdOf(object.kind, object.group, object.version);
   if (crd === undefined) {
     const ofLevel = (wanted: Problem["level"]): readonly Problem[] => all.filter(({ level }) => level === wanted);
     const errors = ofLevel("error");

@@ -1,5 +1,13 @@
 /** The notation of the JSON files beside this one: what a CRD of Istio says about its `spec`. */
 
+/** What an expression of CEL says. */
+export interface CrdRule {
+  /** Whether the value, which has the right type and no nulls, keeps the rule. */
+  holds(value: unknown): boolean;
+  /** What is wrong and the way out, as a sentence. */
+  readonly message: string;
+}
+
 interface Rules {
   /** CEL expressions (`x-kubernetes-validations`), as the CRD writes them; `rules.ts` knows each. */
   readonly rules?: readonly string[];

@@ -4,14 +4,9 @@
  * sees to it that every expression in the CRDs has its row.
  */
 import { durationMsFrom } from "../../model/duration.ts";
+import type { CrdRule } from "./crd-schema.ts";
+import { gatewayApiRules } from "./gateway-api-rules.ts";
 import { fieldsOf, listOf, stringOf, type Fields } from "../../model/read-fields.ts";
-
-export interface CrdRule {
-  /** Whether the value, which has the right type and no nulls, keeps the rule. */
-  holds(value: unknown): boolean;
-  /** What is wrong and the way out, as a sentence. */
-  readonly message: string;
-}
 
 const about = (holds: (fields: Fields) => boolean, message: string): CrdRule => ({
   holds: (value) => holds(fieldsOf(value)),
@@ -41,6 +36,7 @@ const isPort = (port: unknown): boolean => typeof port === "number" && port > 0 
 
 /** By the expression as the CRD writes it. */
 export const crdRules: Readonly<Record<string, CrdRule>> = {
+  ...gatewayApiRules,
   "(has(self.selector) ? 1 : 0) + (has(self.targetRefs) ? 1 : 0) <= 1": atMostOne(
     ["selector", "targetRefs"],
     "set only one of selector and targetRefs.",
