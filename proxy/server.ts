@@ -300,8 +300,14 @@ class Server implements ProxyServer {
       records: listenerRecords,
       stats: createSubscriptionStats(settings.store.root.scope("listener_manager").scope("lds")),
       log: runtime.log.child("config"),
-      pause: () => this.#servers.ads?.pause(TypeUrl.route),
-      resume: () => this.#servers.ads?.resume(TypeUrl.route),
+      pause: () => {
+        this.#servers.ads?.pause(TypeUrl.route);
+        this.#servers.ads?.pause(TypeUrl.extensionConfig);
+      },
+      resume: () => {
+        this.#servers.ads?.resume(TypeUrl.extensionConfig);
+        this.#servers.ads?.resume(TypeUrl.route);
+      },
       onFirst: next,
     });
     this.#subscriptions.push(lds.client.wildcard(TypeUrl.listener, handler, lds.initialFetchTimeoutMs));
@@ -309,8 +315,10 @@ class Server implements ProxyServer {
 
   /** Listeners of the bootstrap may want routes: they are asked for after the clusters. */
   #holdBackRoutes(isHeldBack: boolean): void {
-    if (isHeldBack) this.#servers.ads?.pause(TypeUrl.route);
-    else this.#servers.ads?.resume(TypeUrl.route);
+    for (const type of [TypeUrl.route, TypeUrl.extensionConfig]) {
+      if (isHeldBack) this.#servers.ads?.pause(type);
+      else this.#servers.ads?.resume(type);
+    }
   }
 
   /** */

@@ -12,6 +12,7 @@ import { parseConnectionManager, type ConnectionManagerConfig } from "./connecti
 import { connectionManagerStats, type ConnectionManagerStats } from "./connection-manager-stats.ts";
 import { FilterChainFactory } from "./filter-chain.ts";
 import type { ConfiguredFilter } from "./filters/configured-filters.ts";
+import { discoveredEntry } from "./filters/discovered-filter.ts";
 import type { HttpFilterRegistry } from "./filters/registry.ts";
 import type { HeaderMap } from "./header-map.ts";
 import { http2Stats } from "./http2/http2-stats.ts";
@@ -89,11 +90,11 @@ export class ConnectionManager {
     this.bufferLimitBytes = context.bufferLimitBytes ?? defaultBufferLimitBytes;
     const makeChain = (filters: readonly ConfiguredFilter[]): FilterChainFactory =>
       new FilterChainFactory(
-        filters.map(({ name, factory, config: own, isDisabled }) => ({
-          name,
-          isDisabled,
-          create: factory.create(own, filterContext, name),
-        })),
+        filters.map(({ name, factory, config: own, isDisabled, discovery, registry }) =>
+          discovery === undefined || registry === undefined
+            ? { name, isDisabled, create: factory.create(own, filterContext, name) }
+            : discoveredEntry({ name, isDisabled, discovery, registry }, filterContext),
+        ),
       );
     this.chain = makeChain(config.filters);
     for (const [type, { filters }] of config.upgrades)

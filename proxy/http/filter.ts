@@ -8,6 +8,7 @@ import type { Runtime } from "#lib/runtime.ts";
 import type { Message } from "@bufbuild/protobuf";
 import type { AccessLogSinks } from "../observability/access-log/types.ts";
 import type { StatsScope } from "../observability/stats.ts";
+import type { ExtensionConfigProvider } from "../extension-configs.ts";
 import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import type { ClusterManager } from "../upstream/types.ts";
 import type { StreamInfo } from "../stream-info.ts";
@@ -47,6 +48,8 @@ export interface FilterFactoryContext {
   readonly accessLogs: AccessLogSinks;
   /** Values of runtime keys; absent: the defaults of the messages are in force. */
   readonly runtimeSnapshot?: RuntimeSnapshot | undefined;
+  /** ECDS; absent: filters that wait for it fail. */
+  readonly extensionConfigs?: ExtensionConfigProvider | undefined;
   /** `/healthcheck/fail` has been asked for; absent: never. */
   readonly isHealthCheckFailed?: (() => boolean) | undefined;
 }

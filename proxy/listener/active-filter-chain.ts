@@ -1,9 +1,10 @@
 /** A filter chain at work: its transport, its filters, the connections that it has. */
 import type { Parsed } from "#lib/problem.ts";
 import type { ConnectionFilterFactory, NetworkFilterContext, RouteConfigProvider } from "../network/filter.ts";
+import type { ExtensionConfigProvider } from "../extension-configs.ts";
 import type { DownstreamTransport } from "../tls/types.ts";
 import { DrainState } from "./drain-state.ts";
-import type { FilterChainModel, ListenerModel } from "./model.ts";
+import type { FilterChainModel, ListenerModel, NetworkFilterModel } from "./model.ts";
 import type { ListenerManagerDeps } from "./types.ts";
 import type { ListenerStats } from "./listener-stats.ts";
 
@@ -23,6 +24,7 @@ export class ActiveFilterChain {
   /** Called when the last connection of a draining chain is gone. */
   onEmpty: (() => void) | undefined = undefined;
   readonly #routes: TrackedRoutes;
+  readonly #extensions: TrackedExtensions;
   #isClosed = false;
 
   private constructor(
@@ -36,6 +38,7 @@ export class ActiveFilterChain {
     this.transport = transport;
     this.drainState = new DrainState(deps.runtime);
     this.#routes = new TrackedRoutes(deps.routes);
+    this.#extensions = new TrackedExtensions(deps.extensionConfigs);
     const context: NetworkFilterContext = {
       runtime: deps.runtime,
       scope: deps.scope,
@@ -49,13 +52,16 @@ export class ActiveFilterChain {
       listenerScope: stats.scope,
       isDraining: this.drainState.isDraining,
       routes: this.#routes,
+      extensionConfigs: this.#extensions,
       filterChainName: model.name,
       bufferLimitBytes: listener.bufferLimitBytes,
     };
-    this.filters = model.filters.map(({ factory, config }) => ({
-      factory: factory.create(config, context),
-      isTerminal: factory.isTerminal,
-    }));
+    this.filters = model.filters.map((filter) => {
+      const { factory, config } = filter;
+      return filter.discovery === undefined
+        ? { factory: factory.create(config, context), isTerminal: factory.isTerminal }
+        : discoveredFilter(filter, context, stats);
+    });
   }
 
   /** Problems: the transport socket's. */
@@ -75,7 +81,7 @@ export class ActiveFilterChain {
 
   /** Secrets and routes are there. */
   get isReady(): boolean {
-    return this.transport.isReady && this.#routes.isReady;
+    return this.transport.isReady && this.#routes.isReady && this.#extensions.isReady;
   }
 
   onReady(callback: () => void): void {
@@ -92,6 +98,7 @@ export class ActiveFilterChain {
     let isCalled = false;
     this.transport.onReady(check);
     this.#routes.onReady(check);
+    this.#extensions.onReady(check);
   }
 
   remove(connection: DrainableConnection): void {
@@ -105,6 +112,83 @@ export class ActiveFilterChain {
     this.#isClosed = true;
     this.transport.close();
     this.#routes.close();
+    this.#extensions.close();
+  }
+}
+
+/** A network filter over ECDS: new connections get the newest, without any they are closed. */
+function discoveredFilter(
+  { discovery, registry, factory }: NetworkFilterModel,
+  context: NetworkFilterContext,
+  { scope }: ListenerStats,
+): { factory: ConnectionFilterFactory; readonly isTerminal: boolean } {
+  const missing = scope.counter("extension_config_missing");
+  const withoutConfig: ConnectionFilterFactory = ({ connection }) => ({
+    onNewConnection() {
+      missing.inc();
+      connection.destroy();
+      return "stop";
+    },
+  });
+  const place = { factory: withoutConfig, isTerminal: factory.isTerminal };
+  if (discovery === undefined || registry === undefined) return place;
+  context.extensionConfigs?.subscribe(discovery, {
+    kind: "network_filter",
+    onConfig(message) {
+      if (message === undefined) {
+        place.factory = withoutConfig;
+        return [];
+      }
+      const { value, problems } = registry.parseMessage(message, "typed_config", discovery.name);
+      if (value !== undefined) place.factory = value.factory.create(value.config, context);
+      return problems;
+    },
+  });
+  return place;
+}
+
+/** Knows which of the extension configurations that a chain asked for have come, or are known not to. */
+class TrackedExtensions implements ExtensionConfigProvider {
+  readonly #provider: ExtensionConfigProvider | undefined;
+  readonly #subscriptions: { close(): void }[] = [];
+  readonly #waiting: (() => void)[] = [];
+  #missing = 0;
+
+  constructor(provider: ExtensionConfigProvider | undefined) {
+    this.#provider = provider;
+  }
+
+  get isReady(): boolean {
+    return this.#missing === 0;
+  }
+
+  onReady(callback: () => void): void {
+    if (this.isReady) callback();
+    else this.#waiting.push(callback);
+  }
+
+  subscribe(...[discovery, subscriber]: Parameters<ExtensionConfigProvider["subscribe"]>): { close(): void } {
+    if (this.#provider === undefined) return { close() {} };
+    let isThere = false;
+    this.#missing++;
+    const subscription = this.#provider.subscribe(discovery, {
+      kind: subscriber.kind,
+      onConfig: (message) => {
+        const problems = subscriber.onConfig(message);
+        if (!isThere && problems.every(({ level }) => level !== "error")) {
+          isThere = true;
+          this.#missing--;
+          if (this.isReady) for (const callback of this.#waiting.splice(0)) callback();
+        }
+        return problems;
+      },
+    });
+    this.#subscriptions.push(subscription);
+    return subscription;
+  }
+
+  close(): void {
+    for (const subscription of this.#subscriptions.splice(0)) subscription.close();
   }
 }
 

@@ -1,4 +1,6 @@
 /** A listener as the proxy sees it: checked, every network filter parsed, nothing opened yet. */
+import type { ExtensionDiscovery } from "../extension-configs.ts";
+import type { NetworkFilterRegistry } from "../network/registry.ts";
 import type { SocketAddress } from "#lib/connection.ts";
 import type { FilterChain as FilterChainMessage } from "#protos/gen/envoy/config/listener/v3/listener_components_pb.js";
 import type { TransportSocket } from "#protos/gen/envoy/config/core/v3/base_pb.js";
@@ -72,4 +74,7 @@ export interface NetworkFilterModel {
   readonly name: string;
   readonly factory: NetworkFilterFactory;
   readonly config: unknown;
+  /** The configuration comes over ECDS; `factory` is that of the first type that may come. */
+  readonly discovery?: ExtensionDiscovery | undefined;
+  readonly registry?: NetworkFilterRegistry | undefined;
 }

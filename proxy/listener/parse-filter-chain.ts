@@ -7,6 +7,9 @@ import type {
 } from "#protos/gen/envoy/config/listener/v3/listener_components_pb.js";
 import { durationMs, metadataOf } from "../config-values.ts";
 import { parseCidrRanges } from "../http/cidr.ts";
+import type { ExtensionConfigSource } from "#protos/gen/envoy/config/core/v3/config_source_pb.js";
+import { parseExtensionDiscovery } from "../extension-configs.ts";
+import type { NetworkFilterFactory } from "../network/filter.ts";
 import type { NetworkFilterRegistry } from "../network/registry.ts";
 import type { FilterChainMatch, SourceType } from "./filter-chain-match.ts";
 import type { FilterChainModel, NetworkFilterModel } from "./model.ts";
@@ -83,7 +86,9 @@ function parseFilter(
   reader.finish();
   if (config.case !== "typedConfig") {
     if (config.case === undefined) reader.invalid("configType", `network filter '${name}' has no typed_config`);
-    else reader.unsupported("configType", "network filters over ECDS are not supported; configure the filter in place");
+    else if (config.case === "configDiscovery")
+      return parseDiscovered(reader.oneof("configType", config.value), name, isLast, registry);
+    else reader.unsupported("configType");
     return undefined;
   }
   const parsed = registry.parse(config.value, reader.at("configType"), name);
@@ -101,4 +106,21 @@ function parseFilter(
       `Error: non-terminal filter named ${name} of type ${value.factory.name} is the last filter in a network filter chain`,
     );
   return { name, ...value };
+}
+
+function parseDiscovered(
+  reader: MessageReader<ExtensionConfigSource>,
+  name: string,
+  isLast: boolean,
+  registry: NetworkFilterRegistry,
+): NetworkFilterModel | undefined {
+  const factoryOf = (url: string): NetworkFilterFactory | undefined =>
+    registry.factories.find(({ typeUrls }) => typeUrls.includes(url));
+  const discovery = parseExtensionDiscovery(reader, name, (url) => factoryOf(url) !== undefined);
+  const factories = [...discovery.typeUrls].map(factoryOf).filter((factory) => factory !== undefined);
+  const [factory] = factories;
+  if (factory === undefined) return undefined;
+  if (factories.some(({ isTerminal }) => isTerminal !== isLast))
+    reader.invalid("typeUrls", "the last filter of a chain must be terminal, and only that one");
+  return { name, factory, config: undefined, discovery, registry };
 }

@@ -9,6 +9,7 @@ import type { RouteConfigProvider } from "../network/filter.ts";
 import type { NetworkFilterRegistry } from "../network/registry.ts";
 import type { AccessLogSinks } from "../observability/access-log/types.ts";
 import type { StatsScope } from "../observability/stats.ts";
+import type { ExtensionConfigProvider } from "../extension-configs.ts";
 import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import type { InternalNetwork } from "../tls/internal-network.ts";
 import type { TransportFactory } from "../tls/transport-factory.ts";
@@ -27,6 +28,8 @@ export interface ListenerManagerDeps {
   /** RDS by name; a listener warms until each of its routes has been there once. */
   readonly routes: RouteConfigProvider;
   readonly accessLogs: AccessLogSinks;
+  /** ECDS by name; a listener warms until each has come, failed, or has its default. */
+  readonly extensionConfigs?: ExtensionConfigProvider | undefined;
   /** Runtime keys of filters and routes; absent: the defaults of the messages are in force. */
   readonly runtimeSnapshot?: RuntimeSnapshot | undefined;
   /** `/healthcheck/fail` has been asked for. */

@@ -99,6 +99,7 @@ function dumpInputs(parts: ServerParts): DumpInputs {
         .map(({ name }) => name),
     ),
     routes,
+    extensions: parts.extensionRecords,
     endpoints: endpointDumps(managed),
     secrets: secrets.entries(),
   };

@@ -15,6 +15,7 @@ export interface DumpInputs {
   readonly listeners: ConfigRecords;
   readonly warmingListeners: ReadonlySet<string>;
   readonly routes: ConfigRecords;
+  readonly extensions: ConfigRecords;
   readonly endpoints: readonly { readonly name: string; readonly isDynamic: boolean; readonly json: JsonObject }[];
   readonly secrets: readonly SecretEntry[];
 }
@@ -37,6 +38,7 @@ export function dumpSections(inputs: DumpInputs, includeEds: boolean): readonly 
       lists: {},
     },
     clustersSection(inputs),
+    ...extensionsSection(inputs.extensions),
     ...(includeEds ? [endpointsSection(inputs)] : []),
     listenersSection(inputs),
     routesSection(inputs.routes),
@@ -139,6 +141,18 @@ function routesSection(routes: ConfigRecords): DumpSection {
       })),
     },
   };
+}
+
+/** Left out where nothing has come over ECDS. */
+function extensionsSection(extensions: ConfigRecords): readonly DumpSection[] {
+  if (extensions.dynamic.size === 0 && extensions.refused.size === 0) return [];
+  const filters = list("EcdsFilterConfig", extensions.dynamic, (record) => ({
+    ...version(record),
+    ecds_filter: anyJson(record.message),
+    ...times(record),
+    ...errorState(extensions.refused.get(record.name)),
+  }));
+  return [{ type: "EcdsConfigDump", fields: {}, lists: { ecds_filters: filters } }];
 }
 
 function secretsSection(secrets: readonly SecretEntry[]): DumpSection {

@@ -19,6 +19,7 @@ import type { ProxyOptions } from "../options.ts";
 import { RuntimeLayerError, RuntimeLayers } from "../runtime-layers.ts";
 import { ConfigRecords } from "./config-records.ts";
 import type { ManagementServers } from "./management-servers.ts";
+import { createExtensionConfigProvider } from "./extension-config-provider.ts";
 import { createRouteProvider } from "./route-provider.ts";
 import { recordSecrets, type SecretRecords } from "./secret-records.ts";
 import { createServerSecrets } from "./secrets.ts";
@@ -45,6 +46,7 @@ export interface ServerParts {
   readonly clusterRecords: ConfigRecords;
   readonly listenerRecords: ConfigRecords;
   readonly routeRecords: ConfigRecords;
+  readonly extensionRecords: ConfigRecords;
   readonly startedMs: number;
 }
 
@@ -98,6 +100,7 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
   });
   const httpFilters = standardHttpFilters();
   const routeRecords = new ConfigRecords(runtime.clock);
+  const extensionRecords = new ConfigRecords(runtime.clock);
   const listeners = createListenerManager({
     runtime,
     scope: root,
@@ -120,6 +123,13 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
     accessLogs,
     internal,
     runtimeSnapshot: runtimeLayers,
+    extensionConfigs: createExtensionConfigProvider({
+      clock: runtime.clock,
+      log: runtime.log.child("config"),
+      xds: servers.ads,
+      records: extensionRecords,
+      scope: root,
+    }),
     isHealthCheckFailed: () => health.isFailed,
     drainTimeMs: options.drainTimeSeconds * 1000,
     drainStrategy: options.drainStrategy,
@@ -140,6 +150,7 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
     clusterRecords: new ConfigRecords(runtime.clock),
     listenerRecords: new ConfigRecords(runtime.clock),
     routeRecords,
+    extensionRecords,
     startedMs: runtime.clock.now(),
   };
 }

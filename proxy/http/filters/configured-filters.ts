@@ -1,11 +1,12 @@
 /** `http_filters` of a connection manager → filters with their parsed configurations, in order. */
-import { unpackAny, typeUrlOf } from "#protos/any.ts";
+import { unpackAny } from "#protos/any.ts";
 import { MessageReader } from "#protos/reader.ts";
-import type { TypedStruct } from "#protos/gen/xds/type/v3/typed_struct_pb.js";
 import type { HttpFilter } from "#protos/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js";
+import type { ExtensionConfigSource } from "#protos/gen/envoy/config/core/v3/config_source_pb.js";
 import type { Problem } from "#lib/problem.ts";
 import type { HttpFilterFactory } from "../filter.ts";
-import type { HttpFilterRegistry } from "./registry.ts";
+import { parseExtensionDiscovery, type ExtensionDiscovery } from "../../extension-configs.ts";
+import { configuredType, type HttpFilterRegistry } from "./registry.ts";
 
 export interface ConfiguredFilter {
   /** What it is called in this chain. */
@@ -14,6 +15,9 @@ export interface ConfiguredFilter {
   readonly config: unknown;
   /** `disabled`: takes part only where a route enables it. */
   readonly isDisabled: boolean;
+  /** `config_discovery`: the configuration comes over ECDS, `factory` is that of the first type that may come. */
+  readonly discovery?: ExtensionDiscovery | undefined;
+  readonly registry?: HttpFilterRegistry | undefined;
 }
 
 /** A filter that this proxy does not have is refused by name: a request must not pass where it would have been judged. */
@@ -49,11 +53,8 @@ function parseOne(reader: MessageReader<HttpFilter>, registry: HttpFilterRegistr
   const isDisabled = reader.get("disabled");
   if (configType.case !== "typedConfig") {
     if (configType.case === "configDiscovery")
-      reader.unsupported(
-        "configType",
-        `filter ${name}: extension configuration discovery is not supported by this proxy`,
-      );
-    else reader.invalid("configType", `filter ${name} has no typed_config`);
+      return parseDiscovered(reader.oneof("configType", configType.value), name, isDisabled, registry);
+    reader.invalid("configType", `filter ${name} has no typed_config`);
     return undefined;
   }
   const opened = unpackAny(configType.value, at);
@@ -76,9 +77,22 @@ function parseOne(reader: MessageReader<HttpFilter>, registry: HttpFilterRegistr
   return parsed.value === undefined ? undefined : { name, factory, config: parsed.value, isDisabled };
 }
 
-/** For a TypedStruct of a type without descriptor, the type that it stands for. */
-function configuredType(message: { readonly $typeName: string }): string {
-  if (message.$typeName === "udpa.type.v1.TypedStruct" || message.$typeName === "xds.type.v3.TypedStruct")
-    return (message as TypedStruct).typeUrl;
-  return typeUrlOf(message.$typeName);
+function parseDiscovered(
+  reader: MessageReader<ExtensionConfigSource>,
+  name: string,
+  isDisabled: boolean,
+  registry: HttpFilterRegistry,
+): ConfiguredFilter | undefined {
+  const discovery = parseExtensionDiscovery(reader, name, (url) => registry.byTypeUrl(url) !== undefined);
+  const factories = [...discovery.typeUrls].map((url) => registry.byTypeUrl(url)).filter((one) => one !== undefined);
+  const [factory] = factories;
+  if (factory === undefined) return undefined;
+  if (factories.some((other) => other.isTerminal !== factory.isTerminal))
+    reader.invalid("typeUrls", "some of the filters make the response and others do not: give each a name of its own");
+  if (discovery.defaultConfig !== undefined) {
+    const opened = unpackAny(discovery.defaultConfig, reader.at("defaultConfig"));
+    const parsed = opened.value && registry.byMessage(opened.value)?.parse(opened.value, reader.at("defaultConfig"));
+    reader.problems.push(...(parsed?.problems ?? []));
+  }
+  return { name, factory, config: undefined, isDisabled, discovery, registry };
 }

@@ -26,7 +26,8 @@ describe("envoy.filters.http.buffer", () => {
   test("a request goes on when all of it is there, with its length", async () => {
     const world = await worldOf([buffer(100)]);
     const client = await world.connect();
-    const [head = "", rest = ""] = [post("abc", "de").slice(0, -12), post("abc", "de").slice(-12)];
+    const whole = post("abc", "de");
+    const [head, rest] = [whole.slice(0, -12), whole.slice(-12)];
     await client.send(head);
     expect(world.upstreamRequests).toEqual([]);
     await client.send(rest);

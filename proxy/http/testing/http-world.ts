@@ -36,6 +36,7 @@ export interface HttpWorldOptions {
   readonly node?: NetworkFilterContext["node"];
   readonly isDraining?: () => boolean;
   readonly isHealthCheckFailed?: () => boolean;
+  readonly extensionConfigs?: NetworkFilterContext["extensionConfigs"];
   /** A static runtime layer. */
   readonly runtimeValues?: Json;
 }
@@ -115,6 +116,7 @@ export async function httpWorld(options: HttpWorldOptions = {}): Promise<HttpWor
     isDraining: options.isDraining ?? (() => false),
     filterChainName: "",
     isHealthCheckFailed: options.isHealthCheckFailed,
+    extensionConfigs: options.extensionConfigs,
     runtimeSnapshot: new RuntimeLayers(
       options.runtimeValues === undefined ? [] : [{ kind: "static", name: "base", values: options.runtimeValues }],
       createStatsStore().root,
