@@ -1,7 +1,9 @@
 /** An xDS node → ProxyNode (§4.6). */
 import type { Parsed, Problem } from "#lib/problem.ts";
 import { fieldsOf, listOf, numberOf, stringMapOf, stringOf, type Fields } from "./read-fields.ts";
+import { effectiveProxyConfig } from "./effective-proxy-config.ts";
 import type { MeshIndex } from "./mesh-index.ts";
+import type { WorkloadInstance } from "./service.ts";
 import type { PlacedAddress, Placement, ProxyNode } from "./proxy-node.ts";
 import { localityFromText } from "./workloads.ts";
 
@@ -89,9 +91,16 @@ export function withMesh(
       serviceAccount: node.serviceAccount || workload.serviceAccount,
       locality: hasLocality ? node.locality : workload.locality,
       placement,
+      // Nobody injects on one machine: what an injector would have written is in force at once, and follows changes.
+      metadata:
+        placement === undefined ? node.metadata : { ...node.metadata, PROXY_CONFIG: proxyConfigOf(workload, mesh) },
     },
     problems,
   };
+}
+
+function proxyConfigOf({ namespace, labels, object }: WorkloadInstance, mesh: MeshIndex): Fields {
+  return effectiveProxyConfig(mesh, { namespace, labels, annotations: object.metadata.annotations });
 }
 
 /** JSON of the annotation → Placement, or undefined where it is none. */

@@ -2,6 +2,8 @@
 import { listenerAccessLogs } from "./access-log.ts";
 import { type GatewayChain, gatewayChains, type TakenSnis } from "./gateway-filter-chains.ts";
 import { type ServerPort } from "./gateway-merge.ts";
+import { terminatesHttps } from "./gateway-server.ts";
+import { serviceTargets } from "./inbound-ports.ts";
 import { mergedGateway } from "./gateway-servers.ts";
 import { compact, type JsonObject, nonEmpty } from "./json.ts";
 import { proxyProtocol, tlsInspector } from "./listener-filters.ts";
@@ -16,6 +18,7 @@ export function gatewayListeners(view: View): readonly JsonObject[] {
   const taken: TakenSnis = new Map();
   for (const port of mergedGateway(view)?.ports ?? []) {
     if (!canBind(view, port)) continue;
+    reportHttp3(view, port);
     const name = listenerName(port);
     const chains = gatewayChains(view, port, name, taken);
     const known = plans.get(name);
@@ -46,6 +49,17 @@ function canBind(view: View, { number, servers }: ServerPort): boolean {
     report(view, "warning", "no-effect", server.object, `${server.path}.port.number`, message);
   }
   return false;
+}
+
+/** Istio serves HTTP/3 beside HTTPS where the Service has a UDP port, once a feature flag is on; here it is not served. */
+function reportHttp3(view: View, { servers }: ServerPort): void {
+  for (const { service } of serviceTargets(view)) {
+    for (const server of servers.filter(terminatesHttps)) {
+      if (!service.ports.some(({ number, protocol }) => protocol === "UDP" && number === server.port)) continue;
+      const message = `HTTP/3 is not served: the UDP port ${server.port} of Service ${service.namespace}/${service.name} leads nowhere; clients use HTTP/2.`;
+      report(view, "warning", "no-effect", server.object, `${server.path}.port`, message);
+    }
+  }
 }
 
 function listenerJson(view: View, port: ServerPort, chains: readonly GatewayChain[]): JsonObject {

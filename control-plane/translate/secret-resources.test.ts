@@ -34,13 +34,18 @@ const gateway = (tls: string, namespace = "edge"): string =>
 const tlsSecret = secret("web", { "tls.crt": one.certificate, "tls.key": one.key, "ca.crt": other.certificate });
 const EDGE: ProvenIdentity = { namespace: "edge", serviceAccount: "ingress" };
 
-function served(names: readonly string[], objects: readonly string[], identity: ProvenIdentity | undefined = EDGE) {
+function served(
+  names: readonly string[],
+  objects: readonly string[],
+  identity: ProvenIdentity | undefined = EDGE,
+  type: "router" | "sidecar" = "router",
+) {
   const mesh = buildMeshIndex(
     parseManifests(objects.join("\n---\n"), "in.yaml").objects,
     readMeshConfig([]).meshConfig,
   );
   const node = proxyNodeFrom({
-    id: "router~10.0.0.1~ingress-1.edge~edge.svc.cluster.local",
+    id: `${type}~10.0.0.1~ingress-1.edge~edge.svc.cluster.local`,
     metadata: { LABELS: { istio: "ingressgateway" } },
   }).value;
   if (node === undefined) throw new Error("no node");
@@ -175,6 +180,19 @@ describe("which Secrets a proxy may have", () => {
     expect(
       served(["kubernetes://web"], [gateway("{mode: SIMPLE, credentialName: web}", "default"), tlsSecret]).resources,
     ).toHaveLength(1);
+  });
+
+  test("a sidecar gets those of DestinationRules of its namespace that select it, and none of Gateways", () => {
+    const rule = (selector: string, namespace = "edge"): string =>
+      `{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: d, namespace: ${namespace}}, spec: {host: a.com, ${selector} trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: MUTUAL, credentialName: web}}]}}}`;
+    const selecting = "workloadSelector: {matchLabels: {istio: ingressgateway}},";
+    const count = (...objects: readonly string[]): number =>
+      served(["kubernetes://web"], [...objects, tlsSecret], EDGE, "sidecar").resources.length;
+    expect(count(rule(selecting))).toBe(1);
+    expect(count(rule("workloadSelector: {matchLabels: {istio: other}},"))).toBe(0);
+    expect(count(rule(selecting, "default"))).toBe(0);
+    expect(count(rule(""))).toBe(0);
+    expect(count(simple)).toBe(0);
   });
 
   test("an internal Gateway's certificates are for its service account alone", () => {

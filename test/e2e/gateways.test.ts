@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect as tlsConnect, createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { createServer as createHttpsServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
+import { connect, type AddressInfo } from "node:net";
 import { Agent, request } from "undici";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { testAuthority } from "#proxy/tls/node-test-identities.ts";
@@ -430,5 +430,73 @@ describe("an egress gateway that begins TLS, over real processes", () => {
     await vi.waitFor(async () => {
       expect(await mesh.call("client", "http://external.example.com/")).toMatchObject({ statuses: { "200": 1 } });
     }, WAIT);
+  });
+});
+
+describe("what stands before a gateway, over real processes", () => {
+  let mesh: TestMesh;
+  const topology = (settings: string): string => `
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: istio, namespace: istio-system }
+data:
+  mesh: |
+    defaultConfig:
+      gatewayTopology: ${settings}
+`;
+
+  beforeAll(async () => {
+    mesh = await testMesh({
+      "workloads.yaml": echoes,
+      "gateway.yaml": INGRESS,
+      "mesh.yaml": topology("{ numTrustedProxies: 1 }"),
+      "policy.yaml": `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: office, namespace: istio-system }
+spec:
+  selector: { matchLabels: { istio: ingressgateway } }
+  action: ALLOW
+  rules: [{ from: [{ source: { remoteIpBlocks: [203.0.113.0/24] } }], to: [{ operation: { hosts: [plain.example.com] } }] }]
+`,
+    });
+  });
+
+  async function forwarded(address: string): Promise<number> {
+    const { bind } = serverOn(mesh, "istio-ingressgateway", 80);
+    const response = await request(`http://${bind.address}:${bind.port}/`, {
+      headers: { host: "plain.example.com", "x-forwarded-for": address },
+    });
+    await response.body.dump();
+    return response.statusCode;
+  }
+
+  test("with a trusted proxy before it, policies see the address that this proxy wrote", async () => {
+    expect(await forwarded("203.0.113.9")).toBe(200);
+    expect(await forwarded("198.51.100.1")).toBe(403);
+    expect(await forwarded("203.0.113.9, 198.51.100.1")).toBe(403);
+  });
+
+  /** A load balancer that says by the PROXY protocol who calls. */
+  function proxied(head: string): Promise<string> {
+    const { bind } = serverOn(mesh, "istio-ingressgateway", 80);
+    return new Promise((resolve) => {
+      let text = "";
+      const socket = connect({ host: bind.address, port: bind.port }, () => {
+        socket.write(`${head}GET / HTTP/1.1\r\nhost: plain.example.com\r\nconnection: close\r\n\r\n`);
+      });
+      socket.on("data", (chunk) => (text += chunk.toString()));
+      socket.on("error", () => undefined);
+      socket.on("close", () => resolve(text.slice(9, 12)));
+    });
+  }
+
+  test("with the PROXY protocol the address is that of the header, and nobody comes in without one", async () => {
+    mesh.write("mesh.yaml", topology("{ proxyProtocol: {} }"));
+    await vi.waitFor(async () => {
+      expect(await proxied("PROXY TCP4 203.0.113.9 127.0.0.1 1111 80\r\n")).toBe("200");
+    }, WAIT);
+    expect(await proxied("PROXY TCP4 198.51.100.1 127.0.0.1 1111 80\r\n")).toBe("403");
+    expect(await proxied("")).toBe("");
   });
 });
