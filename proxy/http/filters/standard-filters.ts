@@ -15,11 +15,13 @@ import { onDemand } from "./on-demand.ts";
 import { setFilterState } from "./set-filter-state.ts";
 import { setMetadata } from "./set-metadata.ts";
 import { createHttpFilterRegistry, type HttpFilterRegistry } from "./registry.ts";
+import { jwtAuthn } from "./jwt-authn/jwt-authn.ts";
 import { router } from "./router/router.ts";
 
 export function standardHttpFilters(): HttpFilterRegistry {
   return createHttpFilterRegistry([
     istioPeerMetadata,
+    jwtAuthn,
     rbac,
     istioAlpn,
     grpcStats,
