@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { MeshError } from "#lib/problem.ts";
 import type { LogLevel } from "#lib/runtime.ts";
 import { durationMsFrom } from "./model/duration.ts";
+import { parseCidr } from "./model/ip.ts";
 import { meantOrAllowed } from "./model/near-names.ts";
 import type { ControlPlaneOptions } from "./server.ts";
 
@@ -33,7 +34,8 @@ export const HELP = `glassmesh control-plane: Istio's objects in, xDS and certif
   --log-level LEVEL         trace, debug, info, warning, error, critical or off (default info)
   --version, --help
 
-Environment: PILOT_DEBOUNCE_AFTER (100ms), PILOT_DEBOUNCE_MAX (10s).
+Environment: PILOT_DEBOUNCE_AFTER (100ms), PILOT_DEBOUNCE_MAX (10s), PILOT_JWT_PUB_KEY_REFRESH_INTERVAL (20m),
+BLOCKED_CIDRS_IN_JWKS_URIS (networks that are never asked for keys, parted by commas).
 Exit codes: 0 ended as asked, 1 failed, 2 misuse.
 `;
 
@@ -92,6 +94,10 @@ export function readFlags(
         quiet: duration("PILOT_DEBOUNCE_AFTER", env["PILOT_DEBOUNCE_AFTER"] ?? "100ms"),
         max: duration("PILOT_DEBOUNCE_MAX", env["PILOT_DEBOUNCE_MAX"] ?? "10s"),
       },
+      jwks: {
+        blockedCidrs: cidrs("BLOCKED_CIDRS_IN_JWKS_URIS", env["BLOCKED_CIDRS_IN_JWKS_URIS"] ?? ""),
+        refreshMs: duration(REFRESH_INTERVAL, env[REFRESH_INTERVAL] ?? "20m"),
+      },
     },
   };
 }
@@ -122,6 +128,20 @@ function duration(flag: string, text: string): number {
   if (ms === undefined || ms <= 0)
     throw usage(`${flag} takes a time, as 24h, 90s or 100ms, not ${JSON.stringify(text)}.`);
   return ms;
+}
+
+const REFRESH_INTERVAL = "PILOT_JWT_PUB_KEY_REFRESH_INTERVAL";
+
+function cidrs(name: string, text: string): readonly string[] {
+  const ranges = text
+    .split(",")
+    .map((range) => range.trim())
+    .filter((range) => range !== "");
+  for (const range of ranges) {
+    if (parseCidr(range) === undefined || !range.includes("/"))
+      throw usage(`${name} takes CIDR ranges parted by commas, as 10.0.0.0/8, not ${JSON.stringify(range)}.`);
+  }
+  return ranges;
 }
 
 function isLogLevel(text: string): text is LogLevel {

@@ -19,6 +19,8 @@ import { configEvent } from "./debug/config-event.ts";
 import { openDebugPort, openMonitoringPort, type HttpPort } from "./debug/debug-server.ts";
 import type { DebugView } from "./debug/debug-view.ts";
 import { createMetrics } from "./debug/metrics.ts";
+import { createFetchText } from "./jwks/fetch-text.ts";
+import { createKeySetResolver } from "./jwks/key-set-resolver.ts";
 import { openGrpcPort, type GrpcPort } from "./grpc-port.ts";
 import type { MeshIndex } from "./model/mesh-index.ts";
 import { createTranslator } from "./translate/translator.ts";
@@ -47,6 +49,8 @@ export interface ControlPlaneOptions {
   readonly workloadCertTtlMs?: number | undefined;
   /** Istio's PILOT_DEBOUNCE_AFTER and PILOT_DEBOUNCE_MAX: 100 ms, 10 s. */
   readonly debounceMs?: { readonly quiet: number; readonly max: number } | undefined;
+  /** Fetching the key sets of JWT rules: networks that are never asked, and how often keys are fetched again (20 minutes). */
+  readonly jwks?: { readonly blockedCidrs?: readonly string[]; readonly refreshMs?: number } | undefined;
   /** Metrics of the process beside the control plane's own. */
   readonly hasProcessMetrics?: boolean | undefined;
   readonly version?: string | undefined;
@@ -112,9 +116,18 @@ export function createControlPlane({
     validate: validateObject,
     onChange: meshChanged,
   });
+  const fetcher = createFetchText(runtime.network, options.jwks?.blockedCidrs ?? []);
+  const keySets = createKeySetResolver({
+    clock: runtime.clock,
+    log: runtime.log.child("jwks"),
+    fetch: fetcher.fetch,
+    ...(options.jwks?.refreshMs !== undefined && { refreshMs: options.jwks.refreshMs }),
+    onChange: () => meshChanged(store.mesh),
+  });
   let told: MeshIndex = store.mesh;
 
-  function meshChanged(mesh: MeshIndex): void {
+  function meshChanged(read: MeshIndex): void {
+    const mesh = keySets.withKeySets(read);
     const isSame = mesh.version === told.version && sameProblems(mesh.problems, told.problems);
     if (isSame) return;
     const isSameMesh = mesh.version === told.version;
@@ -127,7 +140,7 @@ export function createControlPlane({
   }
 
   function problems(): readonly Problem[] {
-    const { mesh } = store;
+    const mesh = told;
     const moved: readonly Problem[] =
       trustDomain === undefined || mesh.meshConfig.trustDomain === trustDomain
         ? []
@@ -144,7 +157,7 @@ export function createControlPlane({
 
   const view: DebugView = {
     isReady: () => isReady,
-    mesh: () => store.mesh,
+    mesh: () => told,
     connections: () => ads?.connections() ?? [],
     problems,
     events,
@@ -154,8 +167,12 @@ export function createControlPlane({
   };
 
   async function open(): Promise<BoundPorts> {
-    closing.push(() => store.close());
-    const mesh = await store.start();
+    closing.push(
+      () => store.close(),
+      () => fetcher.close(),
+      () => keySets.close(),
+    );
+    const mesh = keySets.withKeySets(await store.start());
     ({ trustDomain } = mesh.meshConfig);
     told = mesh;
     metrics.configRead(mesh);
@@ -263,7 +280,7 @@ export function createControlPlane({
       }
     },
     get mesh() {
-      return store.mesh;
+      return told;
     },
     get rootsPem() {
       return rootsPem;

@@ -26,6 +26,8 @@ export interface MeshIndex {
   readonly networkGateways: readonly NetworkGateway[];
   /** What a controller would write into the status of each object of the Gateway API; by the object. */
   readonly gatewayApiStatuses: ReadonlyMap<MeshObject, GatewayApiStatus>;
+  /** The key set of a `keySetKey` that has been fetched; undefined: it is not there (yet), or nobody fetches. */
+  keySet?(key: string): string | undefined;
   /** Findings of loading, validating and indexing. */
   readonly problems: readonly Problem[];
   /** Content hash of what the index was built from. */

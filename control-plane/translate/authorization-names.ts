@@ -3,6 +3,7 @@ import type { MeshObject } from "../model/object.ts";
 
 export const HTTP_RBAC = "envoy.filters.http.rbac";
 export const NETWORK_RBAC = "envoy.filters.network.rbac";
+export const JWT_AUTHN = "envoy.filters.http.jwt_authn";
 
 const TRUE: ReadonlySet<string> = new Set(["1", "t", "T", "true", "TRUE", "True"]);
 

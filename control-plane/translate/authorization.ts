@@ -1,8 +1,10 @@
-/** AuthorizationPolicies of a workload → RBAC filters of its inbound chains (rules 64 to 76). */
+/** What decides who may ask a proxy for what, in its order: CUSTOM, tokens, AUDIT, DENY, ALLOW (rules 64 to 79). */
 import type { MeshObject } from "../model/object.ts";
 import { HTTP_RBAC, isDryRun, NETWORK_RBAC } from "./authorization-names.ts";
 import type { MovedPort } from "./authorization-permissions.ts";
-import { NEVER, rbacPolicy } from "./authorization-rule.ts";
+import { policiesOf } from "./authorization-rules.ts";
+import { externalAuthorizationFilters } from "./external-authorization.ts";
+import { requestAuthenticationFilters } from "./request-authentication.ts";
 import { any, compact, type JsonObject } from "./json.ts";
 import { memoized } from "./memo.ts";
 import { selectedPolicies } from "./security-policies.ts";
@@ -49,9 +51,15 @@ function build(view: View, moved: MovedPort | undefined): AuthorizationFilters {
         }),
       ];
     });
+  const [hasHttp, hasTcp] = [hasExtension(view, HTTP_RBAC), hasExtension(view, NETWORK_RBAC)];
   return {
-    http: hasExtension(view, HTTP_RBAC) ? filters(false) : [],
-    tcp: hasExtension(view, NETWORK_RBAC) ? filters(true) : [],
+    // Others are asked before tokens are looked at (rule 75); who has which token is known when rules are judged.
+    http: [
+      ...(hasHttp ? externalAuthorizationFilters(view, false, moved) : []),
+      ...requestAuthenticationFilters(view),
+      ...(hasHttp ? filters(false) : []),
+    ],
+    tcp: hasTcp ? [...externalAuthorizationFilters(view, true, moved), ...filters(true)] : [],
   };
 }
 
@@ -70,20 +78,8 @@ interface RulesInput {
   readonly moved: MovedPort | undefined;
 }
 
-/** Policies by the names under which statistics and logs show them. */
 function rules(view: View, policies: readonly MeshObject[], { rbac, isTcp, moved }: RulesInput): JsonObject {
-  const made: Record<string, JsonObject> = {};
-  for (const policy of policies) {
-    const { namespace, name } = policy.metadata;
-    const context = { meshConfig: view.mesh.meshConfig, namespace };
-    const { rules: written = [] } = specOf<AuthorizationPolicySpec>(policy);
-    const policyName = (index: number): string => `ns[${namespace}]-policy[${name}]-rule[${index}]`;
-    if (written.length === 0) made[policyName(0)] = NEVER;
-    for (const [index, rule] of written.entries()) {
-      const one = rbacPolicy(rule, { context, isTcp, isAllow: rbac === "ALLOW", moved });
-      if (one !== undefined) made[policyName(index)] = one;
-    }
-  }
+  const made = policiesOf(view, policies, { isTcp, isAllow: rbac === "ALLOW", moved });
   return compact({
     action: rbac === "ALLOW" ? undefined : rbac,
     policies: Object.keys(made).length === 0 ? undefined : made,

@@ -1,10 +1,12 @@
 /** Listeners of one proxy (§4.3). */
 import { patchedListeners } from "./envoy-filter/listener-patches.ts";
+import { reportCustomActions } from "./external-authorization.ts";
 import { gatewayListeners } from "./gateway-listeners.ts";
 import { boundInbound, virtualInbound } from "./inbound-listeners.ts";
 import { byText, type JsonObject } from "./json.ts";
 import { outboundListeners, virtualOutbound } from "./outbound-listeners.ts";
 import { placedListeners } from "./placed-listeners.ts";
+import { reportMissingKeys } from "./request-authentication.ts";
 import { reportDenials } from "./security-policies.ts";
 import { specOf } from "./spec/spec.ts";
 import type { SidecarSpec } from "./spec/sidecar.ts";
@@ -14,6 +16,8 @@ import { report, type View } from "./view.ts";
 export function listeners(view: View): readonly JsonObject[] {
   if (view.proxy.type === "waypoint") return [];
   reportDenials(view);
+  reportCustomActions(view);
+  reportMissingKeys(view);
   const all = view.proxy.type === "router" ? gatewayListeners(view) : sidecarListeners(view);
   return patchedListeners(
     view,

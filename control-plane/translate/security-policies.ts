@@ -4,16 +4,17 @@
  */
 import type { MeshObject } from "../model/object.ts";
 import { objectName } from "../model/object.ts";
-import { HTTP_RBAC, isDryRun, NETWORK_RBAC } from "./authorization-names.ts";
+import { HTTP_RBAC, isDryRun, JWT_AUTHN, NETWORK_RBAC } from "./authorization-names.ts";
 import { type Labels, selects } from "./labels.ts";
 import { memoized } from "./memo.ts";
+import type { PolicyTargetReference } from "./spec/authorization-policy.ts";
 import { specOf } from "./spec/spec.ts";
 import { hasExtension, report, type View } from "./view.ts";
 
 interface SelectingSpec {
   readonly selector?: { readonly matchLabels?: Labels };
-  readonly targetRef?: unknown;
-  readonly targetRefs?: readonly unknown[];
+  readonly targetRef?: PolicyTargetReference;
+  readonly targetRefs?: readonly PolicyTargetReference[];
   readonly action?: string;
 }
 
@@ -30,6 +31,11 @@ interface Unenforceable {
 /** AuthorizationPolicies of the workload: those of the root namespace and of its own, nothing overrides (rule 74). */
 export function selectedPolicies(view: View): readonly MeshObject[] {
   return selecting(view, "AuthorizationPolicy");
+}
+
+/** RequestAuthentications of the proxy, the same way. */
+export function selectedRequestAuthentications(view: View): readonly MeshObject[] {
+  return selecting(view, "RequestAuthentication");
 }
 
 /** Undefined: everything that selects this workload can be enforced. */
@@ -56,7 +62,6 @@ const unenforceable = memoized((view: View): readonly Unenforceable[] => {
     const { action } = specOf<SelectingSpec>(object);
     // These never refuse anything.
     if (action === "AUDIT" || isDryRun(object)) return undefined;
-    if (action === "CUSTOM") return "The action CUSTOM is not enforced yet";
     return missing.length === 0 ? undefined : `The proxy has no ${missing.join(" and no ")}`;
   };
   return [
@@ -64,9 +69,9 @@ const unenforceable = memoized((view: View): readonly Unenforceable[] => {
       const reason = why(object);
       return reason === undefined ? [] : [{ object, why: reason }];
     }),
-    ...selecting(view, "RequestAuthentication").map((object) => ({
+    ...(hasExtension(view, JWT_AUTHN) ? [] : selectedRequestAuthentications(view)).map((object) => ({
       object,
-      why: "RequestAuthentication is not enforced yet",
+      why: `The proxy has no ${JWT_AUTHN}`,
     })),
   ];
 });
@@ -77,9 +82,17 @@ function selecting(view: View, kind: string): readonly MeshObject[] {
 
 function isSelecting(object: MeshObject, view: View): boolean {
   const { namespace } = object.metadata;
-  if (namespace !== view.proxy.namespace && namespace !== view.mesh.meshConfig.rootNamespace) return false;
   const spec = specOf<SelectingSpec>(object);
-  // Gateways and waypoints only.
-  if (spec.targetRef !== undefined || (spec.targetRefs ?? []).length > 0) return false;
+  const refs = [...(spec.targetRef === undefined ? [] : [spec.targetRef]), ...(spec.targetRefs ?? [])];
+  if (refs.length > 0) return namespace === view.proxy.namespace && refs.some((ref) => isTarget(ref, view));
+  if (namespace !== view.proxy.namespace && namespace !== view.mesh.meshConfig.rootNamespace) return false;
+  // A waypoint stands for others: only what is attached to it is meant for it.
+  if (view.proxy.type === "waypoint" && spec.selector !== undefined) return false;
   return selects(spec.selector?.matchLabels, view.workload?.labels ?? view.labels);
+}
+
+/** The proxy is one of the Gateway that the policy is attached to. */
+function isTarget({ group, kind, name }: PolicyTargetReference, view: View): boolean {
+  if (group !== "gateway.networking.k8s.io" || kind !== "Gateway") return false;
+  return (view.workload?.labels ?? view.labels)["gateway.networking.k8s.io/gateway-name"] === name;
 }

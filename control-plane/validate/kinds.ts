@@ -1,14 +1,14 @@
 /** The kinds that we know: their versions, their schema, and what they do here. */
-import { type Fields, listOf } from "../model/read-fields.ts";
+import { type Fields, fieldsOf, listOf } from "../model/read-fields.ts";
 
 export interface KnownKind {
   readonly group: string;
   /** Served versions; their schemas are the same, so that one stands for all. */
   readonly versions: readonly string[];
-  /** `none`: taken, but translated into nothing yet. `deny`: not there yet, so that what it selects is closed. */
-  readonly effect: "full" | "none" | "deny";
-  /** Says what of an object has no effect yet, or closes what it selects, where that depends on the object. */
-  readonly exceptions?: (spec: Fields) => { readonly effect: "none" | "deny"; readonly what: string } | undefined;
+  /** `none`: taken, but translated into nothing yet. */
+  readonly effect: "full" | "none";
+  /** Says what of an object has no effect yet, where that depends on the object. */
+  readonly exceptions?: (spec: Fields) => { readonly effect: "none"; readonly what: string } | undefined;
 }
 
 const networking = ["v1", "v1beta1", "v1alpha3"];
@@ -24,19 +24,14 @@ export const istioKinds: Readonly<Record<string, KnownKind>> = {
   AuthorizationPolicy: {
     group: "security.istio.io",
     versions: security,
-
     effect: "full",
-    exceptions: ({ action, targetRef, targetRefs }) => {
-      if (action === "CUSTOM") return { effect: "deny", what: "AuthorizationPolicy with the action CUSTOM" };
-      const isAttached = (targetRef ?? undefined) !== undefined || listOf(targetRefs).length > 0;
-      return isAttached ? { effect: "none", what: "AuthorizationPolicy with targetRefs (of gateways)" } : undefined;
-    },
+    exceptions: attachedElsewhere("AuthorizationPolicy"),
   },
   RequestAuthentication: {
     group: "security.istio.io",
     versions: security,
-
-    effect: "deny",
+    effect: "full",
+    exceptions: attachedElsewhere("RequestAuthentication"),
   },
   Gateway: { group: "networking.istio.io", versions: networking, effect: "full" },
   Sidecar: { group: "networking.istio.io", versions: networking, effect: "full" },
@@ -86,3 +81,12 @@ export const kubernetesKinds: Readonly<Record<string, string>> = {
   // How workloads run on one machine: for `glassmesh up`, the mesh itself makes nothing of it.
   LocalMesh: "glassmesh.dev",
 };
+
+/** A policy may be attached to Gateways; other targets belong to waypoints. */
+function attachedElsewhere(kind: string): NonNullable<KnownKind["exceptions"]> {
+  return ({ targetRef, targetRefs }) => {
+    const refs = [...((targetRef ?? undefined) === undefined ? [] : [targetRef]), ...listOf(targetRefs)];
+    if (refs.length === 0 || refs.some((ref) => fieldsOf(ref)["kind"] === "Gateway")) return undefined;
+    return { effect: "none", what: `${kind} with targetRefs to something else than a Gateway` };
+  };
+}

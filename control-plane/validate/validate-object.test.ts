@@ -115,22 +115,19 @@ describe("kinds without effect", () => {
     expect(said).toContain(`${kind} default/x`);
   });
 
-  test("RequestAuthentication and CUSTOM: the selected workloads deny until they are supported", () => {
-    const custom = "{ action: CUSTOM, provider: { name: p }, rules: [{}] }";
-    for (const yaml of [
-      object("security.istio.io/v1", "RequestAuthentication"),
-      `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: x}, spec: ${custom}}`,
-    ]) {
-      expect(findings(yaml).join()).toMatch(/warning GM0102 .*deny every inbound request/);
-    }
-  });
-
-  test("an AuthorizationPolicy takes effect; one that is attached to a gateway does not, and says so", () => {
-    const policy = (spec: string): string =>
-      `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: x}, spec: ${spec}}`;
-    expect(findings(policy("{}"))).toEqual([]);
-    const attached = policy("{ targetRefs: [{ group: gateway.networking.k8s.io, kind: Gateway, name: g }] }");
-    expect(findings(attached).join()).toMatch(/warning GM0101 .*no effect/);
+  test("policies take effect; those that are attached to something else than a Gateway do not, and say so", () => {
+    const rules = "jwtRules: [{ issuer: a }]";
+    const custom = "action: CUSTOM, provider: { name: p }, rules: [{}]";
+    const attached = (kind: string): string =>
+      `targetRefs: [{ group: gateway.networking.k8s.io, kind: ${kind}, name: g }]`;
+    const said = (kind: string, spec: string): readonly string[] =>
+      findings(`{apiVersion: security.istio.io/v1, kind: ${kind}, metadata: {name: x}, spec: { ${spec} }}`);
+    expect(said("AuthorizationPolicy", "")).toEqual([]);
+    expect(said("AuthorizationPolicy", custom)).toEqual([]);
+    expect(said("RequestAuthentication", rules)).toEqual([]);
+    expect(said("AuthorizationPolicy", attached("Gateway"))).toEqual([]);
+    expect(said("AuthorizationPolicy", attached("GatewayClass")).join()).toMatch(/warning GM0101 .*no effect/);
+    expect(said("RequestAuthentication", attached("GatewayClass")).join()).toMatch(/warning GM0101 .*no effect/);
   });
 
   test("Kubernetes' own kinds that take part say nothing", () => {

@@ -23,6 +23,7 @@ import {
 } from "./kubernetes.ts";
 import { nearestNames } from "../model/near-names.ts";
 import { validatePeerAuthentication } from "./peer-authentication.ts";
+import { validateRequestAuthentication } from "./request-authentication.ts";
 import { checkSchema } from "./schema.ts";
 import { validateServiceEntry, validateWorkloadEntry } from "./service-entry.ts";
 import { validateSidecar } from "./sidecar.ts";
@@ -31,13 +32,13 @@ import { validateVirtualService } from "./virtual-service.ts";
 /** An object that is loaded and changes nothing. */
 export const NO_EFFECT = "GM0101";
 /** A policy that is not supported yet: what it selects is closed. */
-export const DENIES_UNTIL_SUPPORTED = "GM0102";
 
 /** istiod's semantic checks, by kind. They run on a spec whose shape the schema has found right. */
 const semantics: Readonly<Record<string, (findings: Findings, spec: Fields) => void>> = {
   VirtualService: validateVirtualService,
   DestinationRule: validateDestinationRule,
   PeerAuthentication: validatePeerAuthentication,
+  RequestAuthentication: validateRequestAuthentication,
   AuthorizationPolicy: validateAuthorizationPolicy,
   ServiceEntry: validateServiceEntry,
   WorkloadEntry: validateWorkloadEntry,
@@ -108,10 +109,6 @@ function validateKnown(findings: Findings, kind: KnownKind): void {
   const { effect, what } = exception ?? { effect: kind.effect, what: object.kind };
   if (effect === "none") {
     findings.warn("", `${what} has no effect here yet; it is loaded and nothing is made of it.`, NO_EFFECT);
-  }
-  if (effect === "deny") {
-    const message = `${what} is not supported yet: until it is, the workloads that it selects deny every inbound request.`;
-    findings.warn("", message, DENIES_UNTIL_SUPPORTED);
   }
 }
 

@@ -4,7 +4,7 @@ import type { MeshObject } from "../model/object.ts";
 import { crdOf } from "./crds/crds.ts";
 import { createFindings } from "./findings.ts";
 import { checkSchema } from "./schema.ts";
-import { DENIES_UNTIL_SUPPORTED, NO_EFFECT, validateObject, validateSemantics } from "./validate-object.ts";
+import { NO_EFFECT, validateObject, validateSemantics } from "./validate-object.ts";
 
 export interface Verdict {
   readonly object: MeshObject;
@@ -47,5 +47,5 @@ export function verdictOn(object: MeshObject): Verdict {
 }
 
 function isAboutUs({ code }: Problem): boolean {
-  return code === NO_EFFECT || code === DENIES_UNTIL_SUPPORTED;
+  return code === NO_EFFECT;
 }

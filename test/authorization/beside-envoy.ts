@@ -179,5 +179,5 @@ export function echo(request: IncomingMessage, response: ServerResponse): void {
 /** The same, without what is of the run. */
 export function comparable({ status, headers, body }: Exchanged): Exchanged {
   const kept = Object.entries(headers).filter(([name]) => !OF_THE_RUN.has(name));
-  return { status, headers: Object.fromEntries(kept.toSorted()), body };
+  return { status, headers: Object.fromEntries(kept.toSorted(([a], [b]) => (a < b ? -1 : 1))), body };
 }

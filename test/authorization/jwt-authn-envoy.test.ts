@@ -90,12 +90,12 @@ const FILTERS: Readonly<Record<string, Json>> = {
     payload_in_metadata: "payload",
     header_in_metadata: "header",
     normalize_payload_in_metadata: { space_delimited_claims: ["scope", "permission"] },
-    claim_to_headers: [
-      ...["sub", "a.b", "num", "neg", "f", "bool", "nul", "arr", "obj", "uni", "big", "empty", "huge"].map((claim) => ({
+    claim_to_headers: ["sub", "a.b", "num", "neg", "f", "bool", "nul", "arr", "obj", "uni", "big", "empty", "huge"].map(
+      (claim) => ({
         header_name: `x-c-${claim.replace(".", "-")}`,
         claim_name: claim,
-      })),
-    ],
+      }),
+    ),
   }),
   cache: one({ jwt_cache_config: { jwt_cache_size: 1 } }),
   stripped: { ...one(), strip_failure_response: true },

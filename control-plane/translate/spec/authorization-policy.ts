@@ -3,10 +3,18 @@ import type { Labels } from "../labels.ts";
 
 export interface AuthorizationPolicySpec {
   readonly selector?: { readonly matchLabels?: Labels };
-  readonly targetRef?: unknown;
-  readonly targetRefs?: readonly unknown[];
+  readonly targetRef?: PolicyTargetReference;
+  readonly targetRefs?: readonly PolicyTargetReference[];
   readonly action?: "ALLOW" | "DENY" | "AUDIT" | "CUSTOM";
+  readonly provider?: { readonly name?: string };
   readonly rules?: readonly AuthorizationRule[];
+}
+
+/** What a policy is attached to, in its own namespace. */
+export interface PolicyTargetReference {
+  readonly group?: string;
+  readonly kind?: string;
+  readonly name?: string;
 }
 
 /** `from` items OR, `to` items OR, `when` AND; the three AND (rule 66). */
