@@ -39,6 +39,8 @@ export class ActiveListener {
   readonly #deps: ListenerManagerDeps;
   readonly #neighbours: ListenerNeighbours;
   readonly #matcher = new FilterChainMatcher<ActiveFilterChain>();
+  /** For `filter_chain_matcher`. */
+  readonly #byName = new Map<string, ActiveFilterChain>();
   readonly #defaultChain: ActiveFilterChain | undefined;
   readonly #filters: readonly ListenerFilter[];
   readonly #accessLog: AccessLogger | undefined;
@@ -57,8 +59,11 @@ export class ActiveListener {
     this.chains = chains;
     this.#deps = deps;
     this.#neighbours = neighbours;
-    for (const [index, chain] of model.filterChains.entries())
-      this.#matcher.add(chain.match, chains[index] as ActiveFilterChain);
+    for (const [index, chain] of model.filterChains.entries()) {
+      const active = chains[index] as ActiveFilterChain;
+      if (model.filterChainMatcher === undefined) this.#matcher.add(chain.match, active);
+      else this.#byName.set(chain.name, active);
+    }
     this.#defaultChain = model.defaultFilterChain === undefined ? undefined : chains.at(-1);
     this.#filters = model.listenerFilters.map((filter) => makeFilter(filter, deps));
     this.#accessLog = deps.accessLogs.logger(model.accessLogs);
@@ -162,7 +167,7 @@ export class ActiveListener {
       }
     }
     if (facts.transportProtocol === "") facts.transportProtocol = "raw_buffer";
-    const chain = this.#matcher.find(connectionFacts(facts)) ?? this.#defaultChain;
+    const chain = this.#chainOf(facts);
     if (chain === undefined) {
       this.#onNoChain(raw, facts);
       return;
@@ -174,6 +179,14 @@ export class ActiveListener {
       onEnd: () => this.#leave(),
     };
     new ListenerConnection(context, chain, raw, facts).start(bytes, facts);
+  }
+
+  /** A name that no chain has is no match, and no reason to take the default chain. */
+  #chainOf(facts: AcceptedFacts): ActiveFilterChain | undefined {
+    const { filterChainMatcher } = this.model;
+    if (filterChainMatcher === undefined) return this.#matcher.find(connectionFacts(facts)) ?? this.#defaultChain;
+    const name = filterChainMatcher({ ...connectionFacts(facts), filterState: facts.filterState });
+    return name === undefined ? this.#defaultChain : this.#byName.get(name);
   }
 
   /** The other listener runs filters of its own, on the destination that was found here. */

@@ -16,7 +16,12 @@ export function isSame(a: Listener, b: Listener): boolean {
 /** an update that can be made in place. */
 export function differsOnlyInChains(a: Listener, b: Listener): boolean {
   if (a.filterChains.length === 0 || b.filterChains.length === 0) return false;
-  const bare = (listener: Listener): Listener => ({ ...listener, filterChains: [], defaultFilterChain: undefined });
+  const bare = (listener: Listener): Listener => ({
+    ...listener,
+    filterChains: [],
+    defaultFilterChain: undefined,
+    filterChainMatcher: undefined,
+  });
   return isSame(bare(a), bare(b));
 }
 

@@ -8,6 +8,7 @@ import type { NetworkFilterFactory } from "../network/filter.ts";
 import type { AccessLogConfig } from "../observability/access-log/types.ts";
 import type { Metadata } from "../upstream/types.ts";
 import type { FilterChainMatch } from "./filter-chain-match.ts";
+import type { FilterChainByName } from "./filter-chain-matcher.ts";
 import type { TlsInspectorConfig } from "./inspectors.ts";
 import type { ProxyProtocolFilterConfig } from "./proxy-protocol.ts";
 
@@ -27,6 +28,8 @@ export interface ListenerModel {
   readonly continueOnListenerFiltersTimeout: boolean;
   readonly filterChains: readonly FilterChainModel[];
   readonly defaultFilterChain: FilterChainModel | undefined;
+  /** In place of what the chains say of themselves. */
+  readonly filterChainMatcher: FilterChainByName | undefined;
   readonly bufferLimitBytes: number | undefined;
   readonly accessLogs: readonly AccessLogConfig[];
   readonly trafficDirection: "inbound" | "outbound" | "unspecified";

@@ -7,6 +7,7 @@ import { durationMs, metadataOf } from "../config-values.ts";
 import type { NetworkFilterRegistry } from "../network/registry.ts";
 import { parseAccessLogs } from "../observability/access-log/parse.ts";
 import { FilterChainMatcher } from "./filter-chain-match.ts";
+import { parseFilterChainMatcher } from "./filter-chain-matcher.ts";
 import type { FilterChainModel, ListenAddress, ListenerFilterModel, ListenerModel } from "./model.ts";
 import { parseListenAddress } from "./parse-address.ts";
 import { parseFilterChain } from "./parse-filter-chain.ts";
@@ -32,6 +33,8 @@ export function parseListener(message: Listener, parsers: ListenerParsers): Pars
   const timeoutMs = durationMs(reader.get("listenerFiltersTimeout"));
   const [first] = addresses;
   const name = reader.get("name");
+  const matcherReader = reader.child("filterChainMatcher");
+  const chainMatcher = matcherReader === undefined ? undefined : parseFilterChainMatcher(matcherReader);
   const model: ListenerModel = {
     name,
     addresses,
@@ -52,6 +55,7 @@ export function parseListener(message: Listener, parsers: ListenerParsers): Pars
     continueOnListenerFiltersTimeout: reader.get("continueOnListenerFiltersTimeout"),
     filterChains: reader.children("filterChains").map((child) => parseFilterChain(child, parsers.filters)),
     defaultFilterChain: defaultChain === undefined ? undefined : parseFilterChain(defaultChain, parsers.filters),
+    filterChainMatcher: chainMatcher,
     bufferLimitBytes: reader.get("perConnectionBufferLimitBytes"),
     accessLogs: accessLogs.value ?? [],
     trafficDirection: DIRECTIONS[reader.get("trafficDirection")] ?? "unspecified",
@@ -62,9 +66,10 @@ export function parseListener(message: Listener, parsers: ListenerParsers): Pars
   };
   readTheRest(reader);
   reader.finish();
+  if (chainMatcher !== undefined) checkMatchedChains(model.filterChains, reader);
   if (model.filterChains.length === 0 && model.defaultFilterChain === undefined)
     reader.invalid("filterChains", "error adding listener: no filter chains specified");
-  refuseSameMatches(model.filterChains, reader);
+  if (chainMatcher === undefined) refuseSameMatches(model.filterChains, reader);
   return problems.length > 0 ? { problems } : { value: model, problems };
 }
 
@@ -114,6 +119,21 @@ function readTheRest(reader: MessageReader<Listener>): void {
     reader.unsupported("transparent", "TPROXY interception is not supported; use REDIRECT");
   if (reader.get("freebind") === true) reader.unsupported("freebind");
   if (reader.get("enableMptcp")) reader.unsupported("enableMptcp");
+}
+
+/** Chains are chosen by their names; a `filter_chain_match` of theirs says nothing then, as in Envoy. */
+function checkMatchedChains(chains: readonly FilterChainModel[], reader: MessageReader<Listener>): void {
+  const names = new Set<string>();
+  for (const [index, { name }] of chains.entries()) {
+    if (name === "" || names.has(name))
+      reader.problems.push({
+        code: "invalid-value",
+        level: "error",
+        path: `filter_chains[${index}].name`,
+        message: `filter_chain_matcher needs chains with names of their own, and '${name}' is not`,
+      });
+    names.add(name);
+  }
 }
 
 /** R-118. */
