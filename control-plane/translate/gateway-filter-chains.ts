@@ -11,7 +11,7 @@ import { byText, compact, type JsonObject } from "./json.ts";
 import { BLACK_HOLE } from "./names.ts";
 import { metadataExchange, tcpProxy } from "./network-filters.ts";
 import { inboundDenial } from "./security-policies.ts";
-import type { L4Match, RouteDestination } from "./spec/virtual-service.ts";
+import type { L4Match, RouteDestination, TlsRule } from "./spec/virtual-service.ts";
 import { routedFilters } from "./tcp-chains.ts";
 import { report, type View } from "./view.ts";
 import type { VirtualService } from "./virtual-service.ts";
@@ -83,7 +83,7 @@ function httpManager(view: View, rds: string, statPrefix: string, isGrpcWeb: boo
 function tcpFilters(view: View, server: GatewayServer): readonly JsonObject[] | undefined {
   for (const virtualService of virtualServicesOf(view, server.gateway)) {
     if (!sharesHosts(server, virtualService)) continue;
-    for (const rule of virtualService.spec.tcp ?? []) {
+    for (const rule of [...(virtualService.spec.tcp ?? []), ...tlsRoutesOf(virtualService)]) {
       const matches = rule.match ?? [];
       const isFor = matches.length === 0 || matches.some((match) => concerns(match, server, virtualService));
       if (!isFor || (rule.route ?? []).length === 0) continue;
@@ -99,6 +99,15 @@ function tcpFilters(view: View, server: GatewayServer): readonly JsonObject[] | 
     `No tcp rule of a VirtualService on the gateway ${server.gateway} is for port ${server.port} and the server's hosts, so the port is closed.`,
   );
   return undefined;
+}
+
+/** Of another API: the routes that a VirtualService was made from, `Kind/name.namespace`. */
+const PARENTS_ANNOTATION = "internal.istio.io/parents";
+
+/** The rules of a TLSRoute lead connections also where TLS ends here. */
+function tlsRoutesOf({ object, spec }: VirtualService): readonly TlsRule[] {
+  const parents = object.metadata.annotations[PARENTS_ANNOTATION] ?? "";
+  return parents.startsWith("TLSRoute/") ? (spec.tls ?? []).filter(({ match }) => (match ?? []).length > 0) : [];
 }
 
 /** One chain a match; an SNI that is taken on the port and address is not given again. */

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect as tlsConnect, createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { connect as http2Connect } from "node:http2";
 import { createServer as createHttpsServer, type Server } from "node:https";
 import { connect, type AddressInfo } from "node:net";
 import { Agent, request } from "undici";
@@ -229,6 +230,22 @@ describe("an ingress gateway, over real processes", () => {
     expect(status).toBe(200);
     expect((JSON.parse(body) as { headers: Record<string, string> }).headers["x-forwarded-proto"]).toBe("https");
     await expect(ask(server, "https://nobody.example.com/", { ca: web.rootPem })).rejects.toThrow();
+  });
+
+  test("HTTP/2 by ALPN, and HTTP/1.1 for who asks for nothing", async () => {
+    const { bind } = serverOn(mesh, "istio-ingressgateway", 443);
+    const session = http2Connect(`https://${bind.address}:${bind.port}`, {
+      servername: "simple.example.com",
+      ca: web.rootPem,
+    });
+    const status = await new Promise((resolve, reject) => {
+      session.on("error", reject);
+      const stream = session.request({ ":path": "/", ":authority": "simple.example.com" });
+      stream.on("response", (headers) => resolve(headers[":status"]));
+      stream.on("error", reject);
+    });
+    expect([session.alpnProtocol, status]).toEqual(["h2", 200]);
+    session.destroy();
   });
 
   test("MUTUAL: only clients with a certificate of the Secret's CA", async () => {
@@ -499,4 +516,80 @@ spec:
     expect(await proxied("PROXY TCP4 198.51.100.1 127.0.0.1 1111 80\r\n")).toBe("403");
     expect(await proxied("")).toBe("");
   });
+});
+
+describe("an east-west gateway, over real processes", () => {
+  let mesh: TestMesh;
+  const sni = "outbound_.80_._.echo.default.svc.cluster.local";
+
+  beforeAll(async () => {
+    mesh = await testMesh({
+      "workloads.yaml": deployment("client", { port: undefined }) + deployment("echo") + service("echo"),
+      "gateway.yaml": `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: cross-network, namespace: istio-system }
+spec:
+  selector: { istio: eastwestgateway }
+  servers:
+  - { port: { number: 15443, name: tls, protocol: TLS }, hosts: ["*.local"], tls: { mode: AUTO_PASSTHROUGH } }
+`,
+    });
+  });
+
+  /** What somebody outside the mesh gets who knows the SNI. */
+  function intruder(ALPNProtocols: readonly string[]): Promise<string> {
+    const { bind } = serverOn(mesh, "istio-eastwestgateway", 15443);
+    return new Promise((resolve) => {
+      let text = "";
+      const socket = tlsConnect(
+        {
+          host: bind.address,
+          port: bind.port,
+          servername: sni,
+          rejectUnauthorized: false,
+          ALPNProtocols: [...ALPNProtocols],
+        },
+        () => socket.write("GET / HTTP/1.1\r\nhost: echo\r\nconnection: close\r\n\r\n"),
+      );
+      socket.on("data", (chunk) => (text += chunk.toString()));
+      socket.on("error", () => undefined);
+      socket.on("close", () => resolve(text));
+    });
+  }
+
+  test("AUTO_PASSTHROUGH lets mesh TLS through to the service that its SNI names", async () => {
+    const { bind } = serverOn(mesh, "istio-eastwestgateway", 15443);
+    mesh.write(
+      "remote.yaml",
+      `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: remote }
+spec:
+  hosts: [echo.other-network]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{ number: 80, name: http, protocol: HTTP }]
+  endpoints: [{ address: ${bind.address}, ports: { http: ${bind.port} } }]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: remote }
+spec:
+  host: echo.other-network
+  trafficPolicy: { tls: { mode: ISTIO_MUTUAL, sni: ${sni}, subjectAltNames: ["spiffe://cluster.local/ns/default/sa/echo"] } }
+`,
+    );
+    await vi.waitFor(async () => {
+      expect(await mesh.call("client", "http://echo.other-network/")).toMatchObject({ statuses: { "200": 1 } });
+    }, WAIT);
+  });
+
+  test.each([["http/1.1"], ["h2"], ["istio"], ["istio-http/1.1"]])(
+    "nobody without a certificate of the mesh: %s",
+    async (alpn) => {
+      expect(await intruder([alpn])).toBe("");
+    },
+  );
 });
