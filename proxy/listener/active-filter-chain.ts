@@ -50,7 +50,7 @@ export class ActiveFilterChain {
       runtimeSnapshot: deps.runtimeSnapshot,
       isHealthCheckFailed: deps.isHealthCheckFailed,
       listenerScope: stats.scope,
-      isDraining: this.drainState.isDraining,
+      isDraining: this.#isDraining(listener, deps),
       routes: this.#routes,
       extensionConfigs: this.#extensions,
       filterChainName: model.name,
@@ -62,6 +62,13 @@ export class ActiveFilterChain {
         ? { factory: factory.create(config, context), isTerminal: factory.isTerminal }
         : discoveredFilter(filter, context, stats);
     });
+  }
+
+  /** As in Envoy a server whose health check fails winds up, on listeners of drain type `DEFAULT`. */
+  #isDraining({ drainType }: ListenerModel, { isHealthCheckFailed }: ListenerManagerDeps): () => boolean {
+    const { isDraining } = this.drainState;
+    if (drainType !== "default" || isHealthCheckFailed === undefined) return isDraining;
+    return () => isHealthCheckFailed() || isDraining();
   }
 
   /** Problems: the transport socket's. */

@@ -5,7 +5,8 @@ import type { MessageShape } from "@bufbuild/protobuf";
 import type { MessageReader } from "#protos/reader.ts";
 import type { FilterStateInput } from "#protos/gen/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.js";
 import type { Matcher as MatcherMessage } from "#protos/gen/xds/type/matcher/v3/matcher_pb.js";
-import { parseMatcher, type Matcher, type MatcherKit, type MatchInput } from "../matcher/matcher.ts";
+import type { Matcher, MatcherKit, MatchInput } from "../matcher/kit.ts";
+import { parseMatcher } from "../matcher/matcher.ts";
 import { RegexCache } from "../router/regex.ts";
 import type { ConnectionFacts } from "./filter-chain-match.ts";
 

@@ -4,24 +4,27 @@ import type { MessageReader } from "#protos/reader.ts";
 import type { ServerNameMatcher } from "#protos/gen/xds/type/matcher/v3/domain_pb.js";
 import type { IPMatcher } from "#protos/gen/xds/type/matcher/v3/ip_pb.js";
 import { isInRanges, parseIp, type CidrRange } from "../http/cidr.ts";
-import { parseOnMatch, type Matcher, type MatcherKit } from "./matcher.ts";
+import type { Matcher_OnMatch } from "#protos/gen/xds/type/matcher/v3/matcher_pb.js";
+import type { Matcher } from "./kit.ts";
 
 /** Finds the action for the value of the tree's input. */
 export type CustomTree<Context, Action> = (value: string, context: Context) => Action | undefined;
 
 const none = (): undefined => undefined;
 
+type ParseOnMatch<Context, Action> = (reader: MessageReader<Matcher_OnMatch>) => Matcher<Context, Action>;
+
 /** Undefined: there is no such tree. */
 export function parseCustomTree<Context, Action>(
   message: Message,
   reader: MessageReader<Message>,
-  kit: MatcherKit<Context, Action>,
+  parseOnMatch: ParseOnMatch<Context, Action>,
 ): CustomTree<Context, Action> | undefined {
   switch (message.$typeName) {
     case "xds.type.matcher.v3.IPMatcher":
-      return parseIpTree(reader as MessageReader<IPMatcher>, kit);
+      return parseIpTree(reader as MessageReader<IPMatcher>, parseOnMatch);
     case "xds.type.matcher.v3.ServerNameMatcher":
-      return parseNameTree(reader as MessageReader<ServerNameMatcher>, kit);
+      return parseNameTree(reader as MessageReader<ServerNameMatcher>, parseOnMatch);
     default:
       return undefined;
   }
@@ -30,7 +33,7 @@ export function parseCustomTree<Context, Action>(
 /** The longest range first; a range that leads nowhere gives way to a longer one's, unless it is `exclusive`. */
 function parseIpTree<Context, Action>(
   reader: MessageReader<IPMatcher>,
-  kit: MatcherKit<Context, Action>,
+  parseOnMatch: ParseOnMatch<Context, Action>,
 ): CustomTree<Context, Action> {
   const entries: {
     readonly ranges: readonly CidrRange[];
@@ -40,7 +43,7 @@ function parseIpTree<Context, Action>(
   for (const matcher of reader.children("rangeMatchers")) {
     const isExclusive = matcher.get("exclusive");
     const onMatch = matcher.child("onMatch");
-    const next = onMatch === undefined ? none : parseOnMatch(onMatch, kit);
+    const next = onMatch === undefined ? none : parseOnMatch(onMatch);
     for (const range of matcher.children("ranges")) {
       const text = range.get("addressPrefix");
       const prefixLength = range.get("prefixLen") ?? 0;
@@ -66,12 +69,12 @@ function parseIpTree<Context, Action>(
 /** The name itself, then `*.` suffixes from the longest on, then `*`. */
 function parseNameTree<Context, Action>(
   reader: MessageReader<ServerNameMatcher>,
-  kit: MatcherKit<Context, Action>,
+  parseOnMatch: ParseOnMatch<Context, Action>,
 ): CustomTree<Context, Action> {
   const names = new Map<string, Matcher<Context, Action>>();
   for (const matcher of reader.children("domainMatchers")) {
     const onMatch = matcher.child("onMatch");
-    const next = onMatch === undefined ? none : parseOnMatch(onMatch, kit);
+    const next = onMatch === undefined ? none : parseOnMatch(onMatch);
     for (const domain of matcher.get("domains")) {
       if (domain.lastIndexOf("*") > 0 || (domain.startsWith("*") && domain !== "*" && !domain.startsWith("*.")))
         matcher.invalid("domains", `partial wildcards are not supported: ${domain}`);

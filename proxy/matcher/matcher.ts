@@ -2,33 +2,16 @@
  * `xds.type.matcher.v3.Matcher`, the generic matching API: a tree of questions about something (a connection, a request)
  * with actions at its leaves. What can be asked and done is given by the user of it (`MatcherKit`).
  */
-import type { Message } from "@bufbuild/protobuf";
-import { unpackAny } from "#protos/any.ts";
 import { MessageReader } from "#protos/reader.ts";
-import type { TypedExtensionConfig } from "#protos/gen/xds/core/v3/extension_pb.js";
 import type {
   Matcher as MatcherMessage,
   Matcher_MatcherList,
   Matcher_MatcherTree,
   Matcher_OnMatch,
 } from "#protos/gen/xds/type/matcher/v3/matcher_pb.js";
-import type { RegexCache } from "../router/regex.ts";
 import { parseCustomTree } from "./custom-tree.ts";
+import { openExtension, type Matcher, type MatcherKit, type MatchInput } from "./kit.ts";
 import { parsePredicate } from "./predicate.ts";
-
-/** Finds the action for a context; undefined: nothing matched. */
-export type Matcher<Context, Action> = (context: Context) => Action | undefined;
-
-/** One thing that is known of a context; undefined: it is not. */
-export type MatchInput<Context> = (context: Context) => string | undefined;
-
-export interface MatcherKit<Context, Action> {
-  /** Reads an input; undefined when there is none of this type, or when it has problems, which are on the list. */
-  input(message: Message, reader: MessageReader<Message>): MatchInput<Context> | undefined;
-  /** Reads an action, as `input`. */
-  action(message: Message, reader: MessageReader<Message>): Action | undefined;
-  readonly regexes: RegexCache;
-}
 
 const never = (): undefined => undefined;
 
@@ -55,7 +38,7 @@ export function parseMatcher<Context, Action>(
 }
 
 /** What follows from a match: an action, or more questions. */
-export function parseOnMatch<Context, Action>(
+function parseOnMatch<Context, Action>(
   reader: MessageReader<Matcher_OnMatch>,
   kit: MatcherKit<Context, Action>,
 ): Matcher<Context, Action> {
@@ -77,29 +60,6 @@ export function parseOnMatch<Context, Action>(
       reader.invalid("onMatch", "one of matcher, action must be set");
       return never;
   }
-}
-
-/** Opens an extension's Any and hands it to `read`; a type that `read` does not know is refused by name. */
-export function openExtension<T>(
-  reader: MessageReader<TypedExtensionConfig>,
-  read: (message: Message, reader: MessageReader<Message>) => T | undefined,
-): T | undefined {
-  reader.ignore("name", "the type says what it is");
-  const any = reader.get("typedConfig");
-  const at = reader.at("typedConfig");
-  reader.finish();
-  if (any === undefined) {
-    reader.invalid("typedConfig", "typed_config must be set");
-    return undefined;
-  }
-  const opened = unpackAny(any, at);
-  reader.problems.push(...opened.problems);
-  if (opened.value === undefined) return undefined;
-  const before = reader.problems.length;
-  const found = read(opened.value, new MessageReader(opened.value, at, reader.problems));
-  if (found === undefined && reader.problems.length === before)
-    reader.unsupported("typedConfig", `${opened.value.$typeName} is not supported here`);
-  return found;
 }
 
 /** The first one that matches and leads to an action. */
@@ -151,7 +111,7 @@ function parseTree<Context, Action>(
     }
     case "customMatch": {
       const custom = openExtension(new MessageReader(tree.value, at, reader.problems), (message, inner) =>
-        parseCustomTree(message, inner, kit),
+        parseCustomTree(message, inner, (onMatch) => parseOnMatch(onMatch, kit)),
       );
       if (input === undefined || custom === undefined) return never;
       return (context) => {

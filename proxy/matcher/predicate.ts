@@ -13,7 +13,7 @@ import type { RegexMatcher } from "#protos/gen/envoy/type/matcher/v3/regex_pb.js
 import { createMessage } from "#protos/registry.ts";
 import { isInRanges, parseCidrRanges } from "../http/cidr.ts";
 import { parseStringMatcher } from "../router/string-matcher.ts";
-import { openExtension, type MatcherKit } from "./matcher.ts";
+import { openExtension, type MatcherKit } from "./kit.ts";
 
 export type Predicate<Context> = (context: Context) => boolean;
 
