@@ -21,6 +21,8 @@ export interface CheckEnvironment {
   readonly host: UpstreamHost;
   readonly isSecure: boolean;
   readonly address: SocketAddress;
+  /** False where a cluster has several checks: as in Envoy, none of them excludes a host. */
+  readonly mayExclude: boolean;
   connect(handler: ConnectionHandler): Connection;
   createCodec(protocol: "http1" | "http2", connection: Connection, handler: ClientCodecHandler): ClientCodec;
   onOutcome(outcome: CheckOutcome): void;

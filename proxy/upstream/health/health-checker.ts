@@ -17,6 +17,7 @@ import { TcpCheck } from "./tcp-check.ts";
 export interface HealthCheckerDeps {
   readonly runtime: Runtime;
   readonly clusterName: string;
+  readonly isOneOfSeveral: boolean;
   /** Where `attempt` and its like go: `cluster.<name>.health_check.`, or below it where a cluster has several checks. */
   readonly scope: StatsScope;
   readonly transports: TransportSelector;
@@ -63,6 +64,7 @@ export class HealthChecker {
       hostname: host.healthCheck.hostname,
       clusterName,
       isSecure: transport.isSecure,
+      mayExclude: !this.#deps.isOneOfSeveral,
       address,
       createCodec,
       onOutcome,
@@ -113,6 +115,7 @@ export class HealthChecker {
     this.stats.healthy.add(by);
   }
 
+  /** Differs from Envoy: 1.40 forgets to count down when a host is degraded no longer. */
   countDegraded(by: 1 | -1): void {
     this.stats.degraded.add(by);
   }

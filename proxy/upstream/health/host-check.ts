@@ -55,7 +55,9 @@ export class HostCheck {
     this.#fail("passive", false, 0);
   }
 
+  /** One timer: a connection that is lost between two checks is an outcome too, and moves the next one. */
   #arm(delayMs: number): void {
+    this.#interval?.cancel();
     this.#interval = this.#checker.clock.setTimer(delayMs, () => this.#check());
   }
 

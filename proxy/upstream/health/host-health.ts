@@ -5,7 +5,7 @@ import type { HealthCheckConfig } from "./health-check-config.ts";
 import { HealthChecker, type HealthCheckerDeps } from "./health-checker.ts";
 import type { HealthTransition, HostCheck } from "./host-check.ts";
 
-export interface HostHealthDeps extends Omit<HealthCheckerDeps, "onOutcome" | "scope"> {
+export interface HostHealthDeps extends Omit<HealthCheckerDeps, "onOutcome" | "scope" | "isOneOfSeveral"> {
   /** `cluster.<name>.` */
   readonly scope: StatsScope;
   /** A host has become healthy or unhealthy, or degraded, or is no longer so. */
@@ -32,6 +32,7 @@ export class HostHealth {
       (config) =>
         new HealthChecker(config, {
           ...deps,
+          isOneOfSeveral: !isOne,
           scope: isOne ? scope : scope.scope("name").scope(config.name),
           onOutcome: (check, transition, isGood, isFirst) => this.#onOutcome(check, transition, isGood, isFirst),
         }),

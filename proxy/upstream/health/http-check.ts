@@ -64,7 +64,7 @@ export class HttpProbe implements StreamProbe {
     const failed: CheckOutcome = { kind: "failure", type: "active", isRetriable: false, status };
     if (headers === undefined) return failed;
     if (!isExpected(status)) {
-      if (headers.has("x-envoy-immediate-health-check-fail"))
+      if (this.#environment.mayExclude && headers.has("x-envoy-immediate-health-check-fail"))
         this.#environment.host.setFlag(HealthFlag.excludedViaImmediateHcFail);
       return { ...failed, isRetriable: isRetriable(status) };
     }
