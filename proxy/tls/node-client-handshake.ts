@@ -7,7 +7,7 @@ import { NodeNetwork } from "#lib/node-network.ts";
 import { ConnectionDuplex } from "./connection-duplex.ts";
 import { connectOptions, dial, needsDial, type Dialer } from "./dial.ts";
 import { isChainError, sanReason, tlsReason, verifyReason } from "./failure-reason.ts";
-import { verifiesPeers, type TlsMaterial } from "./material.ts";
+import { verifiesPeers, type TlsMaterial, type Trust } from "./material.ts";
 import { leafOf, ruleFailure, type CertificateCache, type RuleFailure } from "./peer-certificates.ts";
 import { dnsSanMatcher, matchesSans, type CertificateNames } from "./san-matcher.ts";
 import { secureContextOptions } from "./node-secure-context.ts";
@@ -118,6 +118,11 @@ export class ClientHandshakes {
     session: ResumableSession | undefined,
   ): void {
     socket.disableRenegotiation();
+    if (sans.length > 0 && this.#material.trust?.trustedCa === undefined && !isPinned(this.#material.trust)) {
+      // As in Envoy: a name in a certificate that nobody verifies proves nothing, so no such connection is made.
+      connection.destroy(new TransportError(""));
+      return;
+    }
     const resumed = socket.isSessionReused();
     const peer = resumed ? session?.peer : this.#verify(socket, serverName, sans, connecting);
     if (peer === undefined) {
@@ -132,6 +137,8 @@ export class ClientHandshakes {
     const cipher = socket.getCipher();
     const version = socket.getProtocol() ?? "";
     this.#stats.handshake.inc();
+    // Taken all the same (`ACCEPT_UNTRUSTED`), and counted.
+    if (!socket.authorized && this.#material.trust?.trustedCa !== undefined) this.#stats.failVerifyError.inc();
     connecting.curve = resumed ? (session?.curve ?? "") : curveOf(socket);
     this.#stats.countAgreed(cipher.name, version, connecting.curve);
     if (resumed) this.#stats.sessionReused.inc();
@@ -190,14 +197,11 @@ export class ClientHandshakes {
     return this.#context.autoHostSni && target.hostname !== "" ? target.hostname : this.#context.sni;
   }
 
-  /**
-   * The newest, which the server is most likely to know; of TLS 1.3 each serves once (RFC 8446 C.4).
-   * Differs from Envoy: the last one stays, because a server of Node's gives none to a connection that resumes.
-   */
+  /** The newest, which the server is most likely to know; of TLS 1.3 each serves once (RFC 8446 C.4). */
   #takeSession(key: string): ResumableSession | undefined {
     const sessions = this.#sessions.get(key);
     const session = sessions?.at(-1);
-    if (session?.isSingleUse === true && sessions !== undefined && sessions.length > 1) sessions.pop();
+    if (session?.isSingleUse === true) sessions?.pop();
     return session;
   }
 
@@ -250,6 +254,10 @@ class Connecting implements ConnectionHandler {
     else if (code?.startsWith("ERR_SSL_") === true) this.#stats.connectionError.inc();
     this.#inner.onClose(new TransportError(tlsReason(error), error));
   }
+}
+
+function isPinned(trust: Trust | undefined): boolean {
+  return trust !== undefined && trust.rules.certificateHashes.length + trust.rules.spkiHashes.length > 0;
 }
 
 /** In the words of Envoy's TLS library. */
