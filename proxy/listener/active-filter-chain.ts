@@ -129,7 +129,7 @@ function discoveredFilter(
   context: NetworkFilterContext,
   { scope }: ListenerStats,
 ): { factory: ConnectionFilterFactory; readonly isTerminal: boolean } {
-  const missing = scope.counter("extension_config_missing");
+  const missing = scope.counter("network_extension_config_missing");
   const withoutConfig: ConnectionFilterFactory = ({ connection }) => ({
     onNewConnection() {
       missing.inc();

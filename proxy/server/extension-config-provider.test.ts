@@ -44,7 +44,7 @@ async function ecdsWorld(discovery: Json = {}) {
     asked,
     records,
     watcher: () => watcher as ResourceWatcher,
-    send(typedConfig: Json, version = "1"): readonly Problem[] {
+    send: (typedConfig: Json, version = "1"): readonly Problem[] => {
       const { value } = messageFromJson("envoy.config.core.v3.TypedExtensionConfig", {
         name: "ext",
         typed_config: typedConfig,

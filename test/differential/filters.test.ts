@@ -8,6 +8,7 @@ import {
   healthCheckCases,
   localRateLimitCases,
   metadataCases,
+  rateLimitCases,
 } from "./cases/filters.ts";
 import { describeBesideEnvoy } from "./harness/run.ts";
 
@@ -21,5 +22,6 @@ describeBesideEnvoy("HTTP filters, beside a real Envoy", {
     ...localRateLimitCases,
     ...faultCases,
     ...grpcWebCases,
+    ...rateLimitCases,
   ],
 });

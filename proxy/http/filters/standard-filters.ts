@@ -3,6 +3,7 @@ import { istioStatsHttp } from "../../observability/istio-stats/http-filter.ts";
 import { cors } from "./cors.ts";
 import { fault } from "./fault.ts";
 import { grpcStats } from "./grpc-stats.ts";
+import { rateLimit } from "./ratelimit/ratelimit.ts";
 import { localRateLimit } from "./local-ratelimit/local-ratelimit.ts";
 import { istioAlpn } from "./istio-alpn.ts";
 import { istioPeerMetadata } from "./istio-peer-metadata.ts";
@@ -28,6 +29,7 @@ export function standardHttpFilters(): HttpFilterRegistry {
     fault,
     cors,
     localRateLimit,
+    rateLimit,
     buffer,
     grpcWeb,
     headerMutation,
