@@ -38,3 +38,18 @@ function absent(reason: string): Need {
   if (process.env["CI"] === "true") throw new Error(`CI must have everything, but ${reason}`);
   return { missing: reason, path: "" };
 }
+
+/** Root on Linux with the programs that make network namespaces and redirect connections in them. */
+export function needNamespaces(): Need {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) return absent("network namespaces need root on Linux");
+  for (const [name, howToGetIt] of [
+    ["ip", "apt-get install iproute2"],
+    ["iptables", "apt-get install iptables"],
+    ["ip6tables", "apt-get install iptables"],
+    ["setpriv", "apt-get install util-linux"],
+  ] as const) {
+    const found = needProgram(name, howToGetIt);
+    if (found.missing !== undefined) return found;
+  }
+  return { missing: undefined, path: "" };
+}
