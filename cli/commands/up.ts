@@ -4,6 +4,8 @@ import { formatProblem, MeshError } from "#lib/problem.ts";
 import { listOption, readArguments, textOption, type ReadArguments } from "../arguments.ts";
 import type { Command, CommandIo } from "../command.ts";
 import { clockTime, EventLines, workloadTable } from "../local/console.ts";
+import type { PlacedAddress } from "#control-plane/model/proxy-node.ts";
+import { readFindings } from "../local/findings.ts";
 import { followEvents } from "../local/event-stream.ts";
 import { startSession, type MeshSession, type SessionOptions } from "../local/session.ts";
 import { formatSecond, startTraffic, type Traffic } from "../local/traffic.ts";
@@ -94,6 +96,9 @@ export function sessionOptions(read: ReadArguments, paths: readonly string[], io
   };
 }
 
+/** Changes come in bursts. */
+const FINDINGS_AFTER_MS = 300;
+
 interface Console {
   /** From here on traffic flows and every change is told. */
   begin(): void;
@@ -104,10 +109,21 @@ function openConsole(session: MeshSession, io: CommandIo, signal: AbortSignal, s
   const lines = new EventLines();
   let traffic: Traffic | undefined;
   let timer: NodeJS.Timeout | undefined;
+  const say = (said: readonly string[]): void => {
+    for (const line of said) io.out(`${clockTime(Date.now())} ${line}\n`);
+  };
+  let look: NodeJS.Timeout | undefined;
+  const debug = (): PlacedAddress => session.runner.file.controlPlane.debug;
   const following = followEvents(
-    () => session.runner.file.controlPlane.debug,
+    debug,
     (event) => {
-      for (const line of lines.linesOf(event)) io.out(`${clockTime(Date.now())} ${line}\n`);
+      say(lines.linesOf(event));
+      // Once the proxies have what is new for them, everything has been found that there is to find.
+      if (event.type !== "ack" && event.type !== "connected") return;
+      look ??= setTimeout(() => {
+        look = undefined;
+        void readFindings(debug()).then((findings) => say(lines.findingLines(findings)));
+      }, FINDINGS_AFTER_MS);
     },
     signal,
   );
@@ -129,6 +145,7 @@ function openConsole(session: MeshSession, io: CommandIo, signal: AbortSignal, s
     },
     async close() {
       clearInterval(timer);
+      clearTimeout(look);
       await traffic?.stop();
       await following;
     },

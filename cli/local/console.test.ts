@@ -38,3 +38,15 @@ test("a finding is told once", () => {
   expect(lines.linesOf(event)).toEqual(["✗ something is refused; what it replaces stays in force"]);
   expect(lines.linesOf({ type: "config", accepted: true, problems: [] })).toEqual(["✓ configuration read"]);
 });
+
+test("what is found about proxies is told once, and again when it comes back; what the manifests said already is not", () => {
+  const lines = new EventLines();
+  lines.begin();
+  const known = { level: "warning", text: "a.yaml:3:1: questionable" };
+  const secret = { level: "warning", text: "SDS kubernetes://web: there is no Secret edge/web" };
+  lines.linesOf({ type: "config", accepted: true, problems: [known] });
+  expect(lines.findingLines([known, secret])).toEqual([`! ${secret.text}`]);
+  expect(lines.findingLines([known, secret])).toEqual([]);
+  expect(lines.findingLines([known])).toEqual([]);
+  expect(lines.findingLines([known, secret])).toEqual([`! ${secret.text}`]);
+});

@@ -62,6 +62,8 @@ export class EventLines {
   #acknowledged = new Map<string, Set<string>>();
   #isQuiet = true;
   #known: ReadonlySet<string> = new Set();
+  /** Findings about proxies. */
+  #found: ReadonlySet<string> = new Set();
 
   /** Until this is called nothing is said of pushes: at the start everybody gets everything. */
   begin(): void {
@@ -99,6 +101,14 @@ export class EventLines {
     const refused = event["accepted"] === false;
     const head = refused ? "✗ something is refused; what it replaces stays in force" : "✓ configuration read";
     return [...said, head];
+  }
+
+  /** What translating for the proxies has brought up beside; told once, and again when it comes back. */
+  findingLines(findings: readonly unknown[]): readonly string[] {
+    const all = findings.map(problemLine).filter((line) => line !== "");
+    const fresh = all.filter((line) => !this.#known.has(line) && !this.#found.has(line));
+    this.#found = new Set(all);
+    return fresh;
   }
 
   #opened(proxy: string, type: string): void {

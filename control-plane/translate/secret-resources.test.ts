@@ -105,7 +105,7 @@ describe("Secret → SDS", () => {
       "invalid-secret Secret edge/web: it must have the key ca.crt or cacert; it has tls.crt, tls.key; ingress-1 does not get it, and keeps what it has of it.",
     ]);
     expect(served(["kubernetes://web"], [simple]).problems).toEqual([
-      "secret-not-served SDS kubernetes://web: kubernetes://web is not served to ingress-1.edge: there is no Secret edge/web.",
+      "secret-not-served SDS kubernetes://web: is not served to ingress-1.edge: there is no Secret edge/web.",
     ]);
   });
 

@@ -39,7 +39,7 @@ function secretResource(view: View, resource: string, check: AccessCheck): JsonO
 
 function refuse(view: View, resource: string, why: string): undefined {
   const { name, namespace } = view.proxy;
-  const message = `${resource} is not served to ${name}.${namespace}: ${why}.`;
+  const message = `is not served to ${name}.${namespace}: ${why}.`;
   view.problems.push({ code: "secret-not-served", level: "warning", path: "", message, object: `SDS ${resource}` });
   return undefined;
 }
