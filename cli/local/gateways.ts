@@ -3,6 +3,7 @@
  * installation, which manifests only speak of. Pure.
  */
 import type { MeshObject } from "#control-plane/model/object.ts";
+import { apiGateways, type GatewayDeployment } from "./gateway-api.ts";
 import { type PlannedInstance, type PlannedPort, type PlannedServer, type PlannedService, selects } from "./planned.ts";
 
 type Labels = Readonly<Record<string, string>>;
@@ -16,19 +17,30 @@ const GATEWAY_NAMESPACE = "istio-system";
 
 interface GatewayObject {
   readonly name: string;
+  /** Only workloads there serve it; absent: of all namespaces. */
+  readonly namespace?: string;
   readonly selector: Labels;
   readonly servers: readonly Omit<PlannedServer, "listenPort">[];
+  /** What istiod would deploy for it. */
+  readonly deployment?: GatewayDeployment | undefined;
 }
 
 /** Whether an instance is a gateway; one that `glassmesh.yaml` gives a process of its own is an application. */
 export function isGatewayInstance(
-  instance: Pick<PlannedInstance, "labels" | "local">,
+  instance: Pick<PlannedInstance, "labels" | "local" | "namespace">,
   objects: readonly MeshObject[],
 ): boolean {
   const { labels, local } = instance;
   if (local?.command !== undefined || local?.address !== undefined) return false;
   if (GATEWAY_NAMES.has(labels["istio"] ?? "")) return true;
-  return gatewayObjects(objects).some(({ selector }) => selects(selector, labels));
+  return gatewayObjects(objects).some(
+    (gateway) => Object.keys(gateway.selector).length > 0 && serves(instance, gateway),
+  );
+}
+
+function serves({ labels, namespace }: Pick<PlannedInstance, "labels" | "namespace">, gateway: GatewayObject): boolean {
+  if (gateway.namespace !== undefined && gateway.namespace !== namespace) return false;
+  return Object.keys(gateway.selector).length === 0 || selects(gateway.selector, labels);
 }
 
 /** The gateways of an installation that Gateways select and that no manifest brings, with the Service of each that has none. */
@@ -39,33 +51,53 @@ export function missingGateways(
 ): { readonly instances: readonly PlannedInstance[]; readonly services: readonly PlannedService[] } {
   const made: PlannedInstance[] = [];
   const madeServices: PlannedService[] = [];
-  for (const { selector, servers } of gatewayObjects(objects)) {
+  for (const gateway of gatewayObjects(objects)) {
+    const { selector, servers, deployment, namespace: ownNamespace } = gateway;
     const all = [...instances, ...made].filter((instance) => instance.isGateway);
-    const isServed =
-      Object.keys(selector).length === 0 ? all.length > 0 : all.some(({ labels }) => selects(selector, labels));
-    if (isServed) continue;
+    if (all.some((instance) => serves(instance, gateway))) continue;
+    if (ownNamespace !== undefined) {
+      if (deployment === undefined) continue;
+      made.push(gatewayInstance(deployment.name, ownNamespace, deployment.labels, deployment.serviceAccount));
+      madeServices.push(automaticService(deployment.name, ownNamespace, selector, servers));
+      continue;
+    }
     const wanted = Object.keys(selector).length === 0 ? { istio: "ingressgateway" } : selector;
     const known = services.find((service) => service.selector !== undefined && selects(wanted, service.selector));
     const name = known?.name ?? nameFrom(wanted);
     const namespace = known?.namespace ?? GATEWAY_NAMESPACE;
     const labels = { app: name, ...known?.selector, ...wanted };
     if (known === undefined) madeServices.push(serviceFor(name, namespace, labels, servers));
-    made.push({
-      workload: name,
-      ownerKind: "Deployment",
-      pod: `${name}-0`,
-      namespace,
-      labels,
-      annotations: {},
-      serviceAccount: `${name}-service-account`,
-      hasSidecar: true,
-      isGateway: true,
-      ports: [],
-      env: {},
-      local: undefined,
-    });
+    made.push(gatewayInstance(name, namespace, labels, `${name}-service-account`));
   }
   return { instances: made, services: madeServices };
+}
+
+function gatewayInstance(name: string, namespace: string, labels: Labels, serviceAccount: string): PlannedInstance {
+  return {
+    workload: name,
+    ownerKind: "Deployment",
+    pod: `${name}-0`,
+    namespace,
+    labels,
+    annotations: {},
+    serviceAccount,
+    hasSidecar: true,
+    isGateway: true,
+    ports: [],
+    env: {},
+    local: undefined,
+  };
+}
+
+/** As istiod deploys it: the ports of the listeners, and no others. */
+function automaticService(
+  name: string,
+  namespace: string,
+  selector: Labels,
+  servers: GatewayObject["servers"],
+): PlannedService {
+  const ports = new Map(servers.map(({ port, protocol }) => [port, `${protocol.toLowerCase()}-${port}`]));
+  return plannedService(name, namespace, selector, ports, (port) => port);
 }
 
 /** `istio: ingressgateway` → `istio-ingressgateway`. */
@@ -87,6 +119,16 @@ function serviceFor(
     [443, "https"],
   ]);
   for (const { port, protocol } of servers) if (!ports.has(port)) ports.set(port, `${protocol.toLowerCase()}-${port}`);
+  return plannedService(name, namespace, selector, ports, (port) => (port < 1024 ? port + 8000 : port));
+}
+
+function plannedService(
+  name: string,
+  namespace: string,
+  selector: Labels,
+  ports: ReadonlyMap<number, string>,
+  targetOf: (port: number) => number,
+): PlannedService {
   return {
     name,
     namespace,
@@ -96,7 +138,7 @@ function serviceFor(
     ports: [...ports].map(([number, portName]) => ({
       name: portName,
       number,
-      targetPort: number < 1024 ? number + 8000 : number,
+      targetPort: targetOf(number),
       protocol: "TCP",
       appProtocol: undefined,
     })),
@@ -113,7 +155,7 @@ export function serversOf(
     (service) => service.namespace === instance.namespace && selects(service.selector, instance.labels),
   );
   return gatewayObjects(objects)
-    .filter(({ selector }) => Object.keys(selector).length === 0 || selects(selector, instance.labels))
+    .filter((gateway) => serves(instance, gateway))
     .flatMap(({ servers }) => servers.map((server) => ({ ...server, listenPort: listenPort(server.port, own) })));
 }
 
@@ -137,6 +179,10 @@ export function portsOfGateway(
 }
 
 function gatewayObjects(objects: readonly MeshObject[]): readonly GatewayObject[] {
+  return [...istioGateways(objects), ...apiGateways(objects)];
+}
+
+function istioGateways(objects: readonly MeshObject[]): readonly GatewayObject[] {
   return objects
     .filter(({ group, kind }) => group === "networking.istio.io" && kind === "Gateway")
     .map(({ metadata, spec }) => {

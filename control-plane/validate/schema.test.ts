@@ -157,6 +157,7 @@ describe("the schemas of the Gateway API", () => {
         ],
       }),
     ],
+    ["a redirect by number", rule({ filters: [{ type: "RequestRedirect", requestRedirect: { statusCode: 301 } }] })],
     ["TLS that ends here, by default", listener({ protocol: "HTTPS", tls: { certificateRefs: [{ name: "c" }] } })],
     [
       "a Gateway at a Service",

@@ -41,6 +41,7 @@ export interface ListSchema extends Rules {
 
 export interface ScalarSchema extends Rules {
   readonly type: "string" | "integer" | "number" | "boolean";
+  /** Numbers are written as text, too. */
   readonly enum?: readonly string[];
   readonly format?: string;
   readonly minimum?: number;

@@ -61,7 +61,10 @@ function importSchema(schema: Fields, path: string): unknown {
       ...common,
     };
   }
-  const more = Object.fromEntries(["enum", "format"].flatMap((name) => (name in schema ? [[name, schema[name]]] : [])));
+  const more = {
+    ...("enum" in schema ? { enum: listOf(schema["enum"]).map(String) } : {}),
+    ...("format" in schema ? { format: schema["format"] } : {}),
+  };
   const isPlain = Object.keys(more).length === 0 && Object.keys(common).length === 0;
   return isPlain ? type : { type, ...more, ...common };
 }
