@@ -2,6 +2,7 @@
 import type { Problem } from "#lib/problem.ts";
 import { buildMeshIndex } from "../model/build-mesh-index.ts";
 import type { MeshConfigLayer } from "../model/check-mesh-config.ts";
+import { withShapeOf } from "../model/endpoint-change.ts";
 import type { MeshIndex } from "../model/mesh-index.ts";
 import type { MeshObject } from "../model/object.ts";
 import { meshConfigLayers, readMeshConfig } from "../model/read-mesh-config.ts";
@@ -37,6 +38,7 @@ export function createConfigStore(options: ConfigStoreOptions): ConfigStore {
       : [{ values: { trustDomain }, origin: "--trust-domain", problemAt: () => ({ object: "--trust-domain" }) }];
   let accepted: AcceptedConfig = nothingAccepted;
   let mesh = buildMeshIndex([], readMeshConfig(flags).meshConfig);
+  let objects: readonly MeshObject[] = [];
   let isStarted = false;
 
   function validate(object: MeshObject): readonly Problem[] {
@@ -54,7 +56,10 @@ export function createConfigStore(options: ConfigStoreOptions): ConfigStore {
     const layerProblems: Problem[] = [...written.problems];
     const layers = written.layers.map((layer) => lastGoodOf(layer, layerProblems));
     const { meshConfig } = readMeshConfig([...layers, ...flags]);
-    mesh = buildMeshIndex(accepted.objects, meshConfig, [...accepted.problems, ...layerProblems]);
+    const before = { mesh, objects };
+    const next = buildMeshIndex(accepted.objects, meshConfig, [...accepted.problems, ...layerProblems]);
+    objects = accepted.objects;
+    mesh = withShapeOf(before, { mesh: next, objects });
   }
 
   /** A layer with an error stays as it was; at the first reading its good fields count. */

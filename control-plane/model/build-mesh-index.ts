@@ -94,6 +94,8 @@ export function buildMeshIndex(
     },
     networkGateways: networkGatewaysOf([local, ...remotes], networks),
     gatewayApiStatuses: new Map(),
+    shape: {},
+    endpointVersions: { hosts: new Map(), workloads: new Map() },
     problems,
     version: versionOf(byKind, meshConfig),
   };

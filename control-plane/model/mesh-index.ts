@@ -30,8 +30,20 @@ export interface MeshIndex {
   keySet?(key: string): string | undefined;
   /** Findings of loading, validating and indexing. */
   readonly problems: readonly Problem[];
+  /** The same value in every mesh that differs only in endpoints: what is worked out from the rest holds as long. */
+  readonly shape: object;
+  /** Which endpoints have changed since this shape began. */
+  readonly endpointVersions: EndpointVersions;
   /** Content hash of what the index was built from. */
   readonly version: string;
+}
+
+/** Every change gets a value of its own; what never changed has none. */
+export interface EndpointVersions {
+  /** By host of a service. */
+  readonly hosts: ReadonlyMap<string, object>;
+  /** By `namespace/name` of a Pod. */
+  readonly workloads: ReadonlyMap<string, object>;
 }
 
 /** An address through which the workloads of a network are reached from others, by mTLS and SNI. */

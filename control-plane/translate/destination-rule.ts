@@ -3,7 +3,7 @@ import type { MeshIndex } from "../model/mesh-index.ts";
 import type { MeshObject } from "../model/object.ts";
 import { CLUSTER_DOMAIN, expandHost, HostTable } from "./hosts.ts";
 import { type Labels, selects } from "./labels.ts";
-import { memoized } from "./memo.ts";
+import { memoizedByShape } from "./memo.ts";
 import type { DestinationRuleSpec, Subset, TrafficPolicy } from "./spec/destination-rule.ts";
 import { specOf } from "./spec/spec.ts";
 import { isVisibleTo } from "./visibility.ts";
@@ -64,7 +64,7 @@ export function pickDestinationRule(
   return unselected;
 }
 
-const rulesByNamespace = memoized((mesh: MeshIndex): ReadonlyMap<string, NamespaceRules> => {
+const rulesByNamespace = memoizedByShape((mesh: MeshIndex): ReadonlyMap<string, NamespaceRules> => {
   const byNamespace = new Map<string, Map<string, DestinationRule[]>>();
   for (const object of mesh.objects<DestinationRuleSpec>("DestinationRule")) {
     const spec = specOf<DestinationRuleSpec>(object);

@@ -21,18 +21,25 @@ import type { DestinationRule } from "./destination-rule.ts";
 import type { ClientTls } from "./spec/destination-rule.ts";
 import type { View } from "./view.ts";
 import { isEdsService } from "./discovery-type.ts";
+import { memoizedBy } from "./memo.ts";
+import { outboundView } from "./outbound-class.ts";
 import { reachableInstances } from "./split-horizon.ts";
 
 /** Answers for the EDS clusters among `names`; sorted by name. */
 export function endpoints(view: View, names: readonly string[]): readonly JsonObject[] {
   const result: JsonObject[] = [];
+  const shared = outboundView(view);
   for (const name of [...new Set(names)].toSorted(byText)) {
-    const key = parseOutboundCluster(name);
-    const assignment = key === undefined ? undefined : assignmentOfKey(view, key);
+    const assignment = sharedAssignment(shared, name);
     if (assignment !== undefined) result.push(assignment);
   }
   return result;
 }
+
+const sharedAssignment = memoizedBy((view: View, name: string): JsonObject | undefined => {
+  const key = parseOutboundCluster(name);
+  return key === undefined ? undefined : assignmentOfKey(view, key);
+});
 
 function assignmentOfKey(view: View, key: OutboundClusterKey): JsonObject | undefined {
   const service = view.scope.servicesByHost.get(key.host);

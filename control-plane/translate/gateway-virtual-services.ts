@@ -2,7 +2,7 @@
 import type { MeshIndex } from "../model/mesh-index.ts";
 import { hostsMatch, isSubsetOf } from "./hosts.ts";
 import type { GatewayServer } from "./gateway-server.ts";
-import { memoizedBy } from "./memo.ts";
+import { memoizedByShapeAnd } from "./memo.ts";
 import type { View } from "./view.ts";
 import { consumersFirst, resolvedVirtualServices, type VirtualService } from "./virtual-service.ts";
 import { isVisibleTo } from "./visibility.ts";
@@ -12,23 +12,25 @@ export function virtualServicesOf(view: View, gateway: string): readonly Virtual
   return byGateway(view.mesh, view.proxy.namespace).get(gateway) ?? [];
 }
 
-const byGateway = memoizedBy((mesh: MeshIndex, namespace: string): ReadonlyMap<string, readonly VirtualService[]> => {
-  const defaults = mesh.meshConfig.defaultVirtualServiceExportTo;
-  const result = new Map<string, VirtualService[]>();
-  const visible = resolvedVirtualServices(mesh).filter((item) =>
-    isVisibleTo(item.spec.exportTo, defaults, item.namespace, namespace),
-  );
-  for (const virtualService of consumersFirst(visible, namespace).toSorted(
-    (a, b) => reach(a, defaults) - reach(b, defaults),
-  )) {
-    for (const gateway of new Set(virtualService.gateways)) {
-      const list = result.get(gateway);
-      if (list === undefined) result.set(gateway, [virtualService]);
-      else list.push(virtualService);
+const byGateway = memoizedByShapeAnd(
+  (mesh: MeshIndex, namespace: string): ReadonlyMap<string, readonly VirtualService[]> => {
+    const defaults = mesh.meshConfig.defaultVirtualServiceExportTo;
+    const result = new Map<string, VirtualService[]>();
+    const visible = resolvedVirtualServices(mesh).filter((item) =>
+      isVisibleTo(item.spec.exportTo, defaults, item.namespace, namespace),
+    );
+    for (const virtualService of consumersFirst(visible, namespace).toSorted(
+      (a, b) => reach(a, defaults) - reach(b, defaults),
+    )) {
+      for (const gateway of new Set(virtualService.gateways)) {
+        const list = result.get(gateway);
+        if (list === undefined) result.set(gateway, [virtualService]);
+        else list.push(virtualService);
+      }
     }
-  }
-  return result;
-});
+    return result;
+  },
+);
 
 function reach({ spec, namespace }: VirtualService, defaults: readonly string[]): number {
   const exportTo = spec.exportTo === undefined || spec.exportTo.length === 0 ? defaults : spec.exportTo;

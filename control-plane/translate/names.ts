@@ -52,3 +52,9 @@ export function configPath(object: MeshObject): string {
 export function configMetadata(object: MeshObject): JsonObject {
   return { filterMetadata: { istio: { config: configPath(object) } } };
 }
+
+/** The host of an outbound cluster, in either way of writing; the whole name for another cluster. */
+export function hostOfCluster(name: string): string {
+  const bar = name.lastIndexOf("|");
+  return bar >= 0 ? name.slice(bar + 1) : (parseOutboundCluster(name)?.host ?? name);
+}

@@ -1,7 +1,7 @@
 /** PeerAuthentication: the mutual-TLS mode of a workload, per port (rule 55). */
 import type { MeshIndex } from "../model/mesh-index.ts";
 import { isEmptySelector, type Labels, selects } from "./labels.ts";
-import { memoized } from "./memo.ts";
+import { memoizedByShape } from "./memo.ts";
 import type { PeerAuthenticationSpec, WrittenMtlsMode } from "./spec/peer-authentication.ts";
 import { specOf } from "./spec/spec.ts";
 
@@ -42,7 +42,7 @@ interface Policies {
 }
 
 /** Oldest first, so that the first of a level stays. A selector in the root namespace selects nothing. */
-const policiesOf = memoized((mesh: MeshIndex): Policies => {
+const policiesOf = memoizedByShape((mesh: MeshIndex): Policies => {
   const root = mesh.meshConfig.rootNamespace;
   const namespaces = new Map<string, PeerAuthenticationSpec>();
   const workloads = new Map<string, PeerAuthenticationSpec[]>();

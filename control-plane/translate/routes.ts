@@ -6,6 +6,8 @@ import { gatewayVirtualHosts } from "./gateway-routes.ts";
 import { mergedGateway } from "./gateway-servers.ts";
 import { byText, type JsonObject } from "./json.ts";
 import { HTTP_PROXY_ROUTE, PASSTHROUGH } from "./names.ts";
+import { memoizedBy } from "./memo.ts";
+import { outboundView } from "./outbound-class.ts";
 import type { EgressListener } from "./scope.ts";
 import type { View } from "./view.ts";
 import { attemptCount, outboundVirtualHosts } from "./virtual-hosts.ts";
@@ -15,12 +17,18 @@ const MAX_DIRECT_RESPONSE_BYTES = 1_048_576;
 /** Sorted by name; a name that nothing here has gives nothing. */
 export function routes(view: View, names: readonly string[]): readonly JsonObject[] {
   const result: JsonObject[] = [];
+  const shared = outboundView(view);
   for (const name of [...new Set(names)].toSorted(byText)) {
-    const route = routeConfiguration(view, name);
-    if (route !== undefined) result.push(patchedRouteConfiguration(view, route));
+    const route = sharedRoute(shared, name);
+    if (route !== undefined) result.push(route);
   }
   return result;
 }
+
+const sharedRoute = memoizedBy((view: View, name: string): JsonObject | undefined => {
+  const route = routeConfiguration(view, name);
+  return route === undefined ? undefined : patchedRouteConfiguration(view, route);
+});
 
 function routeConfiguration(view: View, name: string): JsonObject | undefined {
   const isGateway = view.proxy.type === "router";

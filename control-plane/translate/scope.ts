@@ -8,7 +8,7 @@ import type { ProxyNode } from "../model/proxy-node.ts";
 import type { ServiceInstance } from "../model/mesh-index.ts";
 import type { ServiceModel, ServicePort } from "../model/service.ts";
 import { type DestinationRule, destinationRulesFor, pickDestinationRule } from "./destination-rule.ts";
-import { memoized, memoizedBy } from "./memo.ts";
+import { memoized, memoizedByShapeAnd } from "./memo.ts";
 import { tablesOf, type ScopeTables } from "./scope-tables.ts";
 import { narrowedScope, sidecarFor } from "./sidecar-scope.ts";
 import { consumersFirst, resolvedVirtualServices, type VirtualService } from "./virtual-service.ts";
@@ -81,7 +81,7 @@ const instancesByPort = memoized((mesh: MeshIndex) =>
   }),
 );
 
-const defaultScope = memoizedBy((mesh: MeshIndex, namespace: string): Scope => {
+const defaultScope = memoizedByShapeAnd((mesh: MeshIndex, namespace: string): Scope => {
   const services = visibleServices(mesh, namespace);
   const virtualServices = visibleVirtualServices(mesh, namespace);
   return {
@@ -106,7 +106,7 @@ export function visibleVirtualServices(mesh: MeshIndex, namespace: string): read
 }
 
 /** One definition a host: own namespace, then Kubernetes, then the oldest (rule 11). */
-export const visibleServices: (mesh: MeshIndex, namespace: string) => readonly ScopedService[] = memoizedBy(
+export const visibleServices: (mesh: MeshIndex, namespace: string) => readonly ScopedService[] = memoizedByShapeAnd(
   (mesh: MeshIndex, namespace: string): readonly ScopedService[] => {
     const defaults = mesh.meshConfig.defaultServiceExportTo;
     const visible = mesh.services.filter((service) =>

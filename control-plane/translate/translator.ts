@@ -8,6 +8,7 @@ import { addedExtensionConfigs } from "./envoy-filter/extension-configs.ts";
 import { nonEmpty, type JsonObject } from "./json.ts";
 import { listeners } from "./listeners.ts";
 import { nameTable } from "./name-table.ts";
+import { outboundView } from "./outbound-class.ts";
 import { routes } from "./routes.ts";
 import { secretResources } from "./secret-resources.ts";
 import type { ProxyConfigSnapshot, Translated, Translator } from "./types.ts";
@@ -17,7 +18,7 @@ export function createTranslator(): Translator {
   const translated = (mesh: MeshIndex, proxy: ProxyNode, build: (view: View) => readonly JsonObject[]): Translated => {
     const view = viewOf(mesh, proxy);
     const resources = build(view);
-    return { resources, problems: once(view.problems) };
+    return { resources, problems: once([...view.problems, ...sharedProblems(view)]) };
   };
   return {
     clusters: (mesh, proxy) => translated(mesh, proxy, clusters),
@@ -46,7 +47,7 @@ function snapshotOf(view: View): ProxyConfigSnapshot {
     routes: routes(view, rdsNames(allListeners)),
     extensionConfigs: nonEmpty(addedExtensionConfigs(view, ecdsNames(allListeners))),
     nameTable: nameTable(view),
-    problems: once(view.problems),
+    problems: once([...view.problems, ...sharedProblems(view)]),
   };
 }
 
@@ -91,6 +92,12 @@ function ecdsNames(all: readonly JsonObject[]): readonly string[] {
 
 function asList(value: unknown): readonly JsonObject[] {
   return Array.isArray(value) ? value : [];
+}
+
+/** What was found when the proxy's class was translated. */
+function sharedProblems(view: View): readonly Problem[] {
+  const shared = outboundView(view);
+  return shared === view ? [] : shared.problems;
 }
 
 /** The same finding comes from every subset and port of an object. */

@@ -4,7 +4,7 @@ import type { MeshObject } from "../model/object.ts";
 import { ROUTE_SEMANTICS_ANNOTATION, SEMANTICS_GATEWAY } from "../gateway-api/names.ts";
 import { CLUSTER_DOMAIN, expandHost } from "./hosts.ts";
 import { withDelegate } from "./delegates.ts";
-import { memoized } from "./memo.ts";
+import { memoizedByShape } from "./memo.ts";
 import { specOf } from "./spec/spec.ts";
 import type { HttpRule, VirtualServiceSpec } from "./spec/virtual-service.ts";
 
@@ -23,7 +23,7 @@ export interface VirtualService {
 }
 
 /** All of the mesh that name a host, oldest first. */
-export const resolvedVirtualServices: (mesh: MeshIndex) => readonly VirtualService[] = memoized(
+export const resolvedVirtualServices: (mesh: MeshIndex) => readonly VirtualService[] = memoizedByShape(
   (mesh: MeshIndex): readonly VirtualService[] => {
     const result: VirtualService[] = [];
     for (const object of mesh.objects<VirtualServiceSpec>("VirtualService")) {

@@ -81,6 +81,9 @@ interface AnyStream {
   end(): unknown;
 }
 
+/** How long pushing may keep everything else waiting. */
+const TURN_MS = 10;
+
 export function createAdsServer(deps: AdsServerDeps, initial: MeshIndex): AdsServer {
   const { runtime, events, metrics, translator } = deps;
   const { clock } = runtime;
@@ -108,23 +111,30 @@ export function createAdsServer(deps: AdsServerDeps, initial: MeshIndex): AdsSer
     },
   });
 
-  /** One proxy a turn, so that a large mesh does not keep streams waiting. */
+  /** Some milliseconds a turn, so that a large mesh does not keep streams waiting. */
   function pushNext(): void {
     queueTimer = undefined;
-    const id = queue?.ids.shift();
-    if (queue === undefined || id === undefined) {
-      queue = undefined;
-      return;
-    }
-    const connection = connections.get(id);
-    if (connection !== undefined && connection.resources.mesh !== mesh) {
-      const startMs = clock.monotonic();
-      metrics.queued((startMs - queue.sinceMs) / 1000);
-      connection.push(mesh);
-      metrics.pushTime((clock.monotonic() - startMs) / 1000);
-      metrics.converged((clock.monotonic() - queue.sinceMs) / 1000);
-    }
+    const endMs = clock.monotonic() + TURN_MS;
+    do {
+      const id = queue?.ids.shift();
+      if (queue === undefined || id === undefined) {
+        queue = undefined;
+        return;
+      }
+      pushTo(id, queue.sinceMs);
+    } while (clock.monotonic() < endMs);
     queueTimer = clock.setTimer(0, pushNext);
+  }
+
+  function pushTo(id: string, sinceMs: number): void {
+    const connection = connections.get(id);
+    if (connection === undefined || connection.resources.mesh === mesh) return;
+    const startMs = clock.monotonic();
+    metrics.queued((startMs - sinceMs) / 1000);
+    connection.push(mesh);
+    const endMs = clock.monotonic();
+    metrics.pushTime((endMs - startMs) / 1000);
+    metrics.converged((endMs - sinceMs) / 1000);
   }
 
   async function serve(
@@ -215,8 +225,8 @@ export function createAdsServer(deps: AdsServerDeps, initial: MeshIndex): AdsSer
       node,
       mesh,
       clock,
-      resourcesIn: (target, lastGood) =>
-        createProxyResources({ translator, encoder, identity: workload }, target, node, lastGood),
+      resourcesIn: (target, lastGood, previous) =>
+        createProxyResources({ translator, encoder, identity: workload }, target, node, lastGood, previous),
       send(response) {
         const { type, resources, removed, version } = response;
         write(response);

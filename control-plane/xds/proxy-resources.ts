@@ -2,6 +2,8 @@
 import type { Problem } from "#lib/problem.ts";
 import type { MeshIndex } from "../model/mesh-index.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
+import { endpointChange } from "../model/endpoint-change.ts";
+import { hostOfCluster } from "../translate/names.ts";
 import { withMesh } from "../model/proxy-node-from.ts";
 import type { ProvenIdentity } from "../translate/credential-access.ts";
 import type { Translated, Translator } from "../translate/types.ts";
@@ -9,6 +11,10 @@ import { resourceName, type EncodedResource, type ResourceEncoder } from "./reso
 import { CDS, ECDS, EDS, NDS, PCDS, RDS, type ResourceType } from "./resource-types.ts";
 
 export interface ProxyResources {
+  /** Set where nothing but the endpoints of these hosts differs from the mesh before. */
+  readonly changedHosts?: ReadonlySet<string> | undefined;
+  /** What was translated so far; only for `createProxyResources`. */
+  readonly made: Made;
   readonly mesh: MeshIndex;
   /** The node with what the mesh says of its Pod. */
   readonly node: ProxyNode;
@@ -19,6 +25,29 @@ export interface ProxyResources {
   available(type: ResourceType, names: ReadonlySet<string>): ReadonlyMap<string, EncodedResource>;
   /** What translation had to say so far. */
   readonly problems: readonly Problem[];
+}
+
+interface Made {
+  readonly whole: Map<ResourceType, ReadonlyMap<string, EncodedResource>>;
+  readonly named: Map<ResourceType, Map<string, EncodedResource | undefined>>;
+}
+
+/**
+ * Where only endpoints differ from the mesh before, everything stays but the assignments of those hosts; a proxy whose
+ * own Pod is among them is translated anew. What is kept is taken over: `previous` must not be used any more.
+ */
+function takenOver(
+  previous: ProxyResources | undefined,
+  mesh: MeshIndex,
+  node: ProxyNode,
+): (Made & Pick<ProxyResources, "problems" | "changedHosts">) | undefined {
+  const change = previous === undefined ? undefined : endpointChange(previous.mesh, mesh);
+  if (previous === undefined || change === undefined || change.workloads.has(`${node.namespace}/${node.name}`)) {
+    return undefined;
+  }
+  const assignments = previous.made.named.get(EDS) ?? new Map<string, EncodedResource | undefined>();
+  for (const name of assignments.keys()) if (change.hosts.has(hostOfCluster(name))) assignments.delete(name);
+  return { ...previous.made, problems: previous.problems, changedHosts: change.hosts };
 }
 
 /** What the proxy has been sent of a resource that can't be made any more. */
@@ -34,12 +63,17 @@ export function createProxyResources(
   mesh: MeshIndex,
   proxy: ProxyNode,
   lastGood: LastGood,
+  previous?: ProxyResources,
 ): ProxyResources {
   const { translator, encoder } = deps;
   const { node, problems: nodeProblems } = withMesh(proxy, mesh);
-  const problems: Problem[] = [...nodeProblems];
-  const whole = new Map<ResourceType, ReadonlyMap<string, EncodedResource>>();
-  const named = new Map<ResourceType, Map<string, EncodedResource | undefined>>();
+  const {
+    whole,
+    named,
+    changedHosts,
+    problems: earlier,
+  } = takenOver(previous, mesh, node) ?? { whole: new Map(), named: new Map(), problems: [] };
+  const problems: Problem[] = [...earlier, ...nodeProblems];
 
   function encodeAll(type: ResourceType, translated: Translated): Map<string, EncodedResource> {
     problems.push(...translated.problems);
@@ -92,6 +126,8 @@ export function createProxyResources(
     mesh,
     node,
     problems,
+    made: { whole, named },
+    changedHosts,
     available(type, names) {
       // The proxy has its ProxyConfig from its start.
       if (type === PCDS) return new Map();

@@ -65,6 +65,8 @@ export interface NextOptions {
   readonly isHeld?: boolean;
   /** An unanswered response holds nothing back any more. */
   readonly isImpatient?: boolean;
+  /** Only these names can differ; `available` holds those of them that exist. */
+  readonly among?: ReadonlySet<string> | undefined;
 }
 
 const EVERYTHING = "*";
@@ -253,9 +255,9 @@ export class Subscription<R extends Versioned> {
    */
   next(
     available: ReadonlyMap<string, R>,
-    { withRemovals = true, isHeld = false, isImpatient = false }: NextOptions = {},
+    { withRemovals = true, isHeld = false, isImpatient = false, among }: NextOptions = {},
   ): Update<R> | undefined {
-    const changes = this.#changes(available);
+    const changes = this.#changes(available, among);
     // A first request asks for everything: it is never held.
     const isUnanswered = !isImpatient && this.#outstanding.size > 0;
     const isBusy = !this.#mustRespond && (isHeld || isUnanswered);
@@ -292,17 +294,18 @@ export class Subscription<R extends Versioned> {
     return this.#isWildcard || this.#names.has(name);
   }
 
-  #changes(available: ReadonlyMap<string, R>): Update<R> {
+  #changes(available: ReadonlyMap<string, R>, among?: ReadonlySet<string>): Update<R> {
     const resources: R[] = [];
     const removed: string[] = [];
     for (const [name, resource] of available) {
       if (!this.#wants(name)) continue;
       if (this.#mustAnswer.has(name) || this.#sent.get(name)?.version !== resource.version) resources.push(resource);
     }
-    for (const name of this.#sent.keys()) {
-      if (!available.has(name) && this.#wants(name)) removed.push(name);
+    for (const name of among ?? this.#sent.keys()) {
+      if (!available.has(name) && this.#sent.has(name) && this.#wants(name)) removed.push(name);
     }
-    for (const name of this.#mustAnswer) {
+    for (const name of among ?? this.#mustAnswer) {
+      if (!this.#mustAnswer.has(name)) continue;
       if (!available.has(name) && !this.#sent.has(name)) removed.push(name);
     }
     return { resources, removed };

@@ -6,6 +6,7 @@ import type { MeshIndex } from "../model/mesh-index.ts";
 import type { EncodedResource } from "./resource-encoder.ts";
 import type { ProxyResources } from "./proxy-resources.ts";
 import { CDS, EDS, LDS, RDS, resourceTypes, type ResourceType } from "./resource-types.ts";
+import { hostOfCluster } from "../translate/names.ts";
 import { Warming } from "./warming.ts";
 import {
   Subscription,
@@ -32,6 +33,7 @@ export interface XdsConnectionDeps {
   readonly resourcesIn: (
     mesh: MeshIndex,
     lastGood: (type: ResourceType, name: string) => EncodedResource | undefined,
+    previous?: ProxyResources,
   ) => ProxyResources;
   readonly mesh: MeshIndex;
   readonly clock: Pick<Clock, "setTimer">;
@@ -81,9 +83,10 @@ export function createXdsConnection(deps: XdsConnectionDeps): XdsConnection {
   function available(
     type: ResourceType,
     subscription: Subscription<EncodedResource>,
+    among: ReadonlySet<string> = subscription.names,
   ): ReadonlyMap<string, EncodedResource> | undefined {
     try {
-      return resources.available(type, subscription.names);
+      return resources.available(type, among);
     } catch (error) {
       onFailure(type, error);
       return undefined;
@@ -109,7 +112,7 @@ export function createXdsConnection(deps: XdsConnectionDeps): XdsConnection {
   function look(type: ResourceType, options: NextOptions): boolean {
     const subscription = subscriptions.get(type);
     if (subscription === undefined || !dirty.has(type)) return true;
-    const found = available(type, subscription);
+    const found = available(type, subscription, options.among);
     if (found === undefined) {
       dirty.delete(type);
       return true;
@@ -117,6 +120,16 @@ export function createXdsConnection(deps: XdsConnectionDeps): XdsConnection {
     const update = subscription.next(found, { ...options, isImpatient: type === CDS && hasGivenUp });
     if (update !== undefined) sendUpdate(type, subscription, update);
     return !subscription.isHolding;
+  }
+
+  /** Nothing else differs, and nothing waits: only these assignments are looked at. */
+  function pushEndpoints(hosts: ReadonlySet<string>): void {
+    const subscription = subscriptions.get(EDS);
+    if (subscription === undefined) return;
+    const among = new Set([...subscription.names].filter((name) => hosts.has(hostOfCluster(name))));
+    if (among.size === 0) return;
+    dirty.add(EDS);
+    if (look(EDS, { among })) dirty.delete(EDS);
   }
 
   function isHeldByClusters(): boolean {
@@ -201,9 +214,15 @@ export function createXdsConnection(deps: XdsConnectionDeps): XdsConnection {
       return verdict;
     },
     push(mesh) {
-      resources = resourcesIn(mesh, lastGood);
-      dirty = new Set(subscriptions.keys());
-      flush();
+      const isWaiting = dirty.size > 0;
+      resources = resourcesIn(mesh, lastGood, resources);
+      const { changedHosts } = resources;
+      if (changedHosts === undefined || isWaiting) {
+        dirty = new Set(subscriptions.keys());
+        flush();
+      } else {
+        pushEndpoints(changedHosts);
+      }
     },
     statuses: () => new Map([...subscriptions].map(([type, subscription]) => [type, subscription.status])),
     inForce(type) {
