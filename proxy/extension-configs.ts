@@ -2,7 +2,7 @@
 import type { Message } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Problem } from "#lib/problem.ts";
-import { MessageReader } from "#protos/reader.ts";
+import type { MessageReader } from "#protos/reader.ts";
 import { typeUrlOf, unpackAny } from "#protos/any.ts";
 import type { ExtensionConfigSource } from "#protos/gen/envoy/config/core/v3/config_source_pb.js";
 import { durationMs } from "./config-values.ts";

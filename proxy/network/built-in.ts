@@ -1,6 +1,9 @@
 /** The network filters of this folder. The HTTP connection manager and `istio.stats` come from their own. */
 import { directResponse, echo } from "./echo.ts";
+import { connectionLimit } from "./connection-limit.ts";
 import type { NetworkFilterFactory } from "./filter.ts";
+import { networkLocalRateLimit } from "./local-ratelimit.ts";
+import { sniCluster } from "./sni-cluster.ts";
 import { metadataExchange } from "./metadata-exchange.ts";
 import { networkRbac } from "./rbac.ts";
 import { networkSetFilterState } from "./set-filter-state.ts";
@@ -11,6 +14,9 @@ export const builtInNetworkFilters: readonly NetworkFilterFactory[] = [
   metadataExchange,
   networkRbac,
   networkSetFilterState,
+  sniCluster,
+  networkLocalRateLimit,
+  connectionLimit,
   echo,
   directResponse,
 ] as readonly NetworkFilterFactory[];

@@ -188,10 +188,9 @@ function frameEnd(bytes: Buffer): number {
   return bytes.length < 5 ? 0 : 5 + bytes.readUInt32BE(1);
 }
 
+// oxlint-disable-next-line no-control-regex -- controls are among what is encoded
+const unprintable = /[\x00-\x1f\x7f-\xff%]/g;
+
 function percentEncoded(bytes: string): string {
-  // oxlint-disable-next-line no-control-regex -- controls are among what is encoded
-  return bytes.replace(
-    /[\x00-\x1f\x7f-\xff%]/g,
-    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
-  );
+  return bytes.replace(unprintable, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
 }

@@ -5,8 +5,7 @@ import type { Parsed, Problem } from "#lib/problem.ts";
 import { MessageReader } from "#protos/reader.ts";
 import type { LocalRateLimitDescriptor } from "#protos/gen/envoy/extensions/common/ratelimit/v3/ratelimit_pb.js";
 import type { LocalRateLimit } from "#protos/gen/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.js";
-import type { TokenBucket as TokenBucketMessage } from "#protos/gen/envoy/type/v3/token_bucket_pb.js";
-import { durationMs, fixedFraction, runtimeFractionOf, type RuntimeFraction } from "../../../config-values.ts";
+import { fixedFraction, runtimeFractionOf, type RuntimeFraction } from "../../../config-values.ts";
 import { parseHeaderMutations } from "../../../router/header-mutations.ts";
 import {
   parseRateLimits,
@@ -18,7 +17,7 @@ import {
 import { RegexCache } from "../../../router/regex.ts";
 import type { HeaderMutations } from "../../../router/types.ts";
 import { keyOf } from "./limiter.ts";
-import type { TokenBucketConfig } from "./token-bucket.ts";
+import { parseTokenBucket, type TokenBucketConfig } from "../../../token-bucket.ts";
 
 export interface LocalRateLimitConfig {
   readonly statPrefix: string;
@@ -52,8 +51,6 @@ export interface DescriptorBucketConfig {
   readonly isShadow: boolean;
   readonly bucket: TokenBucketConfig;
 }
-
-const MIN_FILL_MS = 50;
 
 /** `local_cluster_rate_limit` is refused by name. */
 export function parseLocalRateLimit(message: Message, path: string): Parsed<LocalRateLimitConfig> {
@@ -104,20 +101,6 @@ function mutations(
   field: "requestHeadersToAddWhenNotEnforced" | "responseHeadersToAdd",
 ): HeaderMutations | undefined {
   return parseHeaderMutations({ add: reader.children(field), remove: [], removeAt: "", problems: reader.problems });
-}
-
-/** A bucket of a rate limit; a fill interval below 50 ms is a problem, as in Envoy. */
-export function parseTokenBucket(reader: MessageReader<TokenBucketMessage>): TokenBucketConfig {
-  const fillIntervalMs = durationMs(reader.get("fillInterval")) ?? 0;
-  const bucket = {
-    maxTokens: reader.get("maxTokens"),
-    tokensPerFill: reader.get("tokensPerFill") ?? 1,
-    fillIntervalMs,
-  };
-  reader.finish();
-  if (fillIntervalMs < MIN_FILL_MS)
-    reader.invalid("fillInterval", "local rate limit token bucket fill timer must be >= 50ms");
-  return bucket;
 }
 
 function parseDescriptors(reader: MessageReader<LocalRateLimit>): readonly DescriptorBucketConfig[] {

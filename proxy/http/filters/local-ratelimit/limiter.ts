@@ -1,7 +1,7 @@
 /** The buckets of one configuration: the default one, those of descriptors, and those that a wildcard makes as it goes. */
 import type { RateLimitDescriptor } from "../../../router/rate-limit-policy.ts";
 import type { DescriptorBucketConfig, LocalRateLimitConfig } from "./config.ts";
-import { TokenBucket } from "./token-bucket.ts";
+import { TokenBucket } from "../../../token-bucket.ts";
 
 export interface LimiterVerdict {
   readonly isAllowed: boolean;

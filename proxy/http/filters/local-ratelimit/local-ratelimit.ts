@@ -8,7 +8,7 @@ import type { FilterFactoryContext, FilterStatus, FilterStream, HttpFilter, Http
 import { HeaderMap } from "../../header-map.ts";
 import { parseLocalRateLimit, parseRouteLocalRateLimit, type LocalRateLimitConfig } from "./config.ts";
 import { LocalLimiter } from "./limiter.ts";
-import type { TokenBucket } from "./token-bucket.ts";
+import type { TokenBucket } from "../../../token-bucket.ts";
 
 const typeUrl = "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit";
 

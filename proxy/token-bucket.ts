@@ -1,9 +1,30 @@
+/** `envoy.type.v3.TokenBucket`, of rate limits that are counted in this proxy. */
+import type { MessageReader } from "#protos/reader.ts";
+import type { TokenBucket as TokenBucketMessage } from "#protos/gen/envoy/type/v3/token_bucket_pb.js";
+import { durationMs } from "./config-values.ts";
+
 /** A bucket that fills steadily: `tokensPerFill` in each `fillIntervalMs`, never more than `maxTokens`. */
 
 export interface TokenBucketConfig {
   readonly maxTokens: number;
   readonly tokensPerFill: number;
   readonly fillIntervalMs: number;
+}
+
+const MIN_FILL_MS = 50;
+
+/** A bucket of a rate limit; a fill interval below 50 ms is a problem, as in Envoy. */
+export function parseTokenBucket(reader: MessageReader<TokenBucketMessage>): TokenBucketConfig {
+  const fillIntervalMs = durationMs(reader.get("fillInterval")) ?? 0;
+  const bucket = {
+    maxTokens: reader.get("maxTokens"),
+    tokensPerFill: reader.get("tokensPerFill") ?? 1,
+    fillIntervalMs,
+  };
+  reader.finish();
+  if (fillIntervalMs < MIN_FILL_MS)
+    reader.invalid("fillInterval", "local rate limit token bucket fill timer must be >= 50ms");
+  return bucket;
 }
 
 export class TokenBucket {
