@@ -4,6 +4,7 @@ import { chmodSync, unlinkSync } from "node:fs";
 import net from "node:net";
 import { networkInterfaces } from "node:os";
 import { formatAddress, type Connection, type ConnectionHandler, type SocketAddress } from "./connection.ts";
+import { bindProblem, hasBoundSockets, openBoundSocket, type BoundSocketOptions } from "./node-bound-socket.ts";
 import { acceptedConnection, NodeConnector, systemPath, type ConnectionIds } from "./node-connection.ts";
 import {
   ListenError,
@@ -36,6 +37,11 @@ export class NodeNetwork implements Network {
     return listen(this.connector.ids, options, onConnection);
   }
 
+  listenProblem(options: ListenOptions): ListenError | undefined {
+    const { address } = options;
+    return address.kind === "ip" && hasBoundSockets() ? bindProblem(boundOptions(address, options)) : undefined;
+  }
+
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection {
     return this.connector.connect(options, handler);
   }
@@ -62,7 +68,9 @@ function listen(
       {
         ...(address.kind !== "ip"
           ? { path: systemPath(address.path) }
-          : { host: address.address, port: address.port, ipv6Only: options.ipv4Compat !== true }),
+          : needsOwnSocket(options)
+            ? { fd: openBoundSocket(boundOptions(address, options)) }
+            : { host: address.address, port: address.port, ipv6Only: options.ipv4Compat !== true }),
         ...(options.backlog === undefined ? {} : { backlog: options.backlog }),
         ...(options.reusePort === true ? { reusePort: true } : {}),
       },
@@ -84,6 +92,17 @@ function listen(
       },
     );
   });
+}
+
+function needsOwnSocket({ socketOptions = [], mptcp = false }: ListenOptions): boolean {
+  return socketOptions.length > 0 || mptcp;
+}
+
+function boundOptions(
+  address: BoundSocketOptions["address"],
+  { ipv4Compat = false, socketOptions = [], mptcp = false }: ListenOptions,
+): BoundSocketOptions {
+  return { address, ipv4Compat, options: socketOptions, mptcp };
 }
 
 function boundAddress(server: net.Server, asked: SocketAddress): SocketAddress {

@@ -195,7 +195,7 @@ export function compressedIpv6(groups: readonly string[]): string {
 }
 
 /** The 4 or 16 bytes of an address in text. */
-function ipBytesOf(address: string): Buffer {
+export function ipBytesOf(address: string): Buffer {
   if (!address.includes(":")) return Buffer.from(address.split(".").map(Number));
   const bytes = Buffer.alloc(16);
   const dotted = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(address);

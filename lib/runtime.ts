@@ -63,6 +63,8 @@ export interface Network {
    * No data arrives before `onConnect`.
    */
   connect(options: ConnectOptions, handler: ConnectionHandler): Connection;
+  /** Why `listen` would be refused at this moment, without opening anything; undefined: it would not, or nobody knows. */
+  listenProblem?(options: ListenOptions): ListenError | undefined;
   /** Addresses of a name (A and AAAA), without a cache. Rejects when the name can't be resolved. */
   resolve(hostname: string, family?: 4 | 6): Promise<readonly ResolvedAddress[]>;
 }
@@ -82,6 +84,16 @@ export interface ListenOptions {
   readonly ipv4Compat?: boolean;
   /** File mode of a Unix socket. */
   readonly mode?: number;
+  /** Set before the socket is bound; where the network has no such options it rejects. */
+  readonly socketOptions?: readonly SocketOption[];
+  readonly mptcp?: boolean;
+}
+
+/** As `setsockopt` takes it. */
+export interface SocketOption {
+  readonly level: number;
+  readonly name: number;
+  readonly value: Buffer;
 }
 
 export interface ListeningSocket {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Connection, SocketAddress } from "#lib/connection.ts";
+import { ListenError } from "#lib/runtime.ts";
 import { simulatedRuntime, type SimulatedRuntime } from "#lib/simulated-runtime.ts";
 import { messageFromJson } from "#protos/json.ts";
 import type { Listener } from "#protos/gen/envoy/config/listener/v3/listener_pb.js";
@@ -128,6 +129,27 @@ function setUp(options: Partial<ListenerManagerDeps> = {}) {
 }
 
 describe("listener manager", () => {
+  test("an address that cannot be had refuses the update, by the listener's name", async () => {
+    const runtime = simulatedRuntime();
+    const listenProblem = ({ address: wanted }: { readonly address: SocketAddress }) =>
+      wanted.kind === "ip" && wanted.port === 1001
+        ? new ListenError("EADDRINUSE", wanted, "cannot bind '127.0.0.1:1001': Address already in use")
+        : undefined;
+    const { manager, add, value } = setUp({ runtime: { ...runtime, network: { ...runtime.network, listenProblem } } });
+    await manager.start();
+    expect(add({ name: "free" }).problems).toEqual([]);
+    expect(add({ name: "taken", address: address(1001) }).problems).toMatchObject([
+      {
+        code: "address-unavailable",
+        object: "listener taken",
+        message: "error adding listener 'taken': cannot bind '127.0.0.1:1001': Address already in use",
+      },
+    ]);
+    expect([...manager.errors().keys()]).toEqual(["taken"]);
+    expect(manager.listeners().map(({ name }) => name)).toEqual(["free"]);
+    expect(value("listener_manager.listener_create_failure")).toBe(1);
+  });
+
   test("X-76: a listener is opened when the manager starts, and serves", async () => {
     const { runtime, manager, add, value } = setUp();
     expect(add({}).problems).toEqual([]);
@@ -298,8 +320,8 @@ describe("listener manager", () => {
     const { runtime, manager, add } = setUp();
     add({});
     await manager.start();
-    const { problems } = add({ transparent: true }, "2");
-    expect(problems).toMatchObject([{ code: "unsupported-field", path: "transparent", object: "listener l" }]);
+    const { problems } = add({ udpListenerConfig: {} }, "2");
+    expect(problems).toMatchObject([{ code: "unsupported-field", path: "udp_listener_config", object: "listener l" }]);
     const client = dial(runtime, 1000, "x");
     await runtime.settle();
     expect(client.text).toBe("x");
@@ -702,8 +724,8 @@ describe("Listener → model", () => {
       },
       "listener_filters[0].typed_config",
     ],
-    ["freebind", { freebind: true }, "freebind"],
-    ["a field that nobody reads", { tcpFastOpenQueueLength: 3 }, "tcp_fast_open_queue_length"],
+    ["UDP", { udpListenerConfig: {} }, "udp_listener_config"],
+    ["a field that nobody reads", { tcpKeepalive: { keepaliveProbes: 3 } }, "tcp_keepalive"],
   ])("refuses %s, with its path", (_, json, path) => {
     const { problems } = add({ name: "bad", ...json });
     expect(problems).toMatchObject([{ level: "error", path, object: "listener bad" }]);

@@ -71,20 +71,40 @@ class Manager implements ListenerManager, ListenerNeighbours {
     const opened =
       model === undefined || hasErrors(problems) ? undefined : this.#open(model, listener, version, dynamic, slot);
     if (opened !== undefined) problems.push(...opened.problems);
+    if (opened?.value !== undefined && dynamic && this.#isStarted && !this.#isShutDown) {
+      const taken = this.#addressProblems(name, opened.value);
+      if (taken.length > 0) {
+        problems.push(...taken);
+        this.#discard(opened.value, slot.active);
+        this.#stats.createFailure.inc();
+        return this.#refuse(name, listener, version, problems);
+      }
+    }
     if (opened?.value === undefined) {
-      const object = `listener ${name}`;
-      const named = problems.map((problem) => ({ ...problem, object }));
-      this.#errors.set(name, {
-        message: listener,
-        version,
-        updatedMs: this.#deps.runtime.clock.now(),
-        problems: named,
-      });
-      return { problems: named };
+      return this.#refuse(name, listener, version, problems);
     }
     this.#errors.delete(name);
     this.#install(name, slot, opened.value);
     return { problems };
+  }
+
+  #refuse(name: string, message: Listener, version: string, problems: readonly Problem[]): Parsed<void> {
+    const object = `listener ${name}`;
+    const named = problems.map((problem) => ({ ...problem, object }));
+    this.#errors.set(name, { message, version, updatedMs: this.#deps.runtime.clock.now(), problems: named });
+    return { problems: named };
+  }
+
+  /** Asked while there is still somebody to refuse: the sockets themselves are opened later. */
+  #addressProblems(name: string, listener: ActiveListener): Problem[] {
+    const { model } = listener;
+    if (!model.bindToPort || model.isInternal) return [];
+    return model.addresses.flatMap((address, index) => {
+      const refused = this.#sockets.problem(listener, index, address, model);
+      if (refused === undefined) return [];
+      const message = `error adding listener '${name}': ${refused.message}`;
+      return [{ code: "address-unavailable", level: "error" as const, path: "address", message }];
+    });
   }
 
   remove(name: string): boolean {
@@ -247,7 +267,7 @@ class Manager implements ListenerManager, ListenerNeighbours {
     }
     if (!model.bindToPort) return;
     for (const [index, address] of model.addresses.entries()) {
-      const opening = this.#sockets.take(listener, index, address, model.backlog).then(
+      const opening = this.#sockets.take(listener, index, address, model).then(
         () => {
           this.#stats.createSuccess.inc();
           return undefined;

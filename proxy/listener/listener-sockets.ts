@@ -1,7 +1,7 @@
 /** The listening sockets of a proxy: a new version of a listener takes them over without closing them. */
 import { formatAddress, type Connection, type SocketAddress } from "#lib/connection.ts";
-import type { ListeningSocket, Runtime } from "#lib/runtime.ts";
-import type { ListenAddress } from "./model.ts";
+import type { ListenError, ListeningSocket, ListenOptions, Runtime } from "#lib/runtime.ts";
+import type { ListenAddress, ListenerModel } from "./model.ts";
 
 /** Takes connections of a socket. */
 export interface SocketOwner {
@@ -16,6 +16,23 @@ interface SharedSocket {
   isClosed: boolean;
 }
 
+/** What all sockets of a listener are made with. */
+export type SocketSettings = Pick<ListenerModel, "backlog" | "socketOptions" | "mptcp">;
+
+function listenOptions(
+  { address, ipv4Compat, mode }: ListenAddress,
+  { backlog, socketOptions, mptcp }: SocketSettings,
+): ListenOptions {
+  return {
+    address,
+    ipv4Compat,
+    ...(backlog === undefined ? {} : { backlog }),
+    ...(mode === 0 ? {} : { mode }),
+    ...(socketOptions.length === 0 ? {} : { socketOptions }),
+    ...(mptcp ? { mptcp } : {}),
+  };
+}
+
 export class ListenerSockets {
   readonly #runtime: Runtime;
   readonly #sockets = new Map<string, SharedSocket>();
@@ -28,7 +45,7 @@ export class ListenerSockets {
    * Gives a socket to `owner`: the one that is open on the address, or a new one. Resolves when it accepts; rejects with
    * a `ListenError` when the address can't be had.
    */
-  async take(owner: SocketOwner, index: number, listen: ListenAddress, backlog: number | undefined): Promise<void> {
+  async take(owner: SocketOwner, index: number, listen: ListenAddress, settings: SocketSettings): Promise<void> {
     const key = socketKey(owner, index, listen.address);
     const open = this.#sockets.get(key);
     if (open !== undefined) {
@@ -38,14 +55,8 @@ export class ListenerSockets {
     const shared: SharedSocket = { owner, socket: undefined, isClosed: false };
     this.#sockets.set(key, shared);
     try {
-      const socket = await this.#runtime.network.listen(
-        {
-          address: listen.address,
-          ipv4Compat: listen.ipv4Compat,
-          ...(backlog === undefined ? {} : { backlog }),
-          ...(listen.mode === 0 ? {} : { mode: listen.mode }),
-        },
-        (raw) => shared.owner.accept(raw),
+      const socket = await this.#runtime.network.listen(listenOptions(listen, settings), (raw) =>
+        shared.owner.accept(raw),
       );
       shared.socket = socket;
       if (shared.isClosed) await socket.close();
@@ -53,6 +64,12 @@ export class ListenerSockets {
       if (this.#sockets.get(key) === shared) this.#sockets.delete(key);
       throw error;
     }
+  }
+
+  /** Why an address can't be had now; undefined: it can, or this proxy has it already. */
+  problem(owner: SocketOwner, index: number, listen: ListenAddress, settings: SocketSettings): ListenError | undefined {
+    if (this.#sockets.has(socketKey(owner, index, listen.address))) return undefined;
+    return this.#runtime.network.listenProblem?.(listenOptions(listen, settings));
   }
 
   /** Closes a socket, unless somebody else has taken it over. */

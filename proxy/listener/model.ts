@@ -2,6 +2,7 @@
 import type { ExtensionDiscovery } from "../extension-configs.ts";
 import type { NetworkFilterRegistry } from "../network/registry.ts";
 import type { SocketAddress } from "#lib/connection.ts";
+import type { SocketOption } from "#lib/runtime.ts";
 import type { FilterChain as FilterChainMessage } from "#protos/gen/envoy/config/listener/v3/listener_components_pb.js";
 import type { TransportSocket } from "#protos/gen/envoy/config/core/v3/base_pb.js";
 import type { NetworkFilterFactory } from "../network/filter.ts";
@@ -36,6 +37,9 @@ export interface ListenerModel {
   /** `DEFAULT` drains when the health check fails too. */
   readonly drainType: "default" | "modify-only";
   readonly backlog: number | undefined;
+  /** Set before its sockets are bound (`freebind`, `transparent`, `tcp_fast_open_queue_length`, `socket_options`). */
+  readonly socketOptions: readonly SocketOption[];
+  readonly mptcp: boolean;
   readonly ignoresGlobalConnectionLimit: boolean;
   readonly metadata: Metadata;
 }

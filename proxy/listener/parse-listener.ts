@@ -9,6 +9,7 @@ import { parseAccessLogs } from "../observability/access-log/parse.ts";
 import { FilterChainMatcher } from "./filter-chain-match.ts";
 import { parseFilterChainMatcher } from "./filter-chain-matcher.ts";
 import type { FilterChainModel, ListenAddress, ListenerFilterModel, ListenerModel } from "./model.ts";
+import { parseSocketOptions } from "./socket-options.ts";
 import { parseListenAddress } from "./parse-address.ts";
 import { parseFilterChain } from "./parse-filter-chain.ts";
 import { never, parseListenerFilter, type ListenerFilterSupport } from "./parse-listener-filters.ts";
@@ -61,6 +62,7 @@ export function parseListener(message: Listener, parsers: ListenerParsers): Pars
     trafficDirection: DIRECTIONS[reader.get("trafficDirection")] ?? "unspecified",
     drainType: reader.get("drainType") === 1 ? "modify-only" : "default",
     backlog: reader.get("tcpBacklogSize"),
+    ...parseSocketOptions(reader, addresses),
     ignoresGlobalConnectionLimit: reader.get("ignoreGlobalConnLimit"),
     metadata: metadataOf(reader.child("metadata")),
   };
@@ -115,10 +117,9 @@ function readTheRest(reader: MessageReader<Listener>): void {
   reader.ignore("reusePort", "one process accepts; it needs no second socket on the port");
   reader.ignore("maxConnectionsToAcceptPerSocketEvent", "Node accepts one connection a callback");
   reader.ignore("bypassOverloadManager", "there is no overload manager that could refuse connections");
-  if (reader.get("transparent") === true)
-    reader.unsupported("transparent", "TPROXY interception is not supported; use REDIRECT");
-  if (reader.get("freebind") === true) reader.unsupported("freebind");
-  if (reader.get("enableMptcp")) reader.unsupported("enableMptcp");
+  if (reader.get("udpListenerConfig") !== undefined) reader.unsupported("udpListenerConfig", "UDP is not supported");
+  if (reader.get("apiListener") !== undefined)
+    reader.unsupported("apiListener", "API listeners are for clients in a library of Envoy's");
 }
 
 /** Chains are chosen by their names; a `filter_chain_match` of theirs says nothing then, as in Envoy. */
