@@ -73,12 +73,14 @@ export class AggregateHosts {
 function within({ cluster, set }: Level, context: LbContext): LbContext {
   if (cluster.hostSets.length === 1) return context;
   const others = cluster.hostSets.map(({ priority }) => priority).filter((priority) => priority !== set.priority);
-  const { hash, metadataMatch, originalDestination, originalDstHost, hostSelectionRetryMaxAttempts } = context;
+  const { hash, metadataMatch, originalDestination, originalDstHost, authority, hostSelectionRetryMaxAttempts } =
+    context;
   return {
     hash,
     metadataMatch,
     originalDestination,
     originalDstHost,
+    authority,
     hostSelectionRetryMaxAttempts,
     triedPriorities: others,
     shouldSelectAnotherHost: (host) => context.shouldSelectAnotherHost?.(host) ?? false,

@@ -199,6 +199,7 @@ class Manager implements ClusterManagerShell {
       writeLine,
       local: this.#local,
       directory: this.#directory,
+      rootScope: this.#deps.scope,
       onHosts: () => this.#hostsChanged(config.name),
     });
     return { cluster, problems };

@@ -13,6 +13,7 @@ import { staticDiscovery, type Discovery } from "./discovery/discovery.ts";
 import { dnsDiscovery } from "./discovery/dns.ts";
 import { edsDiscovery } from "./discovery/eds.ts";
 import { HostHealth } from "./health/host-health.ts";
+import { DynamicForwardHosts } from "./dynamic-forward.ts";
 import { HealthFlag, type UpstreamHost } from "./host.ts";
 import { hostSetsOf, mergeHosts } from "./host-registry.ts";
 import type { HostSet, LocalityWeights } from "./host-set.ts";
@@ -47,6 +48,8 @@ export interface ClusterDeps {
   readonly scope: StatsScope;
   readonly xds: XdsClient | undefined;
   readonly codecs: CodecFactory;
+  /** Above all clusters: `dns_cache.` is there. */
+  readonly rootScope?: StatsScope | undefined;
   /** All clusters, for aggregates. */
   readonly directory?: ClusterDirectory | undefined;
   /** Host sets were built anew. */
@@ -85,6 +88,7 @@ export class ClusterEntry implements Cluster {
   readonly #predictive: PredictivePreconnect | undefined;
   readonly #originalDst: OriginalDstHosts | undefined;
   readonly #aggregate: AggregateHosts | undefined;
+  readonly dynamicHosts: DynamicForwardHosts | undefined;
   readonly #discovery: Discovery | undefined;
   readonly #pools: PoolEnvironment;
 
@@ -154,6 +158,16 @@ export class ClusterEntry implements Cluster {
       const options = { panicThreshold, usesWeightedPriorityHealth: () => false };
       this.#aggregate = new AggregateHosts(config.discovery.clusters, deps.directory, options, random);
     }
+    if (config.discovery.kind === "dynamic-forward") {
+      const { cache } = config.discovery;
+      this.dynamicHosts = new DynamicForwardHosts({
+        runtime: deps.runtime,
+        config: cache,
+        defaultPort: config.transports.all.some(({ isSecure }) => isSecure) ? 443 : 80,
+        scope: (deps.rootScope ?? deps.scope).scope("dns_cache").scope(cache.cacheName),
+        onChange: (added, removed) => this.#onDynamic(added, removed),
+      });
+    }
     this.#discovery = this.#createDiscovery();
   }
 
@@ -175,6 +189,7 @@ export class ClusterEntry implements Cluster {
     this.#onInitialized = undefined;
     this.#discovery?.close();
     this.#originalDst?.close();
+    this.dynamicHosts?.close();
     this.outlier?.close();
     this.#health?.close();
     this.config.transports.close();
@@ -216,6 +231,7 @@ export class ClusterEntry implements Cluster {
       if (host !== undefined || context.overrideHost.isStrict) return host;
     }
     if (this.#predictive !== undefined) return this.#predictive.choose(context);
+    if (this.dynamicHosts !== undefined) return this.dynamicHosts.choose(context);
     if (this.#aggregate !== undefined) return this.#aggregate.choose(context);
     return this.#originalDst === undefined ? this.#balancer?.choose(context) : this.#originalDst.choose(context);
   }
@@ -334,6 +350,7 @@ export class ClusterEntry implements Cluster {
         return dnsDiscovery(runtime, discovery.assignment, discovery, "first", this.membership);
       case "original-dst":
       case "aggregate":
+      case "dynamic-forward":
         return undefined;
     }
   }
@@ -387,6 +404,14 @@ export class ClusterEntry implements Cluster {
     for (const host of update.relabelled) drainPools(host);
     for (const host of update.recheck) this.#health?.restart(host);
     this.#membersChanged(update.added, update.removed);
+  }
+
+  #onDynamic(added: readonly UpstreamHost[], removed: readonly UpstreamHost[]): void {
+    const hosts = new Map(this.#hosts);
+    for (const host of removed) hosts.delete(`${host.hostname} ${host.addressText}`);
+    for (const host of added) hosts.set(`${host.hostname} ${host.addressText}`, host);
+    this.#hosts = hosts;
+    this.#membersChanged(added, removed);
   }
 
   #onOriginalDst(added: readonly UpstreamHost[], removed: readonly UpstreamHost[]): void {

@@ -76,6 +76,8 @@ export interface LbContext {
   readonly hostSelectionRetryMaxAttempts?: number | undefined;
   /** The host that the request asks for, `ip:port` (L-28); strict: that one or none. */
   readonly overrideHost?: { readonly address: string; readonly isStrict: boolean } | undefined;
+  /** `:authority`, for clusters whose host is the one that the request names. */
+  readonly authority?: string | undefined;
   /** `retry_priority`: priorities already tried (previous_priorities). */
   readonly triedPriorities?: readonly number[] | undefined;
 }
@@ -101,6 +103,8 @@ export interface Cluster {
   /** `cluster.outlier_detection`'s split, `common_http_protocol_options` and the like that the router needs. */
   readonly httpOptions: UpstreamHttpOptions;
   readonly isMaintenance: boolean;
+  /** Only of a dynamic forward proxy: the name of a request is resolved before a host is chosen. */
+  readonly dynamicHosts?: DynamicHosts | undefined;
   /** Share of requests that is answered with 503 before a host is chosen (`drop_overloads`). */
   readonly dropOverload?: Fraction | undefined;
   /** Its transports tell the upstream of the downstream connection: `PoolOptions.downstream` is to be set. */
@@ -230,6 +234,18 @@ export type PoolFailureReason = Extract<
 export interface PoolCallbacks {
   onPoolReady(encoder: StreamEncoder, host: Host, connection: Connection, protocol: Protocol): void;
   onPoolFailure(reason: PoolFailureReason, transportFailureReason: string, host: Host | undefined): void;
+}
+
+/** Hosts that are found by the name that a request asks for. */
+export interface DynamicHosts {
+  /**
+   * Resolves `name[:port]`. At once: it is there, it can't be resolved, there are too many names, or too many requests wait;
+   * else `onDone` follows, unless it is cancelled.
+   */
+  prepare(
+    authority: string,
+    onDone: (isThere: boolean) => void,
+  ): "ready" | "failed" | "overflow" | "pending-overflow" | { cancel(): void };
 }
 
 export interface ClusterManager {

@@ -8,6 +8,7 @@ import { localRateLimit } from "./local-ratelimit/local-ratelimit.ts";
 import { istioAlpn } from "./istio-alpn.ts";
 import { istioPeerMetadata } from "./istio-peer-metadata.ts";
 import { rbac } from "./rbac.ts";
+import { dynamicForwardProxy } from "./dynamic-forward-proxy.ts";
 import { buffer } from "./buffer.ts";
 import { grpcWeb } from "./grpc-web.ts";
 import { headerMutation } from "./header-mutation.ts";
@@ -31,6 +32,7 @@ export function standardHttpFilters(): HttpFilterRegistry {
     localRateLimit,
     rateLimit,
     buffer,
+    dynamicForwardProxy,
     grpcWeb,
     headerMutation,
     healthCheck,

@@ -10,6 +10,7 @@ import type { HealthCheckConfig } from "../health/health-check-config.ts";
 import type { PreconnectConfig } from "../pool/preconnect.ts";
 import type { TrackConfig } from "../tracked-stats.ts";
 import type { UpstreamBind } from "./parse-bind.ts";
+import type { DynamicForwardConfig } from "../dynamic-forward.ts";
 import type { OutlierConfig } from "../outlier/outlier-config.ts";
 import type { Thresholds } from "../resource-manager.ts";
 import type { TransportSelector } from "../transport-selector.ts";
@@ -75,6 +76,12 @@ export type DiscoveryConfig =
   | { readonly kind: "eds"; readonly serviceName: string; readonly initialFetchTimeoutMs: number }
   | ({ readonly kind: "strict-dns" | "logical-dns"; readonly assignment: Assignment } & DnsConfig)
   | ({ readonly kind: "original-dst" } & OriginalDstConfig)
+  | {
+      readonly kind: "dynamic-forward";
+      /** TLS whose server name and certificate need not be those of the request. */
+      readonly allowsInsecure: boolean;
+      readonly cache: DynamicForwardConfig;
+    }
   /** Clusters by name, the most preferred first. */
   | { readonly kind: "aggregate"; readonly clusters: readonly string[] };
 

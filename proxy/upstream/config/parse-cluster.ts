@@ -39,6 +39,8 @@ export function observabilityNameOf({ name, altStatName }: Cluster): string {
 }
 
 const defaultConnectTimeoutMs = 5000;
+/** Types that choose their hosts themselves. */
+const kindsWithBalancer: ReadonlySet<string> = new Set(["original-dst", "aggregate", "dynamic-forward"]);
 
 /** Reads and checks a cluster. Its transports begin to ask for their secrets; with problems none stays open. */
 export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<ClusterConfig> {
@@ -87,7 +89,7 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
     waitsForWarming: reader.get("waitForWarmOnInit") ?? true,
   };
   if (name === "") reader.invalid("name", "a cluster needs a name");
-  const bringsBalancer = discovery?.kind === "original-dst" || discovery?.kind === "aggregate";
+  const bringsBalancer = discovery !== undefined && kindsWithBalancer.has(discovery.kind);
   if (base.policy.kind === "cluster-provided" && discovery !== undefined && !bringsBalancer)
     reader.invalid("lbPolicy", "CLUSTER_PROVIDED is for clusters of type ORIGINAL_DST and for aggregate clusters only");
   if (base.policy.kind !== "cluster-provided" && bringsBalancer)
@@ -101,7 +103,10 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
     transports?.close();
     return { problems: problems.map((problem) => ({ ...problem, object: `cluster ${name}` })) };
   }
-  return { value: { ...base, discovery, transports }, problems };
+  // Where the client names the host, the certificate must be for that name.
+  const isChecked = discovery.kind === "dynamic-forward" && !discovery.allowsInsecure;
+  const checked = isChecked ? { http: { ...http, autoSni: true, autoSanValidation: true } } : {};
+  return { value: { ...base, ...checked, discovery, transports }, problems };
 }
 
 function parsePreconnect(reader: MessageReader<Cluster_PreconnectPolicy> | undefined): PreconnectConfig {

@@ -4,10 +4,12 @@ import { unpackAny } from "#protos/any.ts";
 import type { ClusterConfig as AggregateConfig } from "#protos/gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js";
 import type { Cluster, Cluster_CustomClusterType } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
 import { durationMs } from "../../config-values.ts";
+import type { ClusterConfig as DynamicForwardMessage } from "#protos/gen/envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster_pb.js";
+import { families } from "./dns-families.ts";
+import { parseDnsCache } from "./parse-dns-cache.ts";
 import { emptyAssignment, parseAssignment, type Assignment } from "./assignment.ts";
 import type { DiscoveryConfig, DnsConfig, OriginalDstConfig } from "./cluster-config.ts";
 
-const families: readonly DnsConfig["family"][] = ["auto", "v4-only", "v6-only", "v4-preferred", "all"];
 const defaultRefreshMs = 5000;
 const defaultInitialFetchTimeoutMs = 15_000;
 const originalDstHeader = "x-envoy-original-dst-host";
@@ -55,6 +57,7 @@ export function parseDiscovery(reader: MessageReader<Cluster>): DiscoveryConfig 
   }
 }
 
+const dynamicForwardType = "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig";
 const aggregateType = "envoy.extensions.clusters.aggregate.v3.ClusterConfig";
 
 function parseCustomType(reader: MessageReader<Cluster_CustomClusterType>): DiscoveryConfig | undefined {
@@ -69,10 +72,23 @@ function parseCustomType(reader: MessageReader<Cluster_CustomClusterType>): Disc
     aggregate.finish();
     return { kind: "aggregate", clusters };
   }
+  if (opened?.value?.$typeName === dynamicForwardType) {
+    const forward = new MessageReader(opened.value as DynamicForwardMessage, reader.at("typedConfig"), reader.problems);
+    const specifier = forward.get("clusterImplementationSpecifier");
+    const allowsInsecure = forward.get("allowInsecureClusterOptions");
+    const at = forward.at("clusterImplementationSpecifier");
+    forward.finish();
+    if (specifier.case === "dnsCacheConfig") {
+      const cache = parseDnsCache(new MessageReader(specifier.value, at, reader.problems));
+      return { kind: "dynamic-forward", allowsInsecure, cache };
+    }
+    forward.unsupported("clusterImplementationSpecifier", "a dynamic forward proxy needs a dns_cache_config");
+    return undefined;
+  }
   if (opened === undefined || opened.value !== undefined)
     reader.unsupported(
       "name",
-      `clusters of type ${name} are not supported; of the custom ones only envoy.clusters.aggregate is`,
+      `clusters of type ${name} are not supported; of the custom ones, envoy.clusters.aggregate and envoy.clusters.dynamic_forward_proxy are`,
     );
   return undefined;
 }

@@ -65,7 +65,7 @@ class DnsDiscovery implements Discovery {
 
   async #resolve(target: Target): Promise<void> {
     this.#stats.updateAttempt.inc();
-    const found = await this.#lookUp(target.name);
+    const found = await resolveName(this.#runtime, target.name, this.#config.family);
     if (this.#isClosed) return;
     const isFirst = target.timer === undefined;
     if (found === undefined || found.length === 0) {
@@ -79,27 +79,6 @@ class DnsDiscovery implements Discovery {
     target.timer = this.#runtime.clock.setTimer(this.#delayMs(target, found ?? []), () => void this.#resolve(target));
     if (found !== undefined) this.#publish();
     if (isFirst && --this.#waiting === 0) this.#sink?.onInitialized();
-  }
-
-  /** undefined: the name could not be resolved. */
-  async #lookUp(name: string): Promise<readonly ResolvedAddress[] | undefined> {
-    const { network } = this.#runtime;
-    try {
-      switch (this.#config.family) {
-        case "v4-only":
-          return await network.resolve(name, 4);
-        case "v6-only":
-          return await network.resolve(name, 6);
-        case "all":
-          return await network.resolve(name);
-        case "auto":
-          return preferred(await network.resolve(name), 6);
-        case "v4-preferred":
-          return preferred(await network.resolve(name), 4);
-      }
-    } catch {
-      return undefined;
-    }
   }
 
   #delayMs(target: Target, found: readonly ResolvedAddress[]): number {
@@ -131,6 +110,30 @@ class DnsDiscovery implements Discovery {
       const resolved: SocketAddress = { kind: "ip", address: ip, port: address.port };
       return { ...endpoint, hostname, address: resolved };
     });
+  }
+}
+
+/** Addresses of a name, those of the wanted family; undefined: it could not be resolved. */
+export async function resolveName(
+  { network }: Runtime,
+  name: string,
+  family: DnsConfig["family"],
+): Promise<readonly ResolvedAddress[] | undefined> {
+  try {
+    switch (family) {
+      case "v4-only":
+        return await network.resolve(name, 4);
+      case "v6-only":
+        return await network.resolve(name, 6);
+      case "all":
+        return await network.resolve(name);
+      case "auto":
+        return preferred(await network.resolve(name), 6);
+      case "v4-preferred":
+        return preferred(await network.resolve(name), 4);
+    }
+  } catch {
+    return undefined;
   }
 }
 

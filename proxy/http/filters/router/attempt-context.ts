@@ -108,6 +108,10 @@ export class AttemptContext implements LbContext, RetryContext {
     return this.#stream.originalDestination;
   }
 
+  get authority(): string {
+    return this.headers.authority;
+  }
+
   get originalDstHost(): string | undefined {
     return this.headers.get("x-envoy-original-dst-host");
   }
