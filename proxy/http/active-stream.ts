@@ -163,12 +163,15 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     if (this.#isOver) return;
     const { info } = this;
     this.#manager.stats.rqRxReset.inc();
+    info.protocol ??= this.#connection.protocolOf(this.#encoder);
     if (reason === "connection termination") {
       info.setFlag(ResponseFlag.DownstreamConnectionTermination);
       info.responseCodeDetails = details === "" ? "downstream_remote_disconnect" : details;
     } else {
       info.setFlag(
-        reason === "protocol error" ? ResponseFlag.DownstreamProtocolError : ResponseFlag.DownstreamRemoteReset,
+        reason === "protocol error" && details !== "http2.unexpected_underscore"
+          ? ResponseFlag.DownstreamProtocolError
+          : ResponseFlag.DownstreamRemoteReset,
       );
       info.responseCodeDetails = details;
     }
@@ -250,6 +253,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
       this.#route = route;
       this.info.routeName = route?.name ?? "";
       this.info.virtualHostName = route?.virtualHostName ?? "";
+      this.info.cluster = route?.kind === "forward" ? this.#manager.clusters.get(route.clusterName) : undefined;
     }
     return this.#route;
   }
@@ -399,8 +403,9 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   }
 
   encodeInformational(headers: HeaderMap): void {
-    if (!this.#isOver && !this.#isResponseStarted && this.#manager.config.proxy100Continue)
-      this.#encoder.sendInformational(headers);
+    if (this.#isOver || this.#isResponseStarted || !this.#manager.config.proxy100Continue) return;
+    this.#manager.countInformational();
+    this.#encoder.sendInformational(headers);
   }
 
   resetStream(details: string): void {

@@ -8,6 +8,7 @@ import type { AccessLogger } from "../observability/access-log/types.ts";
 import type { RouteTable } from "../router/types.ts";
 import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import type { StreamInfo } from "../stream-info.ts";
+import type { ClusterManager } from "../upstream/types.ts";
 import { parseConnectionManager, type ConnectionManagerConfig } from "./connection-manager-config.ts";
 import { connectionManagerStats, type ConnectionManagerStats } from "./connection-manager-stats.ts";
 import { FilterChainFactory } from "./filter-chain.ts";
@@ -68,6 +69,7 @@ export class ConnectionManager {
   readonly tracer: Tracer | undefined;
   readonly bufferLimitBytes: number;
   readonly isDraining: () => boolean;
+  readonly clusters: ClusterManager;
   /** Undefined until RDS has answered. */
   routes: RouteTable | undefined = undefined;
   readonly #upgradeChains = new Map<string, FilterChainFactory>();
@@ -87,6 +89,7 @@ export class ConnectionManager {
       context.rootScope,
     );
     this.isDraining = context.isDraining;
+    this.clusters = context.clusters;
     this.bufferLimitBytes = context.bufferLimitBytes ?? defaultBufferLimitBytes;
     const makeChain = (filters: readonly ConfiguredFilter[]): FilterChainFactory =>
       new FilterChainFactory(
@@ -129,18 +132,27 @@ export class ConnectionManager {
   /** What the proxy itself says in a response (R-82, R-85, R-87, R-88). */
   finishResponseHeaders(headers: HeaderMap, request: HeaderMap, isForceTraced: boolean): void {
     const { config } = this;
-    if (config.forwarding.via !== "") {
-      const via = headers.getJoined("via");
-      headers.set("via", via === undefined ? config.forwarding.via : `${via}, ${config.forwarding.via}`);
-    }
-    if (config.forwarding.alwaysSetRequestIdInResponse || isForceTraced) {
-      const id = request.get("x-request-id");
-      if (id !== undefined) headers.set("x-request-id", id);
-    }
     if (!headers.names.includes("date")) headers.add("date", this.#dateNow());
     if (config.serverHeader === "overwrite") headers.set("server", config.serverName);
     else if (config.serverHeader === "append-if-absent" && !headers.has("server"))
       headers.add("server", config.serverName);
+    if (config.forwarding.alwaysSetRequestIdInResponse || isForceTraced) {
+      const id = request.get("x-request-id");
+      if (id !== undefined) headers.set("x-request-id", id);
+    }
+    if (config.forwarding.via !== "") {
+      const via = headers.getJoined("via");
+      headers.set("via", via === undefined ? config.forwarding.via : `${via}, ${config.forwarding.via}`);
+    }
+  }
+
+  /** 100 or 103 of an upstream went downstream. */
+  countInformational(): void {
+    const { stats } = this;
+    stats.rqCompleted.inc();
+    stats.rqByClass[0]?.inc();
+    stats.listenerRqCompleted.inc();
+    stats.listenerRqByClass[0]?.inc();
   }
 
   /** A stream has ended: `info` is final. */

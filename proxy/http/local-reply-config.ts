@@ -22,6 +22,8 @@ export interface LocalReplyDraft {
   status: number;
   body: string;
   contentType: string;
+  /** The body is a line of JSON, with its end. */
+  isJsonLine: boolean;
 }
 
 export interface LocalReplyRules {
@@ -42,6 +44,7 @@ export interface LocalReplyRewriter {
 export interface BodyFormat {
   readonly format: Format;
   readonly contentType: string;
+  readonly isJson: boolean;
 }
 
 interface Mapper {
@@ -91,7 +94,7 @@ export function parseBodyFormat(reader: MessageReader<SubstitutionFormatString> 
   if (format !== undefined) reader.problems.push(...format.problems);
   if (format?.value === undefined) return undefined;
   const contentType = configuredType !== "" ? configuredType : isJson ? "application/json" : "text/plain";
-  return { format: format.value, contentType };
+  return { format: format.value, contentType, isJson };
 }
 
 function rewriterOf(
@@ -113,6 +116,7 @@ function rewriterOf(
       if (chosen === undefined) return;
       draft.body = chosen.format({ ...context, localReplyBody: draft.body });
       draft.contentType = chosen.contentType;
+      draft.isJsonLine = chosen.isJson;
     },
   };
 }

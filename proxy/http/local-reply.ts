@@ -21,7 +21,7 @@ export function localReplyMessage(
 ): LocalReplyMessage {
   const headers = new HeaderMap();
   const body = reply.body ?? "";
-  const draft: LocalReplyDraft = { status: reply.status, body, contentType: "text/plain" };
+  const draft: LocalReplyDraft = { status: reply.status, body, contentType: "text/plain", isJsonLine: false };
   headers.status = draft.status;
   if (reply.headers !== undefined) for (const [name, value] of reply.headers) headers.add(name, value);
   rewriter?.rewrite(draft, headers, {
@@ -43,7 +43,8 @@ function grpcMessage(draft: LocalReplyDraft, headers: HeaderMap, grpcStatus: num
   headers.status = 200;
   headers.set("content-type", "application/grpc");
   headers.set("grpc-status", String(grpcStatus ?? grpcStatusFromHttp(draft.status)));
-  if (draft.body !== "") headers.add("grpc-message", percentEncoded(draft.body));
+  const message = draft.isJsonLine ? draft.body.replace(/\n$/, "") : draft.body;
+  if (message !== "") headers.add("grpc-message", percentEncoded(message));
   return { headers, body: "" };
 }
 

@@ -30,8 +30,10 @@ export function checkPath(
   }
   if (normalized.kind === "redirect" && !isGrpcContentType(headers.get("content-type"))) {
     stats.rqRedirectedWithNormalizedPath.inc();
+    headers.path = normalized.path;
     return { status: 307, details: "path_normalization_failed", headers: [["location", normalized.path]] };
   }
   stats.rqFailedPathNormalization.inc();
+  if (normalized.path !== undefined) headers.path = normalized.path;
   return badPath;
 }

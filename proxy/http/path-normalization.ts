@@ -3,7 +3,8 @@ import type { NormalizationConfig } from "./connection-manager-config.ts";
 
 export type NormalizedPath =
   | { readonly kind: "ok"; readonly path: string }
-  | { readonly kind: "reject" }
+  /** With the path that access logs show of it, where that is another. */
+  | { readonly kind: "reject"; readonly path?: string }
   | { readonly kind: "redirect"; readonly path: string };
 
 /** Something that normalisation might change: looked for first, because nearly no path has it. */
@@ -19,8 +20,9 @@ export function normalizePath(path: string, config: NormalizationConfig): Normal
   let changed = before;
   let redirects = false;
   if (config.escapedSlashes !== "keep" && escapedSlash.test(changed)) {
-    if (config.escapedSlashes === "reject") return { kind: "reject" };
     changed = changed.replace(escapedSlashes, unescapedSlash);
+    if (config.escapedSlashes === "reject")
+      return { kind: "reject", path: queryAt < 0 ? changed : changed + path.slice(queryAt) };
     redirects = config.escapedSlashes === "redirect";
   }
   if (config.normalizePath) {
@@ -28,7 +30,8 @@ export function normalizePath(path: string, config: NormalizationConfig): Normal
     if (canonical === undefined) return { kind: "reject" };
     changed = canonical;
   }
-  if (config.mergeSlashes) changed = changed.replace(/\/{2,}/g, "/");
+  // Nothing but slashes becomes two, as in Envoy.
+  if (config.mergeSlashes) changed = /^\/{2,}$/.test(changed) ? "//" : changed.replace(/\/{2,}/g, "/");
   if (changed === before) return undefined;
   return { kind: redirects ? "redirect" : "ok", path: queryAt < 0 ? changed : changed + path.slice(queryAt) };
 }

@@ -114,7 +114,7 @@ export function sanitizeRequest(
   if (config.addUserAgent) announceService(headers, context, seen);
   if (config.via !== "")
     headers.set("via", (seen & Seen.via) === 0 ? config.via : `${headers.getJoined("via")}, ${config.via}`);
-  if (isEdge) headers.set("x-envoy-external-address", addressOnly(info.downstreamRemoteAddress));
+  if (isEdge) headers.set("x-envoy-external-address", addressOnly(info.downstreamRemoteAddress) || peerOf(connection));
   if (config.generateRequestId && ((seen & Seen.requestId) === 0 || (isEdge && !config.preserveExternalRequestId)))
     headers.set("x-request-id", context.random.uuid());
   return {
@@ -135,9 +135,7 @@ function seenIn(names: readonly string[]): number {
 function sanitizeTe(headers: HeaderMap): void {
   const takesTrailers = headers
     .getAll("te")
-    .some((value) =>
-      value.split(",").some((part) => (part.split(";")[0] as string).trim().toLowerCase() === "trailers"),
-    );
+    .some((value) => value.split(",").some((part) => part.trim().toLowerCase() === "trailers"));
   if (takesTrailers) headers.set("te", "trailers");
   else headers.remove("te");
 }
@@ -169,7 +167,10 @@ function learnClientAtEdge(
   if (named !== undefined) info.downstreamRemoteAddress = withPortZero(named);
   if (!config.skipXffAppend && remote.kind === "ip") {
     const shown = isLoopback(peer) ? hostAddress : peer;
-    headers.set("x-forwarded-for", forwardedFor === undefined ? shown : `${forwardedFor},${shown}`);
+    headers.set(
+      "x-forwarded-for",
+      forwardedFor === undefined || forwardedFor === "" ? shown : `${forwardedFor},${shown}`,
+    );
   }
   if (forwardedFor !== undefined) return false;
   return remote.kind === "pipe" ? config.internalUnixSockets : isInRanges(named ?? peer, config.internalCidrs);
@@ -202,6 +203,10 @@ function addressOnly(text: string): string {
   return colon < 0 ? text : text.slice(0, colon);
 }
 
+function peerOf({ remoteAddress }: Connection): string {
+  return remoteAddress.kind === "ip" ? remoteAddress.address : "";
+}
+
 function isLoopback(address: string): boolean {
   return address.startsWith("127.") || address === "::1";
 }
@@ -217,7 +222,8 @@ function setForwardedProto(
   const proto = isSecure ? "https" : "http";
   if (!isPresent) headers.add("x-forwarded-proto", proto);
   else if (config.useRemoteAddress && config.xffNumTrustedHops === 0) headers.set("x-forwarded-proto", proto);
-  if (config.appendXForwardedPort && config.useRemoteAddress && connection.localAddress.kind === "ip")
+  if (!config.appendXForwardedPort || connection.localAddress.kind !== "ip") return;
+  if (config.useRemoteAddress || !headers.has("x-forwarded-port"))
     headers.set("x-forwarded-port", String(connection.localAddress.port));
 }
 

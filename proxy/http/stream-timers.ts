@@ -1,6 +1,6 @@
 /** The clocks of one stream (R-50, R-54 … R-56): nothing moves, the request does not end, the whole takes too long. */
 import type { Clock, Timer } from "#lib/runtime.ts";
-import { parseGrpcTimeout } from "../router/timeouts.ts";
+import { grpcTimeoutText, parseGrpcTimeout } from "../router/timeouts.ts";
 import type { ForwardRoute } from "../router/types.ts";
 import type { ConnectionManagerTimeouts } from "./connection-manager-config.ts";
 import type { HeaderMap } from "./header-map.ts";
@@ -42,7 +42,7 @@ export class StreamTimers {
     if (timeouts.requestMs > 0 && !isRequestComplete)
       this.#request = wheel.schedule(timeouts.requestMs, () => this.#owner.onTimeout("request"));
     const durationMs = maxDurationMs(timeouts, route, headers);
-    if (durationMs > 0) this.#duration = wheel.schedule(durationMs, () => this.#owner.onTimeout("duration"));
+    if (durationMs !== undefined) this.#duration = wheel.schedule(durationMs, () => this.#owner.onTimeout("duration"));
   }
 
   /** Something has moved, in either direction. */
@@ -68,19 +68,23 @@ export class StreamTimers {
   }
 }
 
-/** The route's, by `grpc-timeout` where the route says so (R-50); else the connection manager's (R-56). 0: none. */
+/**
+ * The route's, by `grpc-timeout` where the route says so: the header is then put to what is left of it (R-50); else the
+ * connection manager's (R-56). Undefined: none.
+ */
 function maxDurationMs(
   timeouts: ConnectionManagerTimeouts,
   route: ForwardRoute | undefined,
   headers: HeaderMap,
-): number {
+): number | undefined {
   const own = route?.maxStreamDuration;
   const general = timeouts.maxStreamDurationMs;
-  if (own === undefined) return general;
+  if (own === undefined) return general === 0 ? undefined : general;
   const max = own.grpcTimeoutHeaderMaxMs;
   const asked = max === undefined ? undefined : parseGrpcTimeout(headers);
-  if (max === undefined || asked === undefined) return own.maxStreamDurationMs ?? general;
+  if (max === undefined || asked === undefined) return (own.maxStreamDurationMs ?? general) || undefined;
   const capped = max !== 0 && asked > max ? max : asked;
-  const offset = own.grpcTimeoutHeaderOffsetMs ?? 0;
-  return offset < capped ? capped - offset : capped;
+  const left = Math.max(capped - (own.grpcTimeoutHeaderOffsetMs ?? 0), 0);
+  headers.set("grpc-timeout", grpcTimeoutText(left));
+  return left;
 }

@@ -41,7 +41,7 @@ export function rateLimitedReset(policy: RateLimitedBackOff, headers: HeaderMap,
     const now = Math.floor(nowMs / 1000);
     if (format === "unix-timestamp" && seconds <= now) continue;
     const waitMs = (format === "seconds" ? seconds : seconds - now) * 1000;
-    if (waitMs <= policy.maxIntervalMs) return waitMs;
+    if (waitMs > 0 && waitMs <= policy.maxIntervalMs) return waitMs;
   }
   return undefined;
 }

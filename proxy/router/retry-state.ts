@@ -74,6 +74,7 @@ const overridingHeaders: ReadonlySet<string> = new Set([
   ...retryHeaders,
   "x-envoy-upstream-rq-timeout-ms",
   "x-envoy-upstream-rq-timeout-alt-response",
+  "x-envoy-upstream-alt-stat-name",
   "x-envoy-expected-rq-timeout-ms",
 ]);
 

@@ -15,6 +15,7 @@ export class ResponseCodeStats {
 
   count(status: number): void {
     this.completed.inc();
+    if (status < 100 || status > 599) return this.#scope.counter("upstream_rq_unknown").inc();
     const group = Math.trunc(status / 100);
     (this.#byClass[group] ??= this.#scope.counter(`upstream_rq_${group}xx`)).inc();
     (this.#byCode[status] ??= this.#scope.counter(`upstream_rq_${status}`)).inc();

@@ -116,7 +116,7 @@ export interface Cluster {
 export interface UpstreamHttpOptions {
   readonly maxStreamDurationMs?: number | undefined;
   /** `x-envoy-upstream-…` handled by cluster; response headers limits (R-97). */
-  readonly maxResponseHeadersKb: number;
+  readonly maxResponseHeadersKb: number | undefined;
   readonly maxResponseHeadersCount: number;
   /** The server name of the TLS handshake is the request's `:authority`: `PoolOptions.serverNameOverride`. */
   readonly autoSni: boolean;

@@ -1,10 +1,12 @@
 /** The router and the connection manager beside a real Envoy: one pair of processes for all cases. */
 import { choiceCases } from "./cases/choice.ts";
+import { headerCases } from "./cases/headers.ts";
+import { retryCases } from "./cases/retries.ts";
 import { rewriteCases } from "./cases/rewrites.ts";
 import { routeMatchCases } from "./cases/route-match.ts";
 import { virtualHostCases } from "./cases/virtual-hosts.ts";
 import { describeBesideEnvoy } from "./harness/run.ts";
 
 describeBesideEnvoy("router and connection manager, beside a real Envoy", {
-  cases: [...virtualHostCases, ...routeMatchCases, ...choiceCases, ...rewriteCases],
+  cases: [...virtualHostCases, ...routeMatchCases, ...choiceCases, ...rewriteCases, ...retryCases, ...headerCases],
 });

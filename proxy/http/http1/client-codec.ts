@@ -120,9 +120,14 @@ class Http1ClientCodec implements ClientCodec, BodySink, ClientStreamOwner {
       this.onBody(noBytes, true);
       return;
     }
+    const hasBegun = stream.isResponseStarted || this.#head.length > 0;
     this.#body.stop();
     this.#end();
-    stream.decoder.onReset("connection termination", "");
+    // A message that breaks off is malformed; before its first byte there is none (as in Envoy).
+    if (hasBegun && !stream.isUpgraded) {
+      this.#handler.onProtocolError({ details: "http1.codec_error", message: "the response breaks off" });
+      stream.decoder.onReset("protocol error", "http1.codec_error");
+    } else stream.decoder.onReset("connection termination", "");
     this.#handler.onStreamEnd();
   }
 
@@ -180,6 +185,7 @@ class Http1ClientCodec implements ClientCodec, BodySink, ClientStreamOwner {
     } else if (stream.isHead || hasNoBody(status)) {
       if (status === 204 && (framing.hasTransferEncoding || framing.contentLength > 0))
         return this.#failWith("http1.body_disallowed", "204 with a body");
+      if (status === 204) headers.remove("content-length");
     } else if (framing.isChunked) {
       this.#body.startChunked();
     } else if (framing.contentLength > 0) {

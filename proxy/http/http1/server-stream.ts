@@ -98,6 +98,7 @@ export class Http1ServerStream implements StreamEncoder {
   }
 
   reset(_reason: ResetReason): void {
+    this.flush();
     this.isResponseComplete = true;
     this.#owner.resetConnection(this);
   }

@@ -113,7 +113,8 @@ export abstract class SessionBodies extends SessionStreams {
       return;
     }
     stats.rxMessagingError.inc();
-    if (this.sessionOptions.streamErrorOnInvalidMessage === true || error === "http2.unexpected_underscore")
+    if (error === "http2.unexpected_underscore") this.streamError(stream, ErrorCode.internalError, error);
+    else if (this.sessionOptions.streamErrorOnInvalidMessage === true)
       this.streamError(stream, ErrorCode.protocolError, error);
     else this.fail(ErrorCode.protocolError, "a message is malformed", error);
   }

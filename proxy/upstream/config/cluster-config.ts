@@ -111,7 +111,8 @@ export interface HttpConfig {
   /** 0: none. */
   readonly maxRequestsPerConnection: number;
   readonly maxStreamDurationMs: number | undefined;
-  readonly maxResponseHeadersKb: number;
+  /** Undefined: what Envoy's codecs have by themselves, 80 in HTTP/1.1 and 60 in HTTP/2. */
+  readonly maxResponseHeadersKb: number | undefined;
   readonly maxResponseHeadersCount: number;
   /** Percent by which `maxConnectionDurationMs` is stretched at most, by chance. */
   readonly maxConnectionDurationJitter: number;

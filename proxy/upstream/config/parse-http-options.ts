@@ -21,7 +21,7 @@ const defaults: HttpConfig = {
   maxConnectionDurationMs: 0,
   maxRequestsPerConnection: 0,
   maxStreamDurationMs: undefined,
-  maxResponseHeadersKb: 60,
+  maxResponseHeadersKb: undefined,
   maxResponseHeadersCount: 100,
   maxConnectionDurationJitter: 0,
   autoSniHeader: "",

@@ -24,12 +24,12 @@ export function codecFactory(
   { clock, random }: Runtime,
   scope: StatsScope,
 ): CodecFactory {
-  const maxResponseHeadersBytes = config.maxResponseHeadersKb * 1024;
+  const { maxResponseHeadersKb } = config;
   const maxHeadersCount = config.maxResponseHeadersCount;
   const http1: Http1ClientOptions = {
     names,
     bulk: new BulkWriter(),
-    maxResponseHeadersBytes,
+    maxResponseHeadersBytes: (maxResponseHeadersKb ?? 80) * 1024,
     maxHeadersCount,
     enableTrailers: config.http1.enableTrailers,
     allowChunkedLength: config.http1.allowChunkedLength,
@@ -39,7 +39,7 @@ export function codecFactory(
     if (protocol === "http1") return createHttp1ClientCodec(connection, handler, http1);
     http2 ??= {
       ...config.http2,
-      maxResponseHeadersBytes,
+      maxResponseHeadersBytes: (maxResponseHeadersKb ?? 60) * 1024,
       maxHeadersCount,
       shared: createHttp2Shared(http2Stats(scope)),
       clock,

@@ -23,7 +23,7 @@ export const comparedStats: readonly RegExp[] = [
   /^(internal|external|canary)\.upstream_rq_(?!time)/,
   /^upstream_cx_(total|http1_total|http2_total|connect_fail|protocol_error|none_healthy|overflow|max_requests|idle_timeout)$/,
   /^retry_or_shadow_abandoned$/,
-  /^http[12]\.(?!.*(active|pending_send_bytes|outbound|deferred_stream_close))/,
+  /^http[12]\.(?!.*(nghttp2|trailers|active|pending_send_bytes|outbound|deferred_stream_close))/,
   /^downstream_rq_(?!active|time|http3|non_relative)/,
   /^downstream_cx_(total|http1_total|http2_total|protocol_error|upgrades_total|idle_timeout|max_requests_reached|delayed_close_timeout)$/,
   /^(no_route|no_cluster|rq_direct_response|rq_redirect|rq_reset_after_downstream_response_started|rq_retry|rq_total|rs_too_large|passthrough_internal_redirect)/,

@@ -216,7 +216,11 @@ function serveHttp2(
   record: (id: string, text: string) => void,
   answerFor: (id: string) => Http2Answer,
 ): void {
-  const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  // Nobody promises an order of pseudo headers.
+  const all = Object.entries(headers);
+  const pseudo = all.filter(([name]) => name.startsWith(":")).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const ordered = [...pseudo, ...all.filter(([name]) => !name.startsWith(":"))];
+  const fields = ordered.map(([name, value]) => `${name}: ${value}\r\n`);
   const id = idIn(fields.join("")) ?? "unknown";
   let body = "";
   let trailers = "";

@@ -83,7 +83,7 @@ export async function startSide(
       return port;
     },
     logs: (id, count) => lines.of(id, count),
-    named: (text) => text.replaceAll(/(?<=:)\d{4,5}\b/g, (digits) => names.get(digits) ?? digits),
+    named: (text) => text.replaceAll(/(?<=:|x-forwarded-port: )\d{4,5}\b/g, (digits) => names.get(digits) ?? digits),
   };
 }
 

@@ -9,7 +9,7 @@ import { setTimeoutHeaders, type Timeouts } from "../../../router/timeouts.ts";
 import { ResponseFlag } from "../../../stream-info.ts";
 import type { Cluster, Host } from "../../../upstream/types.ts";
 import type { ResetReason } from "../../codec.ts";
-import type { FilterStream } from "../../filter.ts";
+import type { FilterStream, LocalReply } from "../../filter.ts";
 import type { HeaderMap } from "../../header-map.ts";
 import type { AttemptContext } from "./attempt-context.ts";
 import { Attempts } from "./attempts.ts";
@@ -25,6 +25,7 @@ import {
   resetReply,
   retryBufferExceeded,
   timeoutReply,
+  withRouteHeaders,
 } from "./upstream-failure.ts";
 import { UpstreamRequest } from "./upstream-request.ts";
 
@@ -53,6 +54,8 @@ export class UpstreamExchange {
   /** Headers of the response, where the cluster wants to know of them. */
   #tracked: HeaderMap | undefined = undefined;
   #isReadDisabled = false;
+  /** The body was more than may be kept. */
+  #isRepeatAbandoned = false;
   #globalTimer: Timer | undefined = undefined;
   #durationTimer: Timer | undefined = undefined;
   #backOffTimer: Timer | undefined = undefined;
@@ -123,9 +126,14 @@ export class UpstreamExchange {
     if (perTryMs > 0 || perTryIdleMs > 0) this.#attempts.current?.armTimers(perTryMs, perTryIdleMs);
   }
 
+  /** What was sent of the body is no longer there to be sent again. */
+  get #isWithoutBody(): boolean {
+    return this.#isRepeatAbandoned || this.body.isIncomplete;
+  }
+
   /** The body may be needed again: for a retry, or for an internal redirect. */
   get #mayRepeat(): boolean {
-    if (this.#isResponseStarted || this.body.isIncomplete) return false;
+    if (this.#isResponseStarted || this.#isWithoutBody) return false;
     return this.#retry?.isEnabled === true || this.#target.route.internalRedirect !== undefined;
   }
 
@@ -137,12 +145,13 @@ export class UpstreamExchange {
     if (body.bytes <= Math.min(route.perRequestBufferLimitBytes ?? stream.bufferLimitBytes, stream.bufferLimitBytes))
       return;
     const attempt = this.#attempts.current;
-    if (attempt === undefined) stream.sendLocalReply(retryBufferExceeded);
-    else if (attempt.encoder === undefined) this.#setReadDisabled(true);
-    else if (this.#mayRepeat) {
+    if (attempt === undefined) return this.#answer(retryBufferExceeded);
+    if (this.#mayRepeat) {
       cluster.stats.retryOrShadowAbandoned.inc();
-      body.drop();
+      this.#isRepeatAbandoned = true;
     }
+    if (attempt.encoder !== undefined) body.drop();
+    else if (body.bytes > stream.bufferLimitBytes) this.#setReadDisabled(true);
   }
 
   /** The attempt has its connection, and has sent what was kept. */
@@ -172,6 +181,11 @@ export class UpstreamExchange {
 
   // The response, from an attempt.
 
+  onUpstreamInformational(attempt: UpstreamRequest, headers: HeaderMap): void {
+    this.#target.countResponse(attempt.cluster, headers.status);
+    this.stream.encodeInformational(headers);
+  }
+
   onUpstreamHeaders(attempt: UpstreamRequest, headers: HeaderMap, endStream: boolean, now: number): void {
     const { stream, body } = this;
     const { info } = stream;
@@ -187,9 +201,8 @@ export class UpstreamExchange {
     else attempt.host.stats.rqSuccess++;
     const isCanary = attempt.host.canary || headers.get("x-envoy-upstream-canary") === "true";
     if (this.#retry !== undefined && !this.#isResponseStarted) {
-      const decision = body.isIncomplete ? "no" : this.#retry.shouldRetryHeaders(headers);
+      const decision = this.#isWithoutBody ? "no" : this.#retry.shouldRetryHeaders(headers);
       if (decision === "yes") {
-        this.#target.countResponse(attempt.cluster, status, isCanary);
         this.#dropAttempt(attempt, endStream);
         return this.#retryLater();
       }
@@ -207,6 +220,7 @@ export class UpstreamExchange {
     this.#isResponseStarted = true;
     body.drop();
     info.responseCodeDetails = "via_upstream";
+    info.responseCode = status;
     this.#finishHeaders(headers, now);
     if (status === 101 || (this.headers.method === "CONNECT" && status < 300)) this.#globalTimer?.cancel();
     if (endStream) this.#onResponseEnd(attempt, now);
@@ -283,10 +297,9 @@ export class UpstreamExchange {
     }
     // The attempt has told the host's outlier detection already.
     if (reason !== "overflow") host.stats.rqError++;
-    if (this.#retry !== undefined && !this.body.isIncomplete) {
+    if (this.#retry !== undefined && !this.#isWithoutBody) {
       const decision = this.#retry.shouldRetryReset(reason, attempt.isRequestStarted);
       if (decision === "yes") {
-        if (reason !== "overflow") this.#target.countResponse(cluster, 503);
         return this.#retryLater();
       }
       this.#flagRefusedRetry(decision);
@@ -294,7 +307,12 @@ export class UpstreamExchange {
     if (this.#attempts.hasSlow) return;
     const reply = resetReply(reason, failure, this.#count > 1, this.#context.config.suppressEnvoyHeaders);
     this.#target.countResponse(cluster, reply.status);
-    stream.sendLocalReply(reply);
+    this.#answer(reply);
+  }
+
+  /** An answer in the upstream's place carries what the route adds to one of its own. */
+  #answer(reply: LocalReply): void {
+    this.stream.sendLocalReply(withRouteHeaders(reply, this.#target.route, this.stream, this.#count));
   }
 
   // Attempts after the first.
@@ -314,13 +332,13 @@ export class UpstreamExchange {
     const cluster = this.#context.factory.clusters.get(target.cluster.name);
     this.#count++;
     stream.info.attemptCount = this.#count;
-    if (cluster === undefined) return stream.sendLocalReply(clusterNotFound(503));
+    if (cluster === undefined) return this.#answer(clusterNotFound(503));
     target.cluster = cluster;
     const host = cluster.chooseHost(target);
     if (host === undefined) {
       cluster.stats.cxNoneHealthy.inc();
       target.countResponse(cluster, 503);
-      return stream.sendLocalReply(noHealthyUpstream);
+      return this.#answer(noHealthyUpstream);
     }
     const { requestEnd } = stream.info;
     if (target.route.includeAttemptCountInRequest) headers.set("x-envoy-attempt-count", String(this.#count));
@@ -372,28 +390,30 @@ export class UpstreamExchange {
       return stream.resetStream(reply.details);
     }
     this.#target.countResponse(cluster, reply.status);
-    stream.sendLocalReply(reply);
+    this.#answer(reply);
   }
 
   onPerTryTimeout(attempt: UpstreamRequest, isIdle: boolean): void {
     const { stream } = this;
     const { cluster, route } = this.#target;
     const details = isIdle ? "upstream_per_try_idle_timeout" : "upstream_per_try_timeout";
-    (isIdle ? cluster.stats.rqPerTryIdleTimeout : cluster.stats.rqPerTryTimeout).inc();
     attempt.host.stats.rqTimeout++;
     attempt.host.outlier.putLocalOrigin("timeout");
+    const count = (): void => (isIdle ? cluster.stats.rqPerTryIdleTimeout : cluster.stats.rqPerTryTimeout).inc();
     if (this.#isResponseStarted) {
+      count();
       stream.info.setFlag(ResponseFlag.UpstreamRequestTimeout);
       attempt.cancel();
       return stream.resetStream(details);
     }
-    const retry = this.body.isIncomplete ? undefined : this.#retry;
+    const retry = this.#isWithoutBody ? undefined : this.#retry;
     if (!isIdle && route.hedgePolicy?.hedgeOnPerTryTimeout === true) {
       // The slow attempt goes on; another starts beside it.
       if (retry?.shouldHedgePerTryTimeout() !== "yes") return;
       this.#attempts.setAside(attempt);
       return this.#retryLater();
     }
+    count();
     attempt.host.stats.rqError++;
     this.#dropAttempt(attempt, false);
     const decision = retry?.shouldRetryPerTryTimeout() ?? "no";
@@ -401,14 +421,14 @@ export class UpstreamExchange {
     this.#flagRefusedRetry(decision);
     const reply = timeoutReply(details, this.#plan.hasAlternativeTimeout);
     this.#target.countResponse(cluster, reply.status);
-    stream.sendLocalReply(reply);
+    this.#answer(reply);
   }
 
   #onMaxStreamDuration(): void {
     const { stream } = this;
     this.#target.cluster.stats.rqMaxDurationReached.inc();
     this.#attempts.cancel();
-    if (!this.#isResponseStarted) return stream.sendLocalReply(maxStreamDurationReply);
+    if (!this.#isResponseStarted) return this.#answer(maxStreamDurationReply);
     stream.info.setFlag(ResponseFlag.UpstreamMaxStreamDurationReached);
     stream.resetStream(maxStreamDurationReply.details);
   }

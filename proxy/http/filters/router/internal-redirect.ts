@@ -1,6 +1,6 @@
 /** `internal_redirect_policy` (R-46): a 3xx of the upstream followed inside the proxy, as a request of its own. */
 import type { Counter } from "../../../observability/stats.ts";
-import type { ForwardRoute, InternalRedirectPolicy, ResolvedRoute } from "../../../router/types.ts";
+import type { ForwardRoute, InternalRedirectPolicy } from "../../../router/types.ts";
 import type { FilterStream, InternalRedirects } from "../../filter.ts";
 import type { HeaderMap } from "../../header-map.ts";
 import { parseAbsoluteTarget } from "../../http1/request-line.ts";
@@ -10,7 +10,7 @@ export type RedirectOutcomes = (outcome: string) => Counter;
 
 /**
  * Puts the place that `response` leads to into the request's headers. Undefined: it is not to be followed, the headers
- * are as they were, and the response goes downstream. `onTarget` hears of the route that it leads to, if any.
+ * are as they were, and the response goes downstream.
  */
 export function followInternalRedirect(
   policy: InternalRedirectPolicy,
@@ -18,7 +18,6 @@ export function followInternalRedirect(
   response: HeaderMap,
   stream: FilterStream,
   outcomes: RedirectOutcomes,
-  onTarget: (target: ResolvedRoute | undefined) => void,
 ): InternalRedirects | undefined {
   const refuse = (outcome: string): undefined => {
     outcomes(outcome).inc();
@@ -48,7 +47,6 @@ export function followInternalRedirect(
   request.path = fragment < 0 ? location.path : location.path.slice(0, fragment);
   stream.clearRouteCache();
   const target = stream.route;
-  onTarget(target);
   if (target === undefined) return restore("no_route");
   const visited = before?.visited ?? new Map<string, ReadonlySet<string>>();
   const hop = { from: route.name, to: target.name, wasHttps, isHttps, visited };

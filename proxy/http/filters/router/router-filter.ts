@@ -16,7 +16,13 @@ import type { RouterContext } from "./router.ts";
 import type { RequestStats } from "./request-stats.ts";
 import type { ShadowRequest } from "./shadow-request.ts";
 import { startShadows } from "./shadows.ts";
-import { clusterNotFound, droppedOverload, maintenanceMode, noHealthyUpstream } from "./upstream-failure.ts";
+import {
+  clusterNotFound,
+  droppedOverload,
+  maintenanceMode,
+  noHealthyUpstream,
+  withRouteHeaders,
+} from "./upstream-failure.ts";
 
 export class RouterFilter implements HttpFilter {
   readonly #stream: FilterStream;
@@ -75,19 +81,18 @@ export class RouterFilter implements HttpFilter {
     const cluster = factory.clusters.get(route.clusterName);
     if (cluster === undefined) {
       stats.noCluster.inc();
-      return stream.sendLocalReply(clusterNotFound(route.clusterNotFoundStatus));
+      return stream.sendLocalReply(withRouteHeaders(clusterNotFound(route.clusterNotFoundStatus), route, stream, 0));
     }
     const overrides = hasEnvoyHeaders(headers);
     if (overrides && config.strictCheckHeaders.length > 0) {
       const refusal = strictCheckReply(headers, config.strictCheckHeaders);
       if (refusal !== undefined) return stream.sendLocalReply(refusal);
     }
-    stream.info.cluster = cluster;
     if (cluster.isMaintenance) {
       cluster.stats.rqMaintenanceMode.inc();
       this.#requestStats(route, headers).forEach((one) => one.countResponse(503));
       cluster.stats.countResponse(503, headers.get("x-envoy-internal") === "true");
-      return stream.sendLocalReply(maintenanceMode(config.suppressEnvoyHeaders));
+      return stream.sendLocalReply(withRouteHeaders(maintenanceMode(config.suppressEnvoyHeaders), route, stream, 0));
     }
     const { dropOverload } = cluster;
     if (dropOverload !== undefined && isInFraction(dropOverload, factory.runtime.random.uint64())) {
@@ -107,6 +112,7 @@ export class RouterFilter implements HttpFilter {
       overrides || isGrpc
         ? timeoutsOf(route, headers, { isGrpc, respectExpected, hasEnvoyHeaders: overrides })
         : route.timeouts;
+    if (overrides) headers.remove("x-envoy-upstream-alt-stat-name"); // meant for this proxy alone
     const hasAlternativeTimeout = overrides && headers.remove("x-envoy-upstream-rq-timeout-alt-response");
     const requestStats = this.#requestStats(route, headers);
     const target = new AttemptContext(stream, factory.runtime, route, cluster, headers, requestStats);
@@ -124,7 +130,7 @@ export class RouterFilter implements HttpFilter {
     if (host === undefined) {
       cluster.stats.cxNoneHealthy.inc();
       target.countResponse(cluster, 503);
-      return stream.sendLocalReply(noHealthyUpstream);
+      return stream.sendLocalReply(withRouteHeaders(noHealthyUpstream, route, stream, 1));
     }
     route.finalizeRequest(headers, stream, config.suppressEnvoyHeaders);
     stream.tracing?.inject(headers);
@@ -138,7 +144,8 @@ export class RouterFilter implements HttpFilter {
 
   #requestStats(route: ForwardRoute, headers: HeaderMap): readonly RequestStats[] {
     const virtualCluster = route.virtualCluster(headers);
-    if (virtualCluster !== undefined) this.#stream.info.virtualClusterName = virtualCluster;
+    if (virtualCluster !== undefined && virtualCluster !== "other")
+      this.#stream.info.virtualClusterName = virtualCluster;
     return this.#context.requestStats.of(route, virtualCluster);
   }
 
@@ -148,12 +155,9 @@ export class RouterFilter implements HttpFilter {
     const stream = this.#stream;
     if (policy === undefined || !policy.statusCodes.has(response.status)) return undefined;
     const isWhole = this.#body.isComplete && !this.#body.isIncomplete;
-    const { stats, factory } = this.#context;
-    const onTarget = (target: ResolvedRoute | undefined): void => {
-      stream.info.cluster = target?.kind === "forward" ? factory.clusters.get(target.clusterName) : undefined;
-    };
+    const { stats } = this.#context;
     const redirects = isWhole
-      ? followInternalRedirect(policy, route, response, stream, stats.internalRedirect, onTarget)
+      ? followInternalRedirect(policy, route, response, stream, stats.internalRedirect)
       : undefined;
     if (redirects === undefined) {
       cluster.stats.internalRedirectFailed.inc();

@@ -2,8 +2,9 @@
 import type { Fraction } from "../../../config-values.ts";
 import { ResponseFlag } from "../../../stream-info.ts";
 import type { ResetReason } from "../../codec.ts";
-import type { LocalReply } from "../../filter.ts";
-import type { HeaderMap } from "../../header-map.ts";
+import type { ForwardRoute } from "../../../router/types.ts";
+import type { FilterStream, LocalReply } from "../../filter.ts";
+import { HeaderMap } from "../../header-map.ts";
 
 const flags: Readonly<Record<ResetReason, number>> = {
   "local connection failure": ResponseFlag.UpstreamConnectionFailure,
@@ -48,6 +49,22 @@ export function resetReply(
     flag: flagOfReset(reason),
   };
   return reason === "overflow" && !suppressEnvoyHeaders ? { ...reply, headers: overloaded } : reply;
+}
+
+/** The reply with the headers of its own after those that the route adds to responses (R-31). `attempt` 0: none was made. */
+export function withRouteHeaders(
+  reply: LocalReply,
+  route: ForwardRoute,
+  stream: FilterStream,
+  attempt: number,
+): LocalReply {
+  const mutations = route.responseMutations;
+  const tellsAttempt = route.includeAttemptCountInResponse && attempt > 0;
+  if (mutations === undefined && !tellsAttempt) return reply;
+  const headers = HeaderMap.of(reply.headers ?? []);
+  mutations?.apply(headers, { info: stream.info, requestHeaders: stream.requestHeaders, responseHeaders: headers });
+  if (tellsAttempt) headers.set("x-envoy-attempt-count", String(attempt));
+  return { ...reply, headers: headers.names.map((name, at) => [name, headers.values[at] ?? ""] as const) };
 }
 
 const overloaded: LocalReply["headers"] = [["x-envoy-overloaded", "true"]];

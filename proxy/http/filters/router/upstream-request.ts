@@ -33,6 +33,7 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
   #tryTimer: Timer | undefined = undefined;
   #idleTimer: Timer | undefined = undefined;
   #lastRx = 0;
+  #isHttp2 = false;
   #waitsForTunnel = false;
   #held: Buffer[] | undefined = undefined;
   #isHeldEnd = false;
@@ -75,7 +76,9 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
     this.#end();
     this.#waiting?.cancel();
     this.#waiting = undefined;
-    this.encoder?.reset("local reset");
+    if (this.encoder === undefined) return;
+    if (this.#isHttp2) this.cluster.stats.rqTxReset.inc();
+    this.encoder.reset("local reset");
   }
 
   #end(): void {
@@ -89,6 +92,7 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
   onPoolReady(encoder: StreamEncoder, host: Host, connection: Connection, protocol: Protocol): void {
     this.#waiting = undefined;
     this.encoder = encoder;
+    this.#isHttp2 = protocol === "HTTP/2";
     const exchange = this.#exchange;
     const { info } = exchange.stream;
     host.outlier.putLocalOrigin("connect-success");
@@ -153,7 +157,7 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
   // The response.
 
   onInformational(headers: HeaderMap): void {
-    if (!this.isOver) this.#exchange.stream.encodeInformational(headers);
+    if (!this.isOver) this.#exchange.onUpstreamInformational(this, headers);
   }
 
   onHeaders(headers: HeaderMap, endStream: boolean): void {
@@ -181,11 +185,12 @@ export class UpstreamRequest implements StreamDecoder, PoolCallbacks {
     this.#exchange.onUpstreamTrailers(this, trailers);
   }
 
-  onReset(reason: ResetReason, details: string): void {
+  onReset(reason: ResetReason): void {
     if (this.isOver) return;
     this.#end();
     this.host.outlier.putLocalOrigin("reset");
-    this.#exchange.onUpstreamReset(this, reason, reason === "protocol error" ? details : "");
+    if (this.#isHttp2 && reason === "remote reset") this.cluster.stats.rqRxReset.inc();
+    this.#exchange.onUpstreamReset(this, reason, "");
   }
 
   onWritable(): void {
