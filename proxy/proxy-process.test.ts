@@ -93,7 +93,7 @@ describe("proxy/main.ts with a static bootstrap", () => {
     expect(readFileSync(log, "utf8").split("\n").sort()).toEqual(["", `/ 200 - one ${one}`, `/two 200 - two ${two}`]);
 
     expect(await proxy.text("/stats?filter=^cluster.one.upstream_rq_200$")).toBe("cluster.one.upstream_rq_200: 1\n");
-    expect(await proxy.text("/stats/prometheus?filter=upstream_rq_200")).toBe(
+    expect(await proxy.text("/stats/prometheus?filter=(one|two).upstream_rq_200")).toBe(
       '# TYPE envoy_cluster_upstream_rq counter\nenvoy_cluster_upstream_rq{envoy_response_code="200",envoy_cluster_name="one"} 1\nenvoy_cluster_upstream_rq{envoy_response_code="200",envoy_cluster_name="two"} 1\n',
     );
     const clusters = await proxy.text("/clusters");

@@ -69,7 +69,6 @@ export class ConnectionManager {
   readonly tracer: Tracer | undefined;
   readonly bufferLimitBytes: number;
   readonly isDraining: () => boolean;
-  readonly clusters: ClusterManager;
   /** Undefined until RDS has answered. */
   routes: RouteTable | undefined = undefined;
   readonly #upgradeChains = new Map<string, FilterChainFactory>();
@@ -89,7 +88,6 @@ export class ConnectionManager {
       context.rootScope,
     );
     this.isDraining = context.isDraining;
-    this.clusters = context.clusters;
     this.bufferLimitBytes = context.bufferLimitBytes ?? defaultBufferLimitBytes;
     const makeChain = (filters: readonly ConfiguredFilter[]): FilterChainFactory =>
       new FilterChainFactory(

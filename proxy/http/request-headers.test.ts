@@ -163,7 +163,8 @@ describe("request headers", () => {
     };
     expect(sanitize(hop).headers.names).toEqual(["x-forwarded-proto", "x-request-id"]);
     expect(sanitize(hop, {}, from("192.0.2.1"), true).headers.names).toContain("upgrade");
-    expect(sanitize({ te: "deflate, trailers;q=0.5" }).headers.get("te")).toBe("trailers");
+    expect(sanitize({ te: "deflate, Trailers" }).headers.get("te")).toBe("trailers");
+    expect(sanitize({ te: "trailers;q=0.5" }).headers.has("te")).toBe(false);
     expect(sanitize({ te: "deflate" }).headers.has("te")).toBe(false);
   });
 });

@@ -76,7 +76,7 @@ describe("HTTP/1.1 client codec: responses", () => {
     const { receive, events, codec } = exchange();
     receive("HTTP/1.1 200 OK\r\n\r\nabc");
     codec.onClose(true);
-    expect(events.at(-1)).toBe("reset connection termination");
+    expect(events.at(-1)).toBe("reset protocol error http1.codec_error");
   });
 
   test("a connection that closes before the answer, or within it, is a reset", () => {
@@ -86,7 +86,7 @@ describe("HTTP/1.1 client codec: responses", () => {
     const within = exchange();
     within.receive("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na");
     within.codec.onClose();
-    expect(within.events.at(-1)).toBe("reset connection termination");
+    expect(within.events.at(-1)).toBe("reset protocol error http1.codec_error");
     expect(within.streamEnds).toBe(1);
   });
 

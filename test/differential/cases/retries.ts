@@ -297,6 +297,12 @@ export const retryCases: readonly Case[] = [
         /^HTTP\/1\.1 502 /,
       ],
       [
+        "resets inside a body that ends with the connection",
+        { steps: ["HTTP/1.1 200 OK\r\n\r\nabc", { waitMs: 60 }, { then: "reset" }] },
+        "a body that a reset has cut off is not passed off as whole",
+        /abc\(no end\)\(closed\)$/,
+      ],
+      [
         "names fields of its own in connection",
         "HTTP/1.1 200 OK\r\nconnection: x-foo\r\nx-foo: 1\r\ncontent-length: 1\r\n\r\nx",
         "what an upstream says of its connection ends there (RFC 9110, 7.6.1)",
