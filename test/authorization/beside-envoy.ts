@@ -172,7 +172,8 @@ export function echo(request: IncomingMessage, response: ServerResponse): void {
   request.on("data", (chunk: Buffer) => chunks.push(chunk));
   request.on("end", () => {
     const body = Buffer.concat(chunks).toString("latin1");
-    response.end(JSON.stringify({ method: request.method, url: request.url, fields, body }), "latin1");
+    const sorted = Object.fromEntries(Object.entries(fields).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+    response.end(JSON.stringify({ method: request.method, url: request.url, fields: sorted, body }), "latin1");
   });
 }
 

@@ -17,12 +17,14 @@ import { onDemand } from "./on-demand.ts";
 import { setFilterState } from "./set-filter-state.ts";
 import { setMetadata } from "./set-metadata.ts";
 import { createHttpFilterRegistry, type HttpFilterRegistry } from "./registry.ts";
+import { extAuthz } from "./ext-authz/ext-authz.ts";
 import { jwtAuthn } from "./jwt-authn/jwt-authn.ts";
 import { router } from "./router/router.ts";
 
 export function standardHttpFilters(): HttpFilterRegistry {
   return createHttpFilterRegistry([
     istioPeerMetadata,
+    extAuthz,
     jwtAuthn,
     rbac,
     istioAlpn,
