@@ -4,6 +4,7 @@ import { connect as tlsConnect, createServer as createTlsServer, type TLSSocket 
 import { connect as http2Connect } from "node:http2";
 import { createServer as createHttpsServer, type Server } from "node:https";
 import { connect, type AddressInfo } from "node:net";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { Agent, request } from "undici";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { testAuthority } from "#proxy/tls/node-test-identities.ts";
@@ -21,6 +22,7 @@ const HOSTS = [
   "term.example.com",
   "external.example.com",
   "pass.example.com",
+  "optional.example.com",
 ];
 
 interface Pem {
@@ -52,6 +54,7 @@ spec:
   - { port: { number: 8081, name: http-redirect, protocol: HTTP }, hosts: ["*"], tls: { httpsRedirect: true } }
   - { port: { number: 443, name: simple, protocol: HTTPS }, hosts: [simple.example.com], tls: { mode: SIMPLE, credentialName: simple } }
   - { port: { number: 443, name: mutual, protocol: HTTPS }, hosts: [mutual.example.com], tls: { mode: MUTUAL, credentialName: mutual } }
+  - { port: { number: 443, name: optional, protocol: HTTPS }, hosts: [optional.example.com], tls: { mode: OPTIONAL_MUTUAL, credentialName: mutual, minProtocolVersion: TLSV1_2, maxProtocolVersion: TLSV1_2, cipherSuites: [ECDHE-ECDSA-AES256-GCM-SHA384, bogus] } }
   - { port: { number: 443, name: missing, protocol: HTTPS }, hosts: [missing.example.com], tls: { mode: SIMPLE, credentialName: not-there } }
   - { port: { number: 443, name: pass, protocol: TLS }, hosts: [pass.example.com], tls: { mode: PASSTHROUGH } }
   - { port: { number: 9000, name: tcp, protocol: TCP }, hosts: ["*"] }
@@ -60,7 +63,7 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: { name: web }
 spec:
-  hosts: [plain.example.com, simple.example.com, mutual.example.com, missing.example.com]
+  hosts: [plain.example.com, simple.example.com, mutual.example.com, optional.example.com, missing.example.com]
   gateways: [istio-system/edge]
   http:
   - { match: [{ uri: { prefix: /v2 } }], route: [{ destination: { host: echo, subset: v2 } }] }
@@ -260,6 +263,41 @@ describe("an ingress gateway, over real processes", () => {
     expect(await ask(server, "https://mutual.example.com/", as(own))).toMatchObject({ status: 200 });
     await expect(ask(server, "https://mutual.example.com/", { ca: web.rootPem })).rejects.toThrow();
     await expect(ask(server, "https://mutual.example.com/", as(foreign))).rejects.toThrow();
+  });
+
+  test("OPTIONAL_MUTUAL: without a certificate, or with one of the Secret's CA; the application is told", async () => {
+    const server = serverOn(mesh, "istio-ingressgateway", 443);
+    const url = "https://optional.example.com/";
+    const told = async (client: Client): Promise<string> => {
+      const { body } = await ask(server, url, client);
+      return (JSON.parse(body) as { headers: Record<string, string> }).headers["x-forwarded-client-cert"] ?? "";
+    };
+    const own = clients.server(["client.example.com"]);
+    const foreign = web.server(["client.example.com"]);
+    const as = ({ certificateChain: cert, privateKey: key }: Pem): Client => ({ ca: web.rootPem, cert, key });
+    expect(await told({ ca: web.rootPem })).not.toContain("DNS=client.example.com");
+    expect(await told(as(own))).toMatch(/Cert="[^"]+".*DNS=client\.example\.com/);
+    await expect(ask(server, url, as(foreign))).rejects.toThrow();
+  });
+
+  test("versions and cipher suites are those of the server", async () => {
+    const { bind } = serverOn(mesh, "istio-ingressgateway", 443);
+    const agreed = await new Promise((resolve, reject) => {
+      const socket = tlsConnect(
+        { host: bind.address, port: bind.port, servername: "optional.example.com", ca: web.rootPem },
+        () => {
+          resolve([socket.getProtocol(), socket.getCipher().name]);
+          socket.destroy();
+        },
+      );
+      socket.on("error", reject);
+    });
+    expect(agreed).toEqual(["TLSv1.2", "ECDHE-ECDSA-AES256-GCM-SHA384"]);
+  });
+
+  test("the port of a Host header does not matter", async () => {
+    const server = serverOn(mesh, "istio-ingressgateway", 80);
+    expect(await ask(server, "http://plain.example.com:12345/")).toMatchObject({ status: 200 });
   });
 
   test("a Secret that is missing closes its own hosts only", async () => {
@@ -494,6 +532,19 @@ spec:
     expect(await forwarded("203.0.113.9, 198.51.100.1")).toBe(403);
   });
 
+  test("a trusted proxy that ended TLS is believed: no redirect", async () => {
+    const { bind } = serverOn(mesh, "istio-ingressgateway", 8081);
+    const status = async (headers: Readonly<Record<string, string>>): Promise<number> => {
+      const response = await request(`http://${bind.address}:${bind.port}/`, {
+        headers: { host: "plain.example.com", "x-forwarded-for": "203.0.113.9", ...headers },
+      });
+      await response.body.dump();
+      return response.statusCode;
+    };
+    expect(await status({})).toBe(301);
+    expect(await status({ "x-forwarded-proto": "https" })).toBe(200);
+  });
+
   /** A load balancer that says by the PROXY protocol who calls. */
   function proxied(head: string): Promise<string> {
     const { bind } = serverOn(mesh, "istio-ingressgateway", 80);
@@ -592,4 +643,78 @@ spec:
       expect(await intruder([alpn])).toBe("");
     },
   );
+});
+
+describe("tokens at a gateway, over real processes", () => {
+  let mesh: TestMesh;
+  let signingKey: CryptoKey;
+
+  beforeAll(async () => {
+    const { privateKey, publicKey } = await generateKeyPair("RS256");
+    signingKey = privateKey;
+    const jwks = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: "one", alg: "RS256" }] });
+    const authentication = {
+      apiVersion: "security.istio.io/v1",
+      kind: "RequestAuthentication",
+      metadata: { name: "edge", namespace: "istio-system" },
+      spec: {
+        selector: { matchLabels: { istio: "ingressgateway" } },
+        jwtRules: [{ issuer: "issuer.example.com", jwks }],
+      },
+    };
+    mesh = await testMesh({
+      "workloads.yaml": echoes,
+      "gateway.yaml": INGRESS,
+      "authentication.yaml": JSON.stringify(authentication),
+      "claims.yaml": `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: claims }
+spec:
+  hosts: [claims.example.com]
+  gateways: [istio-system/edge]
+  http:
+  - match: [{ headers: { "@request.auth.claims[example.com/role]": { exact: admin } } }]
+    route: [{ destination: { host: echo, subset: v2 } }]
+  - match: [{ headers: { "@request.auth.claims.groups": { exact: users } }, withoutHeaders: { "@request.auth.claims.blocked": { exact: "yes" } } }]
+    route: [{ destination: { host: echo, subset: v1 } }]
+`,
+      "hosts.yaml": `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: { name: edge, namespace: istio-system }
+spec: { selector: { istio: ingressgateway }, servers: [{ port: { number: 80, name: http, protocol: HTTP }, hosts: ["*"] }] }
+`,
+    });
+  });
+
+  async function answered(claims?: Readonly<Record<string, unknown>>, headers = {}): Promise<string> {
+    const token =
+      claims === undefined
+        ? undefined
+        : await new SignJWT({ ...claims })
+            .setProtectedHeader({ alg: "RS256", kid: "one" })
+            .setIssuer("issuer.example.com")
+            .setExpirationTime("1h")
+            .sign(signingKey);
+    const { bind } = serverOn(mesh, "istio-ingressgateway", 80);
+    const response = await request(`http://${bind.address}:${bind.port}/`, {
+      headers: {
+        host: "claims.example.com",
+        ...(token !== undefined && { authorization: `Bearer ${token}` }),
+        ...headers,
+      },
+    });
+    const body = await response.body.text();
+    return /echo-v\d/.exec(body)?.[0] ?? String(response.statusCode);
+  }
+
+  test("claims of a checked token decide where a request goes, whatever the client's headers say", async () => {
+    expect(await answered({ "example.com/role": "admin" })).toBe("echo-v2");
+    expect(await answered({ groups: ["guests", "users"] })).toBe("echo-v1");
+    expect(await answered({ groups: ["users"], blocked: "yes" })).toBe("404");
+    expect(await answered({ "example.com/role": "guest" })).toBe("404");
+    expect(await answered(undefined, { role: "admin", groups: "users" })).toBe("404");
+    expect(await answered(undefined, { authorization: "Bearer nonsense" })).toBe("401");
+  });
 });
