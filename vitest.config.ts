@@ -2,7 +2,17 @@ import { defineConfig } from "vitest/config";
 import { needEnvoy } from "./test/needs.ts";
 
 /** What a mesh answers must not depend on whose proxies it runs: these tests run again over real Envoys. */
-const overEnvoys = ["routing", "security", "authorization", "seeds", "gateways", "jwt", "gateway-api"];
+const overEnvoys = [
+  "routing",
+  "security",
+  "authorization",
+  "seeds",
+  "gateways",
+  "gateways-between-meshes",
+  "gateways-trust",
+  "jwt",
+  "gateway-api",
+];
 
 const envoy = needEnvoy();
 if (envoy.missing !== undefined)
