@@ -9,6 +9,7 @@ import {
   localRateLimitCases,
   metadataCases,
   rateLimitCases,
+  sessionCases,
 } from "./cases/filters.ts";
 import { describeBesideEnvoy } from "./harness/run.ts";
 
@@ -23,5 +24,6 @@ describeBesideEnvoy("HTTP filters, beside a real Envoy", {
     ...faultCases,
     ...grpcWebCases,
     ...rateLimitCases,
+    ...sessionCases,
   ],
 });

@@ -15,6 +15,7 @@ import { headerMutation } from "./header-mutation.ts";
 import { healthCheck } from "./health-check.ts";
 import { onDemand } from "./on-demand.ts";
 import { setFilterState } from "./set-filter-state.ts";
+import { statefulSession } from "./stateful-session.ts";
 import { setMetadata } from "./set-metadata.ts";
 import { createHttpFilterRegistry, type HttpFilterRegistry } from "./registry.ts";
 import { extAuthz } from "./ext-authz/ext-authz.ts";
@@ -41,6 +42,7 @@ export function standardHttpFilters(): HttpFilterRegistry {
     onDemand,
     setFilterState,
     setMetadata,
+    statefulSession,
     istioStatsHttp,
     router,
   ]);

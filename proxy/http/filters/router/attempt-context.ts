@@ -100,6 +100,12 @@ export class AttemptContext implements LbContext, RetryContext {
     return this.#hash;
   }
 
+  /** Only the first attempt goes to the host of a session. */
+  get overrideHost(): LbContext["overrideHost"] {
+    const stream = this.#stream;
+    return stream.info.attemptCount <= 1 ? stream.upstreamOverrideHost : undefined;
+  }
+
   get metadataMatch(): Readonly<Record<string, unknown>> | undefined {
     return this.route.metadataMatch;
   }

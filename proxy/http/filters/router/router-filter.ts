@@ -128,9 +128,11 @@ export class RouterFilter implements HttpFilter {
     if (route.includeAttemptCountInRequest) headers.set("x-envoy-attempt-count", "1");
     const host = cluster.chooseHost(target);
     if (host === undefined) {
+      const wanted = stream.upstreamOverrideHost;
+      const status = wanted?.isStrict === true ? wanted.statusWhenMissing : noHealthyUpstream.status;
       cluster.stats.cxNoneHealthy.inc();
-      target.countResponse(cluster, 503);
-      return stream.sendLocalReply(withRouteHeaders(noHealthyUpstream, route, stream, 1));
+      target.countResponse(cluster, status);
+      return stream.sendLocalReply(withRouteHeaders({ ...noHealthyUpstream, status }, route, stream, 1));
     }
     route.finalizeRequest(headers, stream, config.suppressEnvoyHeaders);
     stream.tracing?.inject(headers);
