@@ -112,6 +112,13 @@ describe("/clusters", () => {
     expect(JSON.stringify(statuses)).not.toContain("success_rate_ejection_threshold");
   });
 
+  test("a cluster that talks TLS with anybody says so", async () => {
+    const endpoint = clustersEndpoint(() => [{ ...cluster, isUnverified: true }]);
+    const { body } = await endpoint.handle({ method: "GET", query: new URLSearchParams() });
+    expect(body).toContain("\noutbound|80||a::upstream_tls_unverified::true\n");
+    expect(await page()).not.toContain("unverified");
+  });
+
   test("filter chooses by name", async () => {
     expect(await page("filter=nope")).toBe("");
     expect(await page("filter=(")).toContain("Invalid re2 regex");

@@ -7,6 +7,7 @@ import { createStatsStore } from "../observability/stats-store.ts";
 import { createTransportFactory } from "../tls/transport-factory.ts";
 import { parseRouteConfiguration } from "../router/parse-route-config.ts";
 import { standardHttpFilters } from "../http/filters/standard-filters.ts";
+import { createWorld } from "./testing/world.ts";
 import { parseAssignment } from "./config/assignment.ts";
 import { parseCluster } from "./config/parse-cluster.ts";
 import { MessageReader } from "#protos/reader.ts";
@@ -44,6 +45,20 @@ describe.skipIf(!isThere)("what istiod sends", () => {
       expect(parsed.problems.filter(({ code }) => code !== "unverified-upstream")).toEqual([]);
       expect(parsed.value).toBeDefined();
     }
+  });
+
+  test.each(cases)("clusters of %s become active with their endpoints", async (_file, answer) => {
+    const world = createWorld();
+    for (const json of answer.clusters as { readonly name: string }[])
+      expect(world.add(json).filter(({ code }) => code !== "unverified-upstream")).toEqual([]);
+    for (const json of answer.endpoints as { readonly clusterName: string }[])
+      expect(world.xds.answer(json.clusterName, json)).toEqual([]);
+    await world.runtime.advance(1000);
+    const left = world.manager.all().filter(({ state }) => state !== "active");
+    // Without an SDS server secrets do not come: those wait, all others serve.
+    expect(left.filter(({ cluster }) => cluster.config.transports.all.every(({ isReady }) => isReady))).toEqual([]);
+    expect(world.manager.all()).toHaveLength(answer.clusters.length);
+    world.manager.close();
   });
 
   test.each(cases)("endpoints of %s are taken", (_file, answer) => {
