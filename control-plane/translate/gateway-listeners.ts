@@ -1,4 +1,5 @@
 /** Listeners of a gateway: one a port and address (rules 99, 104). */
+import { ipFamily } from "../model/ip.ts";
 import { listenerAccessLogs } from "./access-log.ts";
 import { type GatewayChain, gatewayChains, type TakenSnis } from "./gateway-filter-chains.ts";
 import { type ServerPort } from "./gateway-merge.ts";
@@ -19,7 +20,7 @@ export function gatewayListeners(view: View): readonly JsonObject[] {
   for (const port of mergedGateway(view)?.ports ?? []) {
     if (!canBind(view, port)) continue;
     reportHttp3(view, port);
-    const name = listenerName(port);
+    const name = listenerName(view, port);
     const chains = gatewayChains(view, port, name, taken);
     const known = plans.get(name);
     if (known === undefined) plans.set(name, { port, chains: [...chains] });
@@ -31,12 +32,16 @@ export function gatewayListeners(view: View): readonly JsonObject[] {
     .map(({ port, chains }) => listenerJson(view, port, chains));
 }
 
-function listenerName({ bind, number }: ServerPort): string {
-  return `${addressOf(bind)}_${number}`;
+function listenerName(view: View, { bind, number }: ServerPort): string {
+  return `${addressOf(view, bind)}_${number}`;
 }
 
-function addressOf(bind: string): string {
-  return bind === "" ? WILDCARD_ADDRESS : bind;
+/** Without an address of its own a server is on all of the proxy's family. */
+function addressOf({ proxy }: View, bind: string): string {
+  if (bind !== "") return bind;
+  const { ipAddresses } = proxy;
+  const isIpv6Only = ipAddresses.length > 0 && ipAddresses.every((address) => ipFamily(address) === 6);
+  return isIpv6Only ? "::" : WILDCARD_ADDRESS;
 }
 
 /** A Pod without the right to low ports can't open them; Services lead to higher ones. */
@@ -65,7 +70,7 @@ function reportHttp3(view: View, { servers }: ServerPort): void {
 function listenerJson(view: View, port: ServerPort, chains: readonly GatewayChain[]): JsonObject {
   const { balancesOutbound } = proxyOptions(view);
   return compact({
-    name: listenerName(port),
+    name: listenerName(view, port),
     address: { socketAddress: placeOf(view, port) },
     filterChains: chains.map(({ json }) => json),
     listenerFilters: nonEmpty([
@@ -82,5 +87,5 @@ function listenerJson(view: View, port: ServerPort, chains: readonly GatewayChai
 /** Where the gateway was placed on this machine, else as the Gateway says. */
 function placeOf(view: View, { bind, number }: ServerPort): JsonObject {
   const placed = view.proxy.placement?.inbound.find(({ port }) => port === number)?.bind;
-  return { address: placed?.address ?? addressOf(bind), portValue: placed?.port ?? number };
+  return { address: placed?.address ?? addressOf(view, bind), portValue: placed?.port ?? number };
 }
