@@ -42,6 +42,15 @@ describe.skipIf(!hasBoundSockets())("listening sockets of the system's own calls
     expect(network.listenProblem?.({ address: socket.address })).toBeUndefined();
   });
 
+  test("a port is shared by those that all ask for it, and by nobody else", async () => {
+    const first = await network.listen({ address: ip("127.0.0.1", 0), reusePort: true }, () => undefined);
+    const { address } = first;
+    expect(network.listenProblem?.({ address, reusePort: true })).toBeUndefined();
+    expect(network.listenProblem?.({ address })).toMatchObject({ code: "EADDRINUSE" });
+    const second = await network.listen({ address, reusePort: true }, () => undefined);
+    await Promise.all([first.close(), second.close()]);
+  });
+
   test("an option that the system does not know is refused with its numbers", async () => {
     const listening = network.listen(
       { address: ip("127.0.0.1", 0), socketOptions: [{ level: 250, name: 1, value: intValue(1) }] },

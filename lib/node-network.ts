@@ -4,7 +4,13 @@ import { chmodSync, unlinkSync } from "node:fs";
 import net from "node:net";
 import { networkInterfaces } from "node:os";
 import { formatAddress, type Connection, type ConnectionHandler, type SocketAddress } from "./connection.ts";
-import { bindProblem, hasBoundSockets, openBoundSocket, type BoundSocketOptions } from "./node-bound-socket.ts";
+import {
+  bindProblem,
+  hasBoundSockets,
+  intValue,
+  openBoundSocket,
+  type BoundSocketOptions,
+} from "./node-bound-socket.ts";
 import { acceptedConnection, NodeConnector, systemPath, type ConnectionIds } from "./node-connection.ts";
 import {
   ListenError,
@@ -13,6 +19,7 @@ import {
   type ListenOptions,
   type Network,
   type ResolvedAddress,
+  type SocketOption,
 } from "./runtime.ts";
 
 /** Makes the network of a real process. */
@@ -94,15 +101,18 @@ function listen(
   });
 }
 
+/** Linux. */
+const SO_REUSEPORT: SocketOption = { level: 1, name: 15, value: intValue(1) };
+
 function needsOwnSocket({ socketOptions = [], mptcp = false }: ListenOptions): boolean {
   return socketOptions.length > 0 || mptcp;
 }
 
 function boundOptions(
   address: BoundSocketOptions["address"],
-  { ipv4Compat = false, socketOptions = [], mptcp = false }: ListenOptions,
+  { ipv4Compat = false, socketOptions = [], mptcp = false, reusePort = false }: ListenOptions,
 ): BoundSocketOptions {
-  return { address, ipv4Compat, options: socketOptions, mptcp };
+  return { address, ipv4Compat, options: reusePort ? [...socketOptions, SO_REUSEPORT] : socketOptions, mptcp };
 }
 
 function boundAddress(server: net.Server, asked: SocketAddress): SocketAddress {

@@ -114,7 +114,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   };
   if (options.concurrency > 1)
     problems.push(
-      `--concurrency ${options.concurrency}: this proxy serves with one thread: leave the flag out, or start several processes on one port (reuse_port)`,
+      `--concurrency ${options.concurrency}: this proxy serves with one thread: leave the flag out, or start several processes whose listeners say enable_reuse_port: true`,
     );
   if (options.configPath === "" && options.configYaml === "")
     problems.push(

@@ -17,11 +17,11 @@ interface SharedSocket {
 }
 
 /** What all sockets of a listener are made with. */
-export type SocketSettings = Pick<ListenerModel, "backlog" | "socketOptions" | "mptcp">;
+export type SocketSettings = Pick<ListenerModel, "backlog" | "socketOptions" | "mptcp" | "reusePort">;
 
 function listenOptions(
   { address, ipv4Compat, mode }: ListenAddress,
-  { backlog, socketOptions, mptcp }: SocketSettings,
+  { backlog, socketOptions, mptcp, reusePort }: SocketSettings,
 ): ListenOptions {
   return {
     address,
@@ -30,6 +30,7 @@ function listenOptions(
     ...(mode === 0 ? {} : { mode }),
     ...(socketOptions.length === 0 ? {} : { socketOptions }),
     ...(mptcp ? { mptcp } : {}),
+    ...(reusePort ? { reusePort } : {}),
   };
 }
 

@@ -40,6 +40,8 @@ export interface ListenerModel {
   /** Set before its sockets are bound (`freebind`, `transparent`, `tcp_fast_open_queue_length`, `socket_options`). */
   readonly socketOptions: readonly SocketOption[];
   readonly mptcp: boolean;
+  /** Other processes may accept on the same port; the system spreads connections over them. */
+  readonly reusePort: boolean;
   readonly ignoresGlobalConnectionLimit: boolean;
   readonly metadata: Metadata;
 }

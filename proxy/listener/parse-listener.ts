@@ -63,6 +63,8 @@ export function parseListener(message: Listener, parsers: ListenerParsers): Pars
     drainType: reader.get("drainType") === 1 ? "modify-only" : "default",
     backlog: reader.get("tcpBacklogSize"),
     ...parseSocketOptions(reader, addresses),
+    // Differs from Envoy, where this is the default: a port that another process has is refused unless sharing is asked for.
+    reusePort: reader.get("enableReusePort") ?? reader.get("reusePort"),
     ignoresGlobalConnectionLimit: reader.get("ignoreGlobalConnLimit"),
     metadata: metadataOf(reader.child("metadata")),
   };
@@ -113,9 +115,8 @@ function parseAddresses(reader: MessageReader<Listener>): readonly ListenAddress
 /** Fields that change nothing here, or that are not there. */
 function readTheRest(reader: MessageReader<Listener>): void {
   reader.ignore("connectionBalanceConfig", "one event loop accepts everything: it is always balanced");
-  reader.ignore("enableReusePort", "one process accepts; it needs no second socket on the port");
-  reader.ignore("reusePort", "one process accepts; it needs no second socket on the port");
   reader.ignore("maxConnectionsToAcceptPerSocketEvent", "Node accepts one connection a callback");
+  reader.ignore("reusePort", "the deprecated name of enable_reuse_port, read with it");
   reader.ignore("bypassOverloadManager", "there is no overload manager that could refuse connections");
   if (reader.get("udpListenerConfig") !== undefined) reader.unsupported("udpListenerConfig", "UDP is not supported");
   if (reader.get("apiListener") !== undefined)
