@@ -157,7 +157,7 @@ describe("routes", () => {
     expect(said(stray)).toMatch(/HTTPRoute default\/r spec\.parentRefs: none of its parentRefs is a Gateway/);
     const inMesh = `{apiVersion: ${GROUP}/v1, kind: HTTPRoute, metadata: {name: r}, spec: {hostnames: [x.com], parentRefs: [{group: "", kind: Service, name: a, port: 81}], rules: [{sessionPersistence: {}, backendRefs: [{name: a, port: 80}]}]}}`;
     expect(said(meshOf(inMesh))).toMatch(
-      /Service a has no port 81[^]*hostnames have no effect[^]*sessionPersistence has no effect/,
+      /Service a has no port 81[^]*hostnames have no effect[^]*spec\.rules\[0\]\.sessionPersistence: has no effect/,
     );
   });
 
@@ -172,6 +172,25 @@ describe("routes", () => {
       gateway("{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: gone}, {name: lost}]}}"),
     );
     expect(said(mesh)).toMatch(/certificateRef default\/gone: there is no such Secret; certificateRef default\/lost/);
+  });
+});
+
+describe("fields without effect", () => {
+  test("are told where they are written", () => {
+    const mesh = meshOf(
+      gateway(
+        "{name: tls, port: 80, protocol: HTTPS, tls: {options: {gateway.istio.io/tls-terminate-mode: ISTIO_MUTUAL, x/y: z}}}",
+        "infrastructure: {labels: {a: b}}, tls: {backend: {clientCertificateRef: {name: c}}}",
+      ),
+      `{apiVersion: ${GROUP}/v1, kind: GatewayClass, metadata: {name: c}, spec: {controllerName: istio.io/gateway-controller, parametersRef: {}}}`,
+    );
+    const paths = mesh.problems.filter(({ code }) => code === "no-effect").map(({ path }) => path);
+    expect(paths.toSorted()).toEqual([
+      "spec.infrastructure",
+      "spec.listeners[0].tls.options",
+      "spec.parametersRef",
+      "spec.tls.backend",
+    ]);
   });
 });
 

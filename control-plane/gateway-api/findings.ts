@@ -6,6 +6,7 @@ import { type MeshObject, objectName } from "../model/object.ts";
 import { fieldsOf, listOf, stringOf } from "../model/read-fields.ts";
 import type { GatewayResult } from "./gateways.ts";
 import { GATEWAY_API } from "./names.ts";
+import { ignoredFields } from "./no-effect.ts";
 import type { RouteResult } from "./routes.ts";
 
 /** A condition of an object's status is not as it should be. */
@@ -25,6 +26,9 @@ export function problemsOf(
     ),
     ...foreignGateways(mesh, statuses),
     ...routes.flatMap((result) => routeProblems(mesh, result)),
+    ...[...statuses.keys()].flatMap((object) =>
+      ignoredFields(object).map(({ path, why }) => problem(NO_EFFECT, object, path, why)),
+    ),
   ];
 }
 
@@ -89,11 +93,6 @@ function routeProblems(
   if (isMeshOnly && route.kind !== "TLSRoute" && listOf(spec["hostnames"]).length > 0) {
     const message = "hostnames have no effect in the mesh: the route is for the hosts of its parents.";
     problems.push(problem(NO_EFFECT, route, "spec.hostnames", message));
-  }
-  for (const [index, rule] of listOf(spec["rules"]).entries()) {
-    if (fieldsOf(rule)["sessionPersistence"] === undefined) continue;
-    const message = "sessionPersistence has no effect, as with istiod; use a DestinationRule with consistentHash.";
-    problems.push(problem(NO_EFFECT, route, `spec.rules[${index}].sessionPersistence`, message));
   }
   return problems;
 }
