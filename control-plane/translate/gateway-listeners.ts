@@ -15,21 +15,48 @@ import { report, type View } from "./view.ts";
 const FIRST_UNPRIVILEGED_PORT = 1024;
 
 export function gatewayListeners(view: View): readonly JsonObject[] {
-  const plans = new Map<string, { readonly port: ServerPort; readonly chains: GatewayChain[] }>();
+  const plans = new Map<string, ListenerPlan>();
   const taken: TakenSnis = new Map();
   for (const port of mergedGateway(view)?.ports ?? []) {
     if (!canBind(view, port)) continue;
     reportHttp3(view, port);
     const name = listenerName(view, port);
-    const chains = gatewayChains(view, port, name, taken);
-    const known = plans.get(name);
-    if (known === undefined) plans.set(name, { port, chains: [...chains] });
-    else known.chains.push(...chains);
+    const plan = plans.get(name) ?? { port, chains: [], matches: new Set() };
+    plans.set(name, plan);
+    for (const chain of gatewayChains(view, port, name, taken)) addChain(view, plan, chain, port);
   }
   // Without a chain nothing could be answered: the port stays closed.
   return [...plans.values()]
     .filter(({ chains }) => chains.length > 0)
     .map(({ port, chains }) => listenerJson(view, port, chains));
+}
+
+interface ListenerPlan {
+  readonly port: ServerPort;
+  readonly chains: GatewayChain[];
+  /** What the chains are matched by, one by one. */
+  readonly matches: Set<string>;
+}
+
+/** Envoy refuses a whole listener for two chains with one match; merging alone does not rule them out. */
+function addChain(view: View, plan: ListenerPlan, chain: GatewayChain, { servers, number }: ServerPort): void {
+  const { serverNames = [""], applicationProtocols = [] } = (chain.json["filterChainMatch"] ?? {}) as ChainMatch;
+  const matches = serverNames.map((name) => `${name}|${applicationProtocols.join(",")}`);
+  if (!matches.some((match) => plan.matches.has(match))) {
+    for (const match of matches) plan.matches.add(match);
+    plan.chains.push(chain);
+    return;
+  }
+  const [server] = servers;
+  if (server === undefined) return;
+  const what = serverNames.map((name) => name || "everything").join(", ");
+  const message = `A filter chain for ${what} is left out at port ${number}: another server or tls rule has it already.`;
+  report(view, "warning", "gateway-conflict", server.object, server.path, message);
+}
+
+interface ChainMatch {
+  readonly serverNames?: readonly string[];
+  readonly applicationProtocols?: readonly string[];
 }
 
 function listenerName(view: View, { bind, number }: ServerPort): string {

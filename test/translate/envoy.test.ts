@@ -19,6 +19,7 @@ const CASES = [
   "gateway-authorization",
   "gateway-auto-passthrough",
   "gateway-bind",
+  "gateway-chain-conflict",
   "gateway-claims",
   "gateway-hosts",
   "gateway-https-redirect",
