@@ -1,6 +1,6 @@
 /** Fetching key sets from where users say: only what may be asked, in a bounded time, of a bounded size. */
 import { Agent, interceptors, request } from "undici";
-import type { Network } from "#lib/runtime.ts";
+import type { Network, ResolvedAddress } from "#lib/runtime.ts";
 import { cidrHolds, ipFamily } from "../model/ip.ts";
 
 /** Gives the body of a 2xx answer; rejects with an error that says why not. */
@@ -23,16 +23,15 @@ export function createFetchText(
   const agent = new Agent({
     connect: {
       lookup: (host, options, done) => {
-        network.resolve(host).then(
-          (found) => {
-            const allowed = found.filter(({ address }) => !isBlocked(ranges, address));
-            const [first] = allowed;
-            if (first === undefined) done(refusal(host), "", 4);
-            else if (options.all === true) done(null, [...allowed]);
-            else done(null, first.address, first.family);
-          },
-          (error: unknown) => done(error instanceof Error ? error : new Error(String(error)), "", 4),
-        );
+        void allowedAddresses(network, ranges, host).then((found) => {
+          const [first] = found instanceof Error ? [] : found;
+          // oxlint-disable promise/no-callback-in-promise -- the agent wants a callback
+          if (found instanceof Error || first === undefined)
+            done(found instanceof Error ? found : refusal(host), "", 4);
+          else if (options.all === true) done(null, [...found]);
+          else done(null, first.address, first.family);
+          // oxlint-enable promise/no-callback-in-promise
+        });
       },
     },
   });
@@ -61,6 +60,19 @@ export function createFetchText(
       return Buffer.concat(chunks).toString("utf8");
     },
   };
+}
+
+async function allowedAddresses(
+  network: Network,
+  ranges: readonly string[],
+  host: string,
+): Promise<readonly ResolvedAddress[] | Error> {
+  try {
+    const found = await network.resolve(host);
+    return found.filter(({ address }) => !isBlocked(ranges, address));
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
 }
 
 function refusal(host: string): Error {

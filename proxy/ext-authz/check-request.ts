@@ -57,13 +57,15 @@ export function checkRequestOf(attributes: CheckAttributes): CheckRequest {
         certificate: settings.hasPeerCertificate && tls?.peer !== undefined ? urlEncodedPem(tls.peer.der) : "",
       },
       destination: { ...peer(attributes.destination, tls?.local), labels: { ...settings.destinationLabels } },
-      request: {
-        time: { seconds: BigInt(Math.floor(info.startTimeMs / 1000)), nanos: (info.startTimeMs % 1000) * 1_000_000 },
-        ...(http !== undefined && { http: httpRequest(http) }),
-      },
+      ...(http !== undefined && {
+        request: {
+          time: { seconds: BigInt(Math.floor(info.startTimeMs / 1000)), nanos: (info.startTimeMs % 1000) * 1_000_000 },
+          http: httpRequest(http),
+        },
+        routeMetadataContext: { filterMetadata: routeMetadata },
+      }),
       contextExtensions: { ...contextExtensions },
       metadataContext: { filterMetadata: metadata },
-      routeMetadataContext: { filterMetadata: routeMetadata },
       ...(settings.hasTlsSession && { tlsSession: { sni: tls?.sni ?? "" } }),
     },
   });

@@ -33,9 +33,18 @@ export class FilteredConnection implements Connection, ConnectionHandler {
     if (this.#filters.length === 0) this.#inner.handler = handler;
   }
 
+  /** Lets bytes that a filter has held back go on to those behind it. */
+  passOn(from: ConnectionFilter, chunk: Buffer): void {
+    this.#pass(chunk, this.#filters.slice(this.#filters.indexOf(from) + 1));
+  }
+
   onData(chunk: Buffer): void {
+    this.#pass(chunk, this.#filters);
+  }
+
+  #pass(chunk: Buffer, filters: readonly ConnectionFilter[]): void {
     let rest: Buffer | undefined = chunk;
-    for (const filter of this.#filters) {
+    for (const filter of filters) {
       if (filter.onRead === undefined) continue;
       rest = filter.onRead(rest);
       if (rest === undefined || rest.length === 0) return;

@@ -1,5 +1,6 @@
 /** The same settings, requests and verdicts of a service, for a real Envoy and for ours. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bootstrapOf, http2Options, httpListener, staticCluster } from "#proxy/testing/bootstraps.ts";
 import type { CheckRequest } from "#protos/gen/envoy/service/auth/v3/external_auth_pb.js";
@@ -186,7 +187,7 @@ function httpVerdict(request: IncomingMessage, response: ServerResponse): void {
   response.setHeader("x-append", "3");
   response.setHeader("x-set", "4");
   response.setHeader("set-cookie", ["a=1", "b=2"]);
-  switch (verdict) {
+  switch (String(verdict)) {
     case "deny":
       response.writeHead(401, { "www-authenticate": "x", "content-type": "text/html" }).end("go away");
       return;
@@ -295,6 +296,76 @@ const perRoute = (prefix: string, fields: Json): Json => ({
   typed_per_filter_config: { "envoy.filters.http.ext_authz": { "@type": `${TYPE}ExtAuthzPerRoute`, ...fields } },
 });
 
+/** For connections; each echoes what it is sent, unless it is refused. */
+const NETWORK_FILTERS: Readonly<Record<string, Json>> = {
+  tcpOk: grpcService({ metadata_context_namespaces: ["envoy.filters.network.rbac"], include_tls_session: true }),
+  tcpDeny: grpcService(),
+  tcpError: grpcService(),
+  tcpHang: grpcService(),
+  tcpOpen: grpcService({ failure_mode_allow: true }),
+  tcpByMetadata: grpcService({
+    filter_enabled_metadata: {
+      filter: "envoy.filters.network.rbac",
+      path: [{ key: "istio_ext_authz_shadow_effective_policy_id" }],
+      value: { string_match: { prefix: "istio-ext-authz-other" } },
+    },
+  }),
+};
+/** In the order of the listeners, and of the connections. */
+const TCP_VERDICTS: readonly GrpcVerdict[] = [
+  { dynamicMetadata: { a: 1 } } as GrpcVerdict,
+  { status: { code: 7 } },
+  "error",
+  "hang",
+  "error",
+];
+
+const TCP_FORMAT =
+  "%FILTER_CHAIN_NAME%|%RESPONSE_FLAGS%|%RESPONSE_CODE_DETAILS%|-|%DYNAMIC_METADATA(envoy.filters.network.ext_authz)%\n";
+
+function tcpListener(name: string, fields: Json, log: string): Json {
+  const type = "type.googleapis.com/envoy.extensions";
+  const shadowRules = {
+    action: "DENY",
+    policies: { "istio-ext-authz-p": { permissions: [{ any: true }], principals: [{ any: true }] } },
+  };
+  return {
+    name,
+    address: { socket_address: { address: "127.0.0.1", port_value: 0 } },
+    access_log: [
+      {
+        name: "file",
+        typed_config: {
+          "@type": `${type}.access_loggers.file.v3.FileAccessLog`,
+          path: log,
+          log_format: { text_format_source: { inline_string: TCP_FORMAT } },
+        },
+      },
+    ],
+    filter_chains: [
+      {
+        name,
+        filters: [
+          {
+            name: "envoy.filters.network.rbac",
+            typed_config: {
+              "@type": `${type}.filters.network.rbac.v3.RBAC`,
+              stat_prefix: "tcp.",
+              shadow_rules: shadowRules,
+              shadow_rules_stat_prefix: "istio_ext_authz_",
+            },
+          },
+          {
+            name: "envoy.filters.network.ext_authz",
+            typed_config: { "@type": `${type}.filters.network.ext_authz.v3.ExtAuthz`, stat_prefix: "tcp.", ...fields },
+          },
+          { name: "envoy.filters.network.echo", typed_config: { "@type": `${type}.filters.network.echo.v3.Echo` } },
+        ],
+      },
+    ],
+  };
+}
+
 function bootstrap(log: string, upstream: number, http: number, grpc: number): unknown {
   const route = {
     match: { prefix: "/" },
@@ -320,8 +391,9 @@ function bootstrap(log: string, upstream: number, http: number, grpc: number): u
       ],
     }),
   );
+  const tcp = Object.entries(NETWORK_FILTERS).map(([name, fields]) => tcpListener(name, fields, log));
   return bootstrapOf({
-    listeners,
+    listeners: [...listeners, ...tcp],
     clusters: [
       staticCluster("up", `127.0.0.1:${upstream}`),
       staticCluster("authz", `127.0.0.1:${http}`),
@@ -351,7 +423,12 @@ async function seenBy(proxy: Running, asked: unknown[]): Promise<Readonly<Record
       asked: [...asked],
     };
   }
-  for (const line of await proxy.logged(CASES.length)) {
+  for (const name of Object.keys(NETWORK_FILTERS)) {
+    asked.length = 0;
+    // oxlint-disable-next-line no-await-in-loop
+    seen[name] = [await echoed(proxy.ports.get(name) ?? 0), [...asked]];
+  }
+  for (const line of await proxy.logged(CASES.length + Object.keys(NETWORK_FILTERS).length)) {
     const [index = "", ...rest] = line.split("|");
     const metadata = rest
       .slice(3)
@@ -362,8 +439,22 @@ async function seenBy(proxy: Running, asked: unknown[]): Promise<Readonly<Record
       metadata === "-" ? undefined : JSON.parse(metadata.replace("{,", "{")),
     ];
   }
-  const counts = (await proxy.page("/stats")).filter((line) => /\.ext_authz\..*: [1-9]/.test(line));
+  const counts = (await proxy.page("/stats")).filter((line) => /ext_authz\..*: [1-9]/.test(line));
   return { ...seen, counts: counts.toSorted() };
+}
+
+/** What a connection of its own gives back; nothing where it is closed before. */
+function echoed(port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write("hello"));
+    let answer = "";
+    socket.on("data", (chunk: Buffer) => {
+      answer += chunk.toString();
+      socket.destroy();
+    });
+    socket.on("close", () => resolve(answer));
+    socket.on("error", reject);
+  });
 }
 
 /** Sorted fields, without what is of the run. */
@@ -391,8 +482,10 @@ describe.skipIf(envoy.missing !== undefined)("envoy.filters.http.ext_authz besid
         httpVerdict(request, response);
       });
     });
+    let connections = 0;
     const grpc = await serveAuthorization((request) => {
       asked.push(plain(messageToJson(request)));
+      if (request.attributes?.request?.http === undefined) return TCP_VERDICTS[connections++] ?? "error";
       return grpcVerdict(request);
     });
     servers.push(upstream, http, grpc);
@@ -413,7 +506,7 @@ describe.skipIf(envoy.missing !== undefined)("envoy.filters.http.ext_authz besid
   });
 
   test("the same questions, answers, forwarded requests, details, metadata and counts", () => {
-    expect(Object.keys(theirs).length).toBe(2 * CASES.length + 1);
+    expect(Object.keys(theirs).length).toBe(2 * (CASES.length + Object.keys(NETWORK_FILTERS).length) + 1);
     expect(ours).toEqual(theirs);
   });
 });

@@ -4,6 +4,7 @@ import type { CheckedHttp, PeerSettings } from "../../../ext-authz/check-request
 import type { Authorizer, CheckResult } from "../../../ext-authz/check-result.ts";
 import { createGrpcAuthorizer } from "../../../ext-authz/grpc-authorizer.ts";
 import { createHttpAuthorizer } from "../../../ext-authz/http-authorizer.ts";
+import { labelsOf } from "../../../ext-authz/labels.ts";
 import { isInFraction } from "../../../config-values.ts";
 import type { Counter, StatsScope } from "../../../observability/stats.ts";
 import { leaveMetadata } from "../../../rbac/judge.ts";
@@ -106,13 +107,6 @@ const STATS = [
   "request_header_limits_reached",
 ] as const;
 type StatName = (typeof STATS)[number];
-
-function labelsOf(metadata: Readonly<Record<string, unknown>>, key: string): Readonly<Record<string, string>> {
-  const labels = key === "" ? undefined : metadata[key];
-  if (typeof labels !== "object" || labels === null) return {};
-  const entries = Object.entries(labels).filter((entry): entry is [string, string] => typeof entry[1] === "string");
-  return Object.fromEntries(entries);
-}
 
 type Settings = Extract<ExtAuthzRouteConfig, { kind: "settings" }>;
 
