@@ -155,7 +155,7 @@ const inPieces: readonly (readonly Step[])[] = [
   [v2(0x21, 0x11, normal).slice(0, 14), { waitMs: 50 }, v2(0x21, 0x11, normal).slice(14) + last],
   ["PROXY TCP4 1.2.3", { waitMs: 600 }],
   // oxlint-disable-next-line no-thenable -- a step of the harness, never awaited
-  ["PROXY TCP4 1.2.3", { then: "end" }],
+  ["PROXY TCP4 1.2.3", { act: "end" }],
 ];
 
 const upstream = (config: Json | undefined, more: Json = {}): Json => ({

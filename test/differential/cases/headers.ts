@@ -11,7 +11,6 @@ import {
   request,
   requestText,
   rawUntilClosed,
-  says,
   upstreamOptions,
 } from "../harness/requests.ts";
 
@@ -678,7 +677,7 @@ export const headerCases: readonly Case[] = [
           { until: "101" },
           "ping",
           { until: "ping" },
-          { then: "close" },
+          { act: "close" },
         ],
       },
     ],

@@ -7,9 +7,9 @@ const policy = (retryOn: string, more: Json = {}): Json => ({
   retry_policy: { retry_on: retryOn, num_retries: 2, ...fast, ...more },
 });
 const ok = answer(200, { "x-backend": "a" }, "ok");
-const hang: Answer = { steps: [{ then: "hang" }] };
-const reset: Answer = { steps: [{ then: "reset" }] };
-const close: Answer = { steps: [{ then: "close" }] };
+const hang: Answer = { steps: [{ act: "hang" }] };
+const reset: Answer = { steps: [{ act: "reset" }] };
+const close: Answer = { steps: [{ act: "close" }] };
 
 function retryCase(
   what: string,
@@ -223,7 +223,7 @@ export const retryCases: readonly Case[] = [
   {
     name: "R-47: a timeout after the response has begun",
     routes: [forward({ timeout: "0.15s" })],
-    answers: { steps: ["HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", { then: "hang" }] },
+    answers: { steps: ["HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", { act: "hang" }] },
     exchanges: [get("/"), http2("/")],
   },
   {
@@ -298,7 +298,7 @@ export const retryCases: readonly Case[] = [
       ],
       [
         "resets inside a body that ends with the connection",
-        { steps: ["HTTP/1.1 200 OK\r\n\r\nabc", { waitMs: 60 }, { then: "reset" }] },
+        { steps: ["HTTP/1.1 200 OK\r\n\r\nabc", { waitMs: 60 }, { act: "reset" }] },
         "a body that a reset has cut off is not passed off as whole",
         /abc\(no end\)\(closed\)$/,
       ],
@@ -332,7 +332,7 @@ export const retryCases: readonly Case[] = [
   {
     name: "R-54: stream_idle_timeout after the response has begun",
     manager: { stream_idle_timeout: "0.15s" },
-    answers: { steps: ["HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", { then: "hang" }] },
+    answers: { steps: ["HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", { act: "hang" }] },
     statsExcept: {
       downstream_rq_rx_reset: "the client's end is seen first by Envoy",
       downstream_cx_delayed_close_timeout: "the same",
@@ -374,14 +374,14 @@ export const retryCases: readonly Case[] = [
     [
       ["closes before it answers", close],
       ["resets before it answers", reset],
-      ["closes inside its head", { steps: ["HTTP/1.1 200 OK\r\nx-a: 1\r\n", { then: "close" }] }],
+      ["closes inside its head", { steps: ["HTTP/1.1 200 OK\r\nx-a: 1\r\n", { act: "close" }] }],
       [
         "closes inside a body of known length",
-        { steps: ["HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", { then: "close" }] },
+        { steps: ["HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", { act: "close" }] },
       ],
       [
         "resets inside a body of known length",
-        { steps: ["HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", { waitMs: 60 }, { then: "reset" }] },
+        { steps: ["HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc", { waitMs: 60 }, { act: "reset" }] },
       ],
       [
         "closes inside a chunked body",
@@ -389,16 +389,16 @@ export const retryCases: readonly Case[] = [
           steps: [
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
             { waitMs: 60 },
-            { then: "close" },
+            { act: "close" },
           ],
         },
       ],
       [
         "closes inside a chunk",
-        { steps: ["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nabc", { waitMs: 60 }, { then: "close" }] },
+        { steps: ["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nabc", { waitMs: 60 }, { act: "close" }] },
       ],
-      ["ends its body with the connection", { steps: ["HTTP/1.1 200 OK\r\n\r\nabc", { then: "close" }] }],
-      ["answers with HTTP/1.0", { steps: ["HTTP/1.0 200 OK\r\n\r\nabc", { then: "close" }] }],
+      ["ends its body with the connection", { steps: ["HTTP/1.1 200 OK\r\n\r\nabc", { act: "close" }] }],
+      ["answers with HTTP/1.0", { steps: ["HTTP/1.0 200 OK\r\n\r\nabc", { act: "close" }] }],
       ["answers with nonsense", "nonsense\r\n\r\n"],
       [
         "answers with both framings",

@@ -2,6 +2,7 @@
 
 const blurred: readonly (readonly [pattern: RegExp, replacement: string, why: string])[] = [
   [/\bdate: [^\r\n]+/gi, "date: D", "the time of day"],
+  [/"date","[^"]+"/g, '"date","D"', "the same, as JSON"],
   [
     /\bx-request-id: [0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/gi,
     "x-request-id: ID-$1",

@@ -10,7 +10,7 @@ export type BackendName = "a" | "b" | "c" | "h" | "none";
  * open and silent. */
 export type Step =
   | string
-  | { readonly then: "end" | "close" | "reset" | "hang" }
+  | { readonly act: "end" | "close" | "reset" | "hang" }
   /** Waits until this text has come from the other end. */
   | { readonly until: string }
   /** Lets time pass, where time itself is what is asked about. */

@@ -1,7 +1,7 @@
 /** What one of the two did with a case: all that is compared. */
 import type { Socket } from "node:net";
 import { blur, comparedStats } from "./blur.ts";
-import { bootstrapOf, caseId, listenerOf, withId } from "./bootstrap.ts";
+import { bootstrapOf, caseId, idIn, listenerOf, withId } from "./bootstrap.ts";
 import type { Case, Table } from "./case.ts";
 import { exchangeHttp2, exchangeRaw, openPlain } from "./client.ts";
 import { startSide, type Side } from "./side.ts";
@@ -28,7 +28,7 @@ export async function outcomesOf(
         outcomes[side.name] = await runAll(table, side);
       }),
     );
-    const stats: Record<Side["name"], ReadonlyMap<string, number>> = { envoy: new Map(), ours: new Map() };
+    const stats: Record<Side["name"], Counts> = { envoy: new Map(), ours: new Map() };
     await settleStats(sides, stats, table);
     const whole = (name: Side["name"]): Outcome[] =>
       outcomes[name].map((one, index) => ({ ...one, stats: statsOf(table, index, stats[name]) }));
@@ -90,16 +90,16 @@ async function runCase(one: Case, id: string, side: Side): Promise<WithoutStats>
   };
 }
 
+/** Statistics by case. */
+type Counts = ReadonlyMap<string, ReadonlyMap<string, number>>;
+
 /** Counts may come a moment after the log's line: they are read until they agree, or for two seconds. */
-async function settleStats(
-  sides: readonly Side[],
-  stats: Record<Side["name"], ReadonlyMap<string, number>>,
-  table: Table,
-): Promise<void> {
+async function settleStats(sides: readonly Side[], stats: Record<Side["name"], Counts>, table: Table): Promise<void> {
   for (let round = 0; round < 20; round++) {
     for (const side of sides) stats[side.name] = await readStats(side);
     const agrees = table.cases.every(
-      (_case, index) =>
+      ({ differs }, index) =>
+        differs !== undefined ||
         JSON.stringify(statsOf(table, index, stats.envoy)) === JSON.stringify(statsOf(table, index, stats.ours)),
     );
     if (agrees) return;
@@ -107,23 +107,26 @@ async function settleStats(
   }
 }
 
-async function readStats(side: Side): Promise<ReadonlyMap<string, number>> {
+async function readStats(side: Side): Promise<Counts> {
   const page = await side.admin("/stats?usedonly&filter=case[0-9]%2Bx");
-  return new Map(
-    page.split("\n").flatMap((line) => {
-      const at = line.lastIndexOf(": ");
-      const value = Number(line.slice(at + 2));
-      return at < 0 || Number.isNaN(value) ? [] : [[line.slice(0, at), value] as const];
-    }),
-  );
+  const counts = new Map<string, Map<string, number>>();
+  for (const line of page.split("\n")) {
+    const at = line.lastIndexOf(": ");
+    const value = Number(line.slice(at + 2));
+    const id = idIn(line);
+    if (at < 0 || Number.isNaN(value) || id === undefined) continue;
+    const own = counts.get(id) ?? new Map<string, number>();
+    counts.set(id, own.set(line.slice(0, at), value));
+  }
+  return counts;
 }
 
 /** What was counted for a case and is not zero, in the order of names. */
-function statsOf(table: Table, index: number, all: ReadonlyMap<string, number>): Readonly<Record<string, number>> {
+function statsOf(table: Table, index: number, all: Counts): Readonly<Record<string, number>> {
   const id = caseId(index);
   const except = table.cases[index]?.statsExcept ?? {};
   const prefix = new RegExp(`^(?:cluster|http|vhost|listener)\\.${id}(?:-[a-z0-9-]+)?\\.`);
-  const kept = [...all].filter(([name, value]) => {
+  const kept = [...(all.get(id) ?? [])].filter(([name, value]) => {
     const rest = name.replace(prefix, "");
     return value !== 0 && rest !== name && except[rest] === undefined && comparedStats.some((one) => one.test(rest));
   });

@@ -51,10 +51,10 @@ export async function playSteps(
     if (socket.destroyed) return;
     if (typeof step === "string") socket.write(step, "latin1");
     else if ("waitMs" in step) await new Promise((resolve) => setTimeout(resolve, step.waitMs));
-    else if ("then" in step) {
-      if (step.then === "end") socket.end();
-      else if (step.then === "close") socket.end(() => socket.destroy());
-      else if (step.then === "reset") socket.resetAndDestroy();
+    else if ("act" in step) {
+      if (step.act === "end") socket.end();
+      else if (step.act === "close") socket.end(() => socket.destroy());
+      else if (step.act === "reset") socket.resetAndDestroy();
     } else if (/^#\d+$/.test(step.until)) await received.until(() => count() >= Number(step.until.slice(1)));
     else await received.until(() => received.text.includes(step.until));
   }
