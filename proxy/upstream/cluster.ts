@@ -477,6 +477,7 @@ export class ClusterEntry implements Cluster {
       bind: config.bind,
       bufferBytes: config.bufferBytes,
       preconnect: config.preconnect,
+      happyEyeballs: config.happyEyeballs,
       random: () => this.#deps.runtime.random.float(),
       keepAlive: config.keepAlive,
       metadata: config.metadata,

@@ -58,6 +58,7 @@ export function mergeHosts(
         metadata,
         health: eds,
         healthCheck: endpoint.healthCheck,
+        additionalAddresses: endpoint.additionalAddresses,
       };
       const known = current.get(key);
       if (known === undefined) {

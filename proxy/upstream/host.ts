@@ -46,6 +46,7 @@ export interface HostAttributes {
   readonly health: EdsHealth;
   /** Absent: checked where it serves. */
   readonly healthCheck?: HostHealthCheck | undefined;
+  readonly additionalAddresses?: readonly SocketAddress[] | undefined;
 }
 
 /** `Endpoint.health_check_config`. */
@@ -58,6 +59,8 @@ export interface HostHealthCheck {
 }
 
 export const defaultHealthCheck: HostHealthCheck = { address: undefined, hostname: "", isDisabled: false };
+
+const noAddresses: readonly SocketAddress[] = [];
 
 export type EdsHealth = "unknown" | "healthy" | "unhealthy" | "draining" | "timeout" | "degraded";
 
@@ -72,6 +75,8 @@ export class UpstreamHost implements Host {
   priority: number;
   metadata: Metadata;
   healthCheck: HostHealthCheck;
+  /** Where else it can be reached. */
+  additionalAddresses: readonly SocketAddress[];
   outlier: HostOutlierSink = noOutlier;
   /** Only with active health checks: traffic says that it is not well (`x-envoy-immediate-health-check-fail`). */
   failPassively: (() => void) | undefined = undefined;
@@ -111,6 +116,7 @@ export class UpstreamHost implements Host {
     this.priority = attributes.priority;
     this.metadata = attributes.metadata;
     this.healthCheck = attributes.healthCheck ?? defaultHealthCheck;
+    this.additionalAddresses = attributes.additionalAddresses ?? noAddresses;
     this.edsHealth = attributes.health;
     this.healthySince = now;
     this.flags = edsFlags(attributes.health);
@@ -150,6 +156,7 @@ export class UpstreamHost implements Host {
     this.hostname = attributes.hostname;
     this.metadata = attributes.metadata;
     this.healthCheck = attributes.healthCheck ?? defaultHealthCheck;
+    this.additionalAddresses = attributes.additionalAddresses ?? noAddresses;
     this.#noteRecovery(wasHealthy, now);
     return isChanged;
   }

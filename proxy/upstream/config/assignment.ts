@@ -44,6 +44,8 @@ export interface EndpointConfig {
   readonly metadata: Metadata;
   readonly health: EdsHealth;
   readonly healthCheck?: HostHealthCheck | undefined;
+  /** Where else it can be reached. */
+  readonly additionalAddresses?: readonly SocketAddress[] | undefined;
 }
 
 const noAssignment: Assignment = {
@@ -153,12 +155,18 @@ function parseEndpoint(
   const hostname = endpoint.get("hostname");
   const addressReader = endpoint.child("address");
   const checked = endpoint.child("healthCheckConfig");
+  const additional = endpoint.children("additionalAddresses").flatMap((child) => {
+    const own = child.child("address");
+    child.finish();
+    return (own === undefined ? undefined : parseAddress(own, false)) ?? [];
+  });
   endpoint.finish();
   const address = addressReader === undefined ? undefined : parseAddress(addressReader, allowsNames);
   if (addressReader === undefined) endpoint.invalid("address", "an endpoint needs an address");
   if (address === undefined) return undefined;
   const healthCheck = checked === undefined ? undefined : parseHealthCheckConfig(checked, address);
-  return { address, hostname, weight, metadata, health, healthCheck };
+  const base = { address, hostname, weight, metadata, health, healthCheck };
+  return additional.length === 0 ? base : { ...base, additionalAddresses: additional };
 }
 
 /** Where a host is asked for its health, and by what name. */

@@ -7,6 +7,7 @@ import type { LbPolicyConfig } from "../load-balancing/create-load-balancer.ts";
 import type { ZoneAwareConfig } from "../load-balancing/zone-aware.ts";
 import type { SubsetConfig } from "../load-balancing/subset.ts";
 import type { HealthCheckConfig } from "../health/health-check-config.ts";
+import type { HappyEyeballsConfig } from "../pool/happy-eyeballs.ts";
 import type { PreconnectConfig } from "../pool/preconnect.ts";
 import type { TrackConfig } from "../tracked-stats.ts";
 import type { UpstreamBind } from "./parse-bind.ts";
@@ -38,6 +39,8 @@ export interface ClusterConfig {
   /** `per_connection_buffer_limit_bytes`; undefined: the network's own limit. */
   readonly bufferBytes: number | undefined;
   readonly preconnect: PreconnectConfig;
+  /** In what order the addresses of a host are tried. */
+  readonly happyEyeballs: HappyEyeballsConfig;
   readonly track: TrackConfig;
   /** Requests of different downstream connections share no connection. */
   readonly hasPoolPerDownstream: boolean;

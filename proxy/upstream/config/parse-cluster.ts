@@ -10,6 +10,7 @@ import type {
   Cluster_PreconnectPolicy,
   UpstreamConnectionOptions,
 } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
+import type { TcpKeepalive } from "#protos/gen/envoy/config/core/v3/address_pb.js";
 import type { CaresDnsResolverConfig } from "#protos/gen/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver_pb.js";
 import { durationMs, metadataOf } from "../../config-values.ts";
 import { parseMetadataExchange, type MetadataExchangeConfig } from "../../network/metadata-exchange.ts";
@@ -22,6 +23,7 @@ import { parseDiscovery } from "./parse-discovery.ts";
 import { parseHttpOptions } from "./parse-http-options.ts";
 import { parseSubsets } from "./parse-subsets.ts";
 import { parseLbPolicy } from "./parse-lb-policy.ts";
+import { defaultHappyEyeballs } from "../pool/happy-eyeballs.ts";
 import { noPreconnect, type PreconnectConfig } from "../pool/preconnect.ts";
 import type { TrackConfig } from "../tracked-stats.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
@@ -77,7 +79,7 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
     hasPoolPerDownstream: reader.get("connectionPoolPerDownstreamConnection"),
     overrideHostStatus: balancing.overrideHostStatus,
     maxConnectionPools: limits.maxConnectionPools,
-    keepAlive: parseKeepAlive(reader.child("upstreamConnectionOptions")),
+    ...parseConnectionOptions(reader.child("upstreamConnectionOptions")),
     closeConnectionsOnHostSetChange: balancing.closeConnectionsOnHostSetChange,
     health: {
       checks: parseHealthChecks(reader),
@@ -131,11 +133,24 @@ function parseTracking(reader: MessageReader<Cluster>): TrackConfig {
   return config;
 }
 
-function parseKeepAlive(reader: MessageReader<UpstreamConnectionOptions> | undefined): TcpKeepAlive | undefined {
-  const keepAlive = reader?.child("tcpKeepalive");
+function parseConnectionOptions(
+  reader: MessageReader<UpstreamConnectionOptions> | undefined,
+): Pick<ClusterConfig, "keepAlive" | "happyEyeballs"> {
+  const keepAlive = parseKeepAlive(reader?.child("tcpKeepalive"));
   reader?.ignore("setLocalInterfaceNameOnUpstreamConnections", "nothing here shows the name of an interface");
-  reader?.ignore("happyEyeballsConfig", "endpoints with further addresses are refused where they are");
+  const happy = reader?.child("happyEyeballsConfig");
   reader?.finish();
+  if (happy === undefined) return { keepAlive, happyEyeballs: defaultHappyEyeballs };
+  const families: readonly (4 | 6 | undefined)[] = [undefined, 4, 6];
+  const happyEyeballs = {
+    firstFamily: families[happy.get("firstAddressFamilyVersion")],
+    firstFamilyCount: happy.get("firstAddressFamilyCount") ?? 1,
+  };
+  happy.finish();
+  return { keepAlive, happyEyeballs };
+}
+
+function parseKeepAlive(keepAlive: MessageReader<TcpKeepalive> | undefined): TcpKeepAlive | undefined {
   if (keepAlive === undefined) return undefined;
   const inMs = (seconds: number | undefined): number | undefined =>
     seconds === undefined ? undefined : seconds * 1000;

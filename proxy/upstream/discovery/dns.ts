@@ -106,10 +106,11 @@ class DnsDiscovery implements Discovery {
     if (target === undefined) return [endpoint];
     const addresses = this.#takes === "first" ? target.addresses.slice(0, 1) : target.addresses;
     const hostname = endpoint.hostname === "" ? address.address : endpoint.hostname;
-    return addresses.map((ip) => {
-      const resolved: SocketAddress = { kind: "ip", address: ip, port: address.port };
-      return { ...endpoint, hostname, address: resolved };
-    });
+    const at = (ip: string): SocketAddress => ({ kind: "ip", address: ip, port: address.port });
+    // A logical host of both families is reached by whichever of its addresses answers.
+    const others =
+      this.#takes === "first" && this.#config.family === "all" ? target.addresses.slice(1).map(at) : undefined;
+    return addresses.map((ip) => ({ ...endpoint, hostname, address: at(ip), additionalAddresses: others }));
   }
 }
 

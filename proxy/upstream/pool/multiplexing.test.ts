@@ -12,6 +12,7 @@ import { createResourceManager, defaultThresholds } from "../resource-manager.ts
 import { hostAt } from "../testing/hosts.ts";
 import { TransportSelector } from "../transport-selector.ts";
 import type { PoolOptions } from "../types.ts";
+import { defaultHappyEyeballs } from "./happy-eyeballs.ts";
 import { HttpConnectionPool } from "./http-pool.ts";
 import { noPreconnect } from "./preconnect.ts";
 
@@ -103,6 +104,7 @@ function setUp(protocol: PoolOptions["protocol"], limit = 3) {
       bind: undefined,
       bufferBytes: undefined,
       preconnect: noPreconnect,
+      happyEyeballs: defaultHappyEyeballs,
       random: () => 0,
       metadata: {},
       keepAlive: undefined,

@@ -5,6 +5,7 @@ import type { ClientCodec, ClientCodecHandler } from "../../http/codec.ts";
 import type { UpstreamBind } from "../config/parse-bind.ts";
 import type { HttpConfig } from "../config/cluster-config.ts";
 import type { TrafficStats } from "../cluster-stats.ts";
+import type { HappyEyeballsConfig } from "./happy-eyeballs.ts";
 import type { PreconnectConfig } from "./preconnect.ts";
 import type { TransportSelector } from "../transport-selector.ts";
 import type { Metadata, ResourceManager, RoutingPriority } from "../types.ts";
@@ -16,6 +17,7 @@ export interface PoolEnvironment {
   /** `per_connection_buffer_limit_bytes`: beyond it a connection counts as full. */
   readonly bufferBytes: number | undefined;
   readonly preconnect: PreconnectConfig;
+  readonly happyEyeballs: HappyEyeballsConfig;
   readonly keepAlive: TcpKeepAlive | undefined;
   /** The cluster's. */
   readonly metadata: Metadata;

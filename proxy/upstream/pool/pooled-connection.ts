@@ -4,7 +4,7 @@ import type { Timer } from "#lib/runtime.ts";
 import type { ClientCodec, ClientCodecHandler, StreamDecoder } from "../../http/codec.ts";
 import type { PoolCallbacks } from "../types.ts";
 import type { HttpConnectionPool } from "./http-pool.ts";
-import { targetOf } from "./target.ts";
+import { connectHost } from "./target.ts";
 
 /** ALPN names that stand for HTTP/2. */
 const http2Alpn: ReadonlySet<string> = new Set(["h2", "istio-h2"]);
@@ -60,7 +60,7 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
       stats.cxConnectTimeout.inc();
       this.#destroy();
     });
-    this.#connection = transport.connect(targetOf(host, options, environment), this);
+    this.#connection = connectHost(transport, host, options, this, environment);
   }
 
   /** The pool has seen to it that there is room. */

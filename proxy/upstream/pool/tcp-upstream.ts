@@ -5,7 +5,7 @@ import type { TrafficStats } from "../cluster-stats.ts";
 import type { UpstreamHost } from "../host.ts";
 import type { PoolOptions, ResourceManager } from "../types.ts";
 import type { PoolEnvironment } from "./pool-environment.ts";
-import { targetOf } from "./target.ts";
+import { connectHost } from "./target.ts";
 
 /** Opens a connection, unless the circuit breaker is open. */
 export function connectTcp(
@@ -71,7 +71,7 @@ class TcpUpstream implements Connection, ConnectionHandler {
       this.#stats.cxConnectTimeout.inc();
       this.destroy(new Error("connection timeout"));
     });
-    this.#inner = transports.transportOf(host).connect(targetOf(host, options, this.#environment), this);
+    this.#inner = connectHost(transports.transportOf(host), host, options, this, this.#environment);
   }
 
   // From the transport.
