@@ -302,7 +302,7 @@ function expectMirrors(findings: Findings, path: string, rule: Fields): void {
     const percent = rule[name];
     if (percent === undefined) continue;
     if ((numberOf(percent) ?? 0) > 100)
-      findings.refuse(`${path}.${name}`, `must be at most 100, found ${String(percent)}.`);
+      findings.refuse(`${path}.${name}`, `must be at most 100, found ${numberOf(percent) ?? 0}.`);
     findings.warn(`${path}.${name}`, "is deprecated; use mirrorPercentage.value.", "deprecated-field");
   }
   expectPercentage(findings, `${path}.mirrorPercentage`, rule["mirrorPercentage"]);

@@ -38,6 +38,16 @@ export function expectSelector(findings: Findings, path: string, selector: unkno
   if (labels.length === 0) findings.warn(path, "the selector has no labels: it selects every workload.");
 }
 
+/** Group and kind; the group of a Service may also be written `core`. */
+const attachable: ReadonlySet<string> = new Set([
+  "/Service",
+  "core/Service",
+  "networking.istio.io/ServiceEntry",
+  "gateway.networking.k8s.io/Gateway",
+  "gateway.networking.k8s.io/GatewayClass",
+]);
+const withoutSlash = (target: string): string => target.replace(/^\//, "");
+
 /** A policy selects workloads by labels, or names what it is attached to, not both; and nothing in another namespace. */
 export function expectTargetRefs(findings: Findings, spec: Fields): void {
   const ways = ["selector", "targetRef", "targetRefs"].filter((field) => {
@@ -50,9 +60,14 @@ export function expectTargetRefs(findings: Findings, spec: Fields): void {
     ...listOf(spec["targetRefs"]).map((ref, index) => ({ at: `spec.targetRefs[${index}]`, ref })),
   ];
   for (const { at, ref } of refs) {
-    const { name, kind, namespace } = fieldsOf(ref);
+    const { name, kind, namespace, group } = fieldsOf(ref);
     if ((stringOf(name) ?? "") === "") findings.refuse(`${at}.name`, "name is missing; it is required.");
+    const target = `${stringOf(group) ?? ""}/${stringOf(kind) ?? ""}`;
     if ((stringOf(kind) ?? "") === "") findings.refuse(`${at}.kind`, "kind is missing; it is required.");
+    else if (!attachable.has(target)) {
+      const named = target.startsWith("/") ? target.slice(1) : target;
+      findings.refuse(at, `a policy is attached to ${[...attachable].map(withoutSlash).join(", ")}, not to ${named}.`);
+    }
     if ((stringOf(namespace) ?? "") !== "")
       findings.refuse(`${at}.namespace`, "a policy reaches only its own namespace.");
   }

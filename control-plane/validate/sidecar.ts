@@ -25,6 +25,7 @@ export function validateSidecar(findings: Findings, spec: Fields): void {
   const seen = new Set<unknown>();
   for (const [index, listener] of ingress.entries()) {
     const path = `spec.ingress[${index}]`;
+    expectNoTargetPort(findings, path, listener);
     expectIngress(findings, path, listener);
     const { number } = fieldsOf(listener["port"]);
     if (seen.has(number)) findings.refuse(`${path}.port.number`, `the port ${String(number)} is used twice.`);
@@ -33,6 +34,12 @@ export function validateSidecar(findings: Findings, spec: Fields): void {
   expectEgress(findings, listOf(spec["egress"]).map(fieldsOf));
   expectConnectionPool(findings, "spec.inboundConnectionPool", spec["inboundConnectionPool"]);
   expectOutboundPolicy(findings, spec["outboundTrafficPolicy"]);
+}
+
+function expectNoTargetPort(findings: Findings, path: string, listener: Fields): void {
+  const targetPort = fieldsOf(listener["port"])["targetPort"];
+  if ((numberOf(targetPort) ?? 0) > 0)
+    findings.refuse(`${path}.port.targetPort`, "has no effect in a Sidecar; remove it.");
 }
 
 function expectOutboundPolicy(findings: Findings, value: unknown): void {
@@ -108,6 +115,7 @@ function expectEgress(findings: Findings, listeners: readonly Fields[]): void {
   const seen = new Set<string>();
   for (const [index, listener] of listeners.entries()) {
     const path = `spec.egress[${index}]`;
+    expectNoTargetPort(findings, path, listener);
     const port = listener["port"] === undefined ? undefined : fieldsOf(listener["port"]);
     if (port === undefined && index < listeners.length - 1) {
       findings.refuse(

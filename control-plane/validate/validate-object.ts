@@ -21,6 +21,7 @@ import {
   validateService,
   validateWorkloadController,
 } from "./kubernetes.ts";
+import { noteFieldsWithoutEffect } from "./fields-without-effect.ts";
 import { nearestNames } from "../model/near-names.ts";
 import { validatePeerAuthentication } from "./peer-authentication.ts";
 import { validateRequestAuthentication } from "./request-authentication.ts";
@@ -105,6 +106,7 @@ function validateKnown(findings: Findings, kind: KnownKind): void {
   const semantic = createFindings(object);
   semanticsOf(object)?.(semantic, fieldsOf(object.spec));
   findings.add(withoutRepeats(schema.problems, semantic.problems));
+  noteFieldsWithoutEffect(findings);
   const exception = kind.exceptions?.(fieldsOf(object.spec));
   const { effect, what } = exception ?? { effect: kind.effect, what: object.kind };
   if (effect === "none") {

@@ -3,6 +3,7 @@ import type { Problem } from "#lib/problem.ts";
 import type { MeshObject } from "../model/object.ts";
 import { crdOf } from "./crds/crds.ts";
 import { createFindings } from "./findings.ts";
+import { FIELD_WITHOUT_EFFECT } from "./fields-without-effect.ts";
 import { checkSchema } from "./schema.ts";
 import { NO_EFFECT, validateObject, validateSemantics } from "./validate-object.ts";
 
@@ -47,5 +48,5 @@ export function verdictOn(object: MeshObject): Verdict {
 }
 
 function isAboutUs({ code }: Problem): boolean {
-  return code === NO_EFFECT;
+  return code === NO_EFFECT || code === FIELD_WITHOUT_EFFECT;
 }

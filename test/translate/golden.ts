@@ -16,7 +16,7 @@ import type { ProxyConfigSnapshot, ResourceJson } from "#control-plane/translate
 import { STOCK_EXTENSIONS } from "./envoy-bootstrap.ts";
 
 /** The first document of `in.yaml`. */
-interface Header {
+export interface Header {
   /** The rule, in one sentence. */
   readonly shows: string;
   /** `buyer-1.market` */
@@ -32,6 +32,8 @@ interface Header {
   readonly metadata?: Readonly<Record<string, unknown>>;
   /** Extensions that the proxy has not. */
   readonly without?: readonly string[];
+  /** False: the proxy does not say which extensions it has, as Istio's own. */
+  readonly isStock?: boolean;
 }
 
 type ResourceType = "clusters" | "endpoints" | "listeners" | "routes";
@@ -61,7 +63,10 @@ export function readGolden(path: string): Golden {
   return { header, mesh, proxy, snapshot: createTranslator().snapshot(mesh, proxy) };
 }
 
-function proxyOf(header: Header, mesh: MeshIndex): ProxyNode {
+export function proxyOf(
+  header: Pick<Header, "proxy" | "type" | "interception" | "metadata" | "without" | "isStock">,
+  mesh: MeshIndex,
+): ProxyNode {
   const [name = "", namespace = ""] = header.proxy.split(".");
   const workload = mesh.workload(namespace, name);
   const address = workload?.addresses[0] ?? "";
@@ -73,12 +78,14 @@ function proxyOf(header: Header, mesh: MeshIndex): ProxyNode {
       INTERCEPTION_MODE: header.interception ?? "REDIRECT",
       ...header.metadata,
     },
-    extensions: [...STOCK_EXTENSIONS]
-      .filter((name) => header.without?.includes(name) !== true)
-      .map((extension) => ({ name: extension })),
+    extensions: header.isStock === false ? undefined : stockExtensions(header.without),
   }).value;
   if (said === undefined) throw new Error(`${header.proxy} is no proxy`);
   return withMesh(said, mesh).node;
+}
+
+function stockExtensions(without: readonly string[] = []): readonly { readonly name: string }[] {
+  return [...STOCK_EXTENSIONS].filter((name) => !without.includes(name)).map((name) => ({ name }));
 }
 
 /** What the header looks at, as YAML. */
