@@ -20,9 +20,10 @@ export interface Attachment {
 export interface ListenerParent {
   readonly kind: "listener";
   readonly listener: RouteParent;
-  /** Hostnames of other listeners of the port and protocol, which have what is theirs. */
-  readonly otherHostnames: readonly string[];
 }
+
+/** Listeners by `namespace/name` of their Gateway. */
+export type RouteParents = ReadonlyMap<string, readonly RouteParent[]>;
 
 export interface MeshParent {
   readonly kind: "mesh";
@@ -32,11 +33,7 @@ export interface MeshParent {
 }
 
 /** References that belong to other controllers are left out. */
-export function attachmentsOf(
-  mesh: MeshIndex,
-  parents: readonly RouteParent[],
-  route: MeshObject,
-): readonly Attachment[] {
+export function attachmentsOf(mesh: MeshIndex, parents: RouteParents, route: MeshObject): readonly Attachment[] {
   const spec = fieldsOf(route.spec);
   const hostnames = route.kind === "TCPRoute" ? [] : stringsOf(spec["hostnames"]);
   const result: Attachment[] = [];
@@ -54,32 +51,17 @@ export function attachmentsOf(
 }
 
 function listenerAttachments(
-  parents: readonly RouteParent[],
+  parents: RouteParents,
   route: MeshObject,
   hostnames: readonly string[],
   ref: ParentReference,
   namespace: string,
 ): readonly Attachment[] {
-  const own = parents.filter(({ gateway }) => gateway.name === ref.name && gateway.namespace === namespace);
-  return own.map((listener) => {
-    const { port, protocol, hostname } = listener.listener;
-    const others = own.filter(
-      (other) =>
-        other !== listener &&
-        other.listener.port === port &&
-        other.listener.protocol === protocol &&
-        other.listener.hostname !== hostname,
-    );
-    return {
-      ref,
-      parent: {
-        kind: "listener",
-        listener,
-        otherHostnames: others.map((other) => other.listener.hostname ?? ""),
-      },
-      denied: denial(listener, route, hostnames, ref),
-    };
-  });
+  return (parents.get(`${namespace}/${ref.name}`) ?? []).map((listener) => ({
+    ref,
+    parent: { kind: "listener", listener },
+    denied: denial(listener, route, hostnames, ref),
+  }));
 }
 
 function denial(
@@ -124,9 +106,9 @@ function meshAttachment(mesh: MeshIndex, route: MeshObject, ref: ParentReference
 }
 
 /** Whether a hostname of the route is this listener's: a more specific listener of the port has it for itself. */
-export function servesHost({ listener, otherHostnames }: ListenerParent, routeHost: string): boolean {
+export function servesHost({ listener }: ListenerParent, routeHost: string): boolean {
   const own = listener.listener.hostname ?? "";
   if (own !== "" && !isWildcard(own)) return true;
   if (own !== "" && !hostsMatch(routeHost, own)) return false;
-  return !otherHostnames.some((other) => own.length <= other.length && isSubsetOf(routeHost, other));
+  return !listener.otherHostnames.some((other) => own.length <= other.length && isSubsetOf(routeHost, other));
 }

@@ -35,7 +35,9 @@ export function convertGatewayApi(mesh: MeshIndex): GatewayApiResult {
   const gateways = of("Gateway")
     .map((object) => convertGateway(mesh, object))
     .filter((gateway) => gateway !== undefined);
-  const parents = gateways.flatMap((gateway) => gateway.parents);
+  const parents = new Map(
+    gateways.map(({ object: { metadata }, parents: own }) => [`${metadata.namespace}/${metadata.name}`, own]),
+  );
   const routes = ROUTE_KINDS.flatMap(of).map((route) => ({ route, ...convertRoute(mesh, parents, route) }));
   const attached = attachedRoutes(routes);
   for (const { object, status } of gateways) statuses.set(object, status(attached.get(object) ?? new Map()));

@@ -28,6 +28,8 @@ export interface RouteParent {
   readonly listener: Listener;
   readonly hosts: readonly string[];
   readonly kinds: readonly { readonly group: string; readonly kind: string }[];
+  /** Hostnames of the Gateway's other listeners of the port and protocol, which have what is theirs; "": all hosts. */
+  readonly otherHostnames: readonly string[];
 }
 
 export interface GatewayResult {
@@ -77,6 +79,7 @@ export function convertGateway(mesh: MeshIndex, object: MeshObject): GatewayResu
       listener,
       hosts: own,
       kinds: supportedKinds(listener).kinds,
+      otherHostnames: otherHostnames(gateway, listener),
     })),
     warnings: results.flatMap(({ warning }, index) =>
       warning === undefined ? [] : [{ path: `spec.listeners[${index}].tls.certificateRefs`, error: warning }],
@@ -91,6 +94,13 @@ export function convertGateway(mesh: MeshIndex, object: MeshObject): GatewayResu
       listeners: results.map((result) => listenerStatus(result, attachedRoutes)),
     }),
   };
+}
+
+function otherHostnames({ listeners }: GatewayModel, { port, protocol, hostname }: Listener): readonly string[] {
+  const others = listeners.filter(
+    (other) => other.port === port && other.protocol === protocol && other.hostname !== hostname,
+  );
+  return others.map((other) => other.hostname ?? "");
 }
 
 const ACCEPTED = { reason: "Accepted", message: "Resource accepted" };

@@ -14,12 +14,13 @@ export function routeStatus(
   errorOf: (attachment: Attachment) => StatusError | undefined,
 ): readonly RouteParentStatus[] {
   const { namespace } = route.metadata;
-  const byRef = Map.groupBy(attachments, ({ ref }) => sortKey(ref, namespace));
-  return [...byRef.keys()]
-    .toSorted()
-    .toReversed()
-    .flatMap((key) => {
-      const own = byRef.get(key) ?? [];
+  // Every attachment of a parentRef has the very same reference.
+  const byRef = [...Map.groupBy(attachments, ({ ref }) => ref)].map(
+    ([ref, own]) => [sortKey(ref, namespace), own] as const,
+  );
+  return byRef
+    .toSorted(([one], [other]) => (one < other ? 1 : -1))
+    .flatMap(([, own]) => {
       const [first] = own;
       if (first === undefined) return [];
       const bound = own.filter(({ denied }) => denied === undefined).length;

@@ -5,9 +5,8 @@ import type { MeshObject } from "../model/object.ts";
 import { fieldsOf, stringsOf } from "../model/read-fields.ts";
 import type { HttpRule, L4Match, TcpRule, TlsRule, VirtualServiceSpec } from "../translate/spec/virtual-service.ts";
 import { hostsMatch } from "../translate/hosts.ts";
-import { type Attachment, attachmentsOf, type MeshParent, servesHost } from "./attachments.ts";
+import { type Attachment, attachmentsOf, type MeshParent, type RouteParents, servesHost } from "./attachments.ts";
 import type { StatusError } from "./conditions.ts";
-import type { RouteParent } from "./gateways.ts";
 import { generatedObject } from "./generated.ts";
 import { type ConvertedRules, convertHttpRules } from "./http-rule.ts";
 import { convertTcpRules, convertTlsRules } from "./l4-rules.ts";
@@ -32,7 +31,7 @@ export interface RouteResult {
 
 export const ROUTE_ANNOTATIONS: Readonly<Record<string, string>> = { [ROUTE_SEMANTICS_ANNOTATION]: SEMANTICS_GATEWAY };
 
-export function convertRoute(mesh: MeshIndex, parents: readonly RouteParent[], route: MeshObject): RouteResult {
+export function convertRoute(mesh: MeshIndex, parents: RouteParents, route: MeshObject): RouteResult {
   const attachments = attachmentsOf(mesh, parents, route);
   switch (route.kind) {
     case "TCPRoute":

@@ -101,13 +101,9 @@ function tcpFilters(view: View, server: GatewayServer): readonly JsonObject[] | 
   return undefined;
 }
 
-/** Of another API: the routes that a VirtualService was made from, `Kind/name.namespace`. */
-const PARENTS_ANNOTATION = "internal.istio.io/parents";
-
 /** The rules of a TLSRoute lead connections also where TLS ends here. */
-function tlsRoutesOf({ object, spec }: VirtualService): readonly TlsRule[] {
-  const parents = object.metadata.annotations[PARENTS_ANNOTATION] ?? "";
-  return parents.startsWith("TLSRoute/") ? (spec.tls ?? []).filter(({ match }) => (match ?? []).length > 0) : [];
+function tlsRoutesOf({ isGatewayApi, spec }: VirtualService): readonly TlsRule[] {
+  return isGatewayApi ? (spec.tls ?? []).filter(({ match }) => (match ?? []).length > 0) : [];
 }
 
 /** One chain a match; an SNI that is taken on the port and address is not given again. */
