@@ -8,7 +8,6 @@ import type { AccessLogger } from "../observability/access-log/types.ts";
 import type { RouteTable } from "../router/types.ts";
 import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import type { StreamInfo } from "../stream-info.ts";
-import type { ClusterManager } from "../upstream/types.ts";
 import { parseConnectionManager, type ConnectionManagerConfig } from "./connection-manager-config.ts";
 import { connectionManagerStats, type ConnectionManagerStats } from "./connection-manager-stats.ts";
 import { FilterChainFactory } from "./filter-chain.ts";

@@ -1,6 +1,7 @@
 /** HTTP filters beside a real Envoy: one pair of processes for all cases. */
 import {
   bufferCases,
+  compressorCases,
   faultCases,
   filterStateCases,
   grpcWebCases,
@@ -25,5 +26,6 @@ describeBesideEnvoy("HTTP filters, beside a real Envoy", {
     ...grpcWebCases,
     ...rateLimitCases,
     ...sessionCases,
+    ...compressorCases,
   ],
 });

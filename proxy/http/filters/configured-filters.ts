@@ -66,7 +66,7 @@ function parseOne(reader: MessageReader<HttpFilter>, registry: HttpFilterRegistr
       code: "unsupported-filter",
       level: "error",
       path: at,
-      message: `HTTP filter ${name} (${typeUrl}) is not supported by this proxy: requests would pass without it`,
+      message: `HTTP filter ${name} (${typeUrl}) is not supported by this proxy: requests would pass without it; ${wayOut(typeUrl)}`,
     });
     return undefined;
   }
@@ -75,6 +75,21 @@ function parseOne(reader: MessageReader<HttpFilter>, registry: HttpFilterRegistr
   if (isDisabled && factory.isTerminal === true)
     reader.invalid("disabled", `filter ${name} makes the response and can't be disabled`);
   return parsed.value === undefined ? undefined : { name, factory, config: parsed.value, isDisabled };
+}
+
+/** What to do in the place of a filter that this proxy does not have. */
+const waysOut: Readonly<Record<string, string>> = {
+  "lua.v3.Lua": "header_mutation, local_ratelimit and ext_authz do most of what scripts are written for",
+  "wasm.v3.Wasm": "move what the plugin does behind ext_authz, or run a real Envoy as the sidecar of this workload",
+  "composite.v3.Composite": "configure the filters themselves, disabled, and enable them by route",
+  "grpc_json_transcoder.v3.GrpcJsonTranscoder": "transcode in the application, or in front of the mesh",
+  "grpc_http1_bridge.v3.Config": "use grpc_web, or HTTP/2 from end to end",
+  "decompressor.v3.Decompressor": "let the application read content-encoding, or leave accept-encoding out",
+};
+
+function wayOut(typeUrl: string): string {
+  const found = Object.entries(waysOut).find(([type]) => typeUrl.endsWith(`.${type}`));
+  return found?.[1] ?? "remove it, or mark it is_optional";
 }
 
 function parseDiscovered(

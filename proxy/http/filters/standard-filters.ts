@@ -15,6 +15,7 @@ import { headerMutation } from "./header-mutation.ts";
 import { healthCheck } from "./health-check.ts";
 import { onDemand } from "./on-demand.ts";
 import { setFilterState } from "./set-filter-state.ts";
+import { compressor } from "./compressor/compressor.ts";
 import { statefulSession } from "./stateful-session.ts";
 import { setMetadata } from "./set-metadata.ts";
 import { createHttpFilterRegistry, type HttpFilterRegistry } from "./registry.ts";
@@ -43,6 +44,7 @@ export function standardHttpFilters(): HttpFilterRegistry {
     setFilterState,
     setMetadata,
     statefulSession,
+    compressor,
     istioStatsHttp,
     router,
   ]);
