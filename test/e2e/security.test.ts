@@ -95,28 +95,4 @@ describe("mutual TLS, over real processes", () => {
       WAIT,
     );
   });
-
-  test("a workload that a RequestAuthentication selects denies everything until tokens are checked, and says so", async () => {
-    mesh.write(
-      "tokens.yaml",
-      `
-apiVersion: security.istio.io/v1
-kind: RequestAuthentication
-metadata: { name: tokens }
-spec: { selector: { matchLabels: { app: echo } }, jwtRules: [{ issuer: bank.example }] }
-`,
-    );
-    await vi.waitFor(
-      async () => expect(await mesh.call("client", "http://echo/")).toMatchObject({ statuses: { "403": 1 } }),
-      WAIT,
-    );
-    const debug = mesh.session.runner.file.controlPlane.debug;
-    const findings = await request(`http://${debug.address}:${debug.port}/debug/findings`);
-    expect(await findings.body.text()).toMatch(/RequestAuthentication default\/tokens/);
-    mesh.remove("tokens.yaml");
-    await vi.waitFor(
-      async () => expect(await mesh.call("client", "http://echo/")).toMatchObject({ statuses: { "200": 1 } }),
-      WAIT,
-    );
-  });
 });
