@@ -362,13 +362,16 @@ class Server implements ProxyServer {
         (error: unknown) => this.#log.error(`draining: ${String(error)}`),
       );
     };
+    const endsConnections = false;
     if (!drain.graceful) {
-      report(listeners.drain({ inboundOnly }));
+      report(listeners.drain({ stopsListening: !drain.skipExit, inboundOnly, endsConnections }));
       return;
     }
     // They go on accepting for the drain time, and stop then.
-    report(listeners.drain({ stopsListening: false, inboundOnly, strategy: options.drainStrategy }));
+    report(listeners.drain({ stopsListening: false, inboundOnly, endsConnections, strategy: options.drainStrategy }));
     if (drain.skipExit) return;
-    runtime.clock.setTimer(options.drainTimeSeconds * 1000, () => report(listeners.drain({ inboundOnly })));
+    runtime.clock.setTimer(options.drainTimeSeconds * 1000, () =>
+      report(listeners.drain({ inboundOnly, endsConnections })),
+    );
   }
 }

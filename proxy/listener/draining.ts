@@ -44,12 +44,12 @@ export class Draining {
   }
 
   /** Winds up listeners that stay in place; resolves when none has a connection any more. */
-  async finish(listeners: readonly ActiveListener[], strategy: DrainStrategy): Promise<void> {
+  async finish(listeners: readonly ActiveListener[], strategy: DrainStrategy, endsConnections: boolean): Promise<void> {
     const { runtime, drainTimeMs } = this.#settings;
     const chains = listeners.flatMap((listener) => listener.chains);
     for (const chain of chains) {
       chain.drainState.start(drainTimeMs, strategy);
-      if (strategy === "immediate") for (const connection of chain.connections) connection.drain();
+      if (endsConnections && strategy === "immediate") for (const connection of chain.connections) connection.drain();
     }
     const busy = chains.filter((chain) => chain.connections.size > 0);
     if (busy.length === 0) return;
@@ -60,12 +60,14 @@ export class Draining {
           chain.onEmpty = undefined;
           left--;
           if (left > 0) return;
-          timer.cancel();
+          timer?.cancel();
           resolve();
         };
-      const timer = runtime.clock.setTimer(drainTimeMs, () => {
-        for (const chain of busy) closeAll(chain);
-      });
+      const timer = endsConnections
+        ? runtime.clock.setTimer(drainTimeMs, () => {
+            for (const chain of busy) closeAll(chain);
+          })
+        : undefined;
     });
   }
 

@@ -131,14 +131,14 @@ class Manager implements ListenerManager, ListenerNeighbours {
   }
 
   async drain(options: DrainOptions = {}): Promise<void> {
-    const { stopsListening = true, inboundOnly = false, strategy = "immediate" } = options;
+    const { stopsListening = true, inboundOnly = false, strategy = "immediate", endsConnections = true } = options;
     const chosen = [...this.#slots.values()]
       .map(({ active }) => active)
       .filter((active) => active !== undefined)
       .filter((active) => !inboundOnly || active.model.trafficDirection === "inbound");
     if (stopsListening && !inboundOnly) this.#isShutDown = true;
     for (const listener of chosen) if (stopsListening) this.#unbind(listener);
-    await this.#draining.finish(chosen, strategy);
+    await this.#draining.finish(chosen, strategy, endsConnections);
   }
 
   close(): void {

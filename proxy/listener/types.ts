@@ -72,6 +72,11 @@ export interface DrainOptions {
   /** True (default): no new connections from now on. False: only wind up what is there (`skip_exit`). */
   readonly stopsListening?: boolean;
   readonly inboundOnly?: boolean;
+  /**
+   * True (default): idle connections are closed at once where the strategy is immediate, and all at the end of the drain
+   * time. False: each ends with its next response, and none before, as Envoy's `/drain_listeners` has it.
+   */
+  readonly endsConnections?: boolean;
   /** Default: `immediate`. */
   readonly strategy?: DrainStrategy;
 }

@@ -20,6 +20,8 @@ export interface Side {
   logs(id: string, count: number): Promise<readonly string[]>;
   /** A page of the admin interface. */
   admin(path: string): Promise<string>;
+  /** A page that changes something. */
+  post(path: string): Promise<string>;
   /** Every port replaced by its name. */
   named(text: string): string;
   stop(): Promise<void>;
@@ -66,6 +68,7 @@ export async function startSide(
   await until(() => existsSync(adminFile) && readFileSync(adminFile, "utf8") !== "");
   const base = `http://${readFileSync(adminFile, "utf8").trim()}`;
   const admin = async (path: string): Promise<string> => (await fetch(base + path)).text();
+  const post = async (path: string): Promise<string> => (await fetch(base + path, { method: "POST" })).text();
   await until(async () => (await admin("/ready").catch(() => "")) === "LIVE\n");
   const ports = await listenerPorts(admin);
   const names = new Map<string, string>([
@@ -76,6 +79,7 @@ export async function startSide(
     name: program.name,
     recorder,
     admin,
+    post,
     stop,
     port(listener) {
       const port = ports.get(listener);
