@@ -16,13 +16,17 @@ export function parseSubsets(
 ): SubsetConfig | undefined {
   if (either === undefined) return undefined;
   const reader = either as MessageReader<Cluster_LbSubsetConfig>;
-  if (reader.get("metadataFallbackPolicy") !== 0) reader.unsupported("metadataFallbackPolicy");
+  const isAware = reader.get("localityWeightAware");
+  const isScaled = reader.get("scaleLocalityWeight");
+  if (isScaled && !isAware) reader.invalid("scaleLocalityWeight", "needs locality_weight_aware");
   const config: SubsetConfig = {
     fallback: fallbacks[reader.get("fallbackPolicy")] ?? "none",
     defaultSubset: reader.get("defaultSubset") ?? {},
     selectors: reader.children("subsetSelectors").map(parseSelector),
     panicModeAny: reader.get("panicModeAny"),
     listAsAny: reader.get("listAsAny"),
+    usesFallbackList: reader.get("metadataFallbackPolicy") === 1,
+    localityWeights: isAware ? (isScaled ? "scaled" : "kept") : "none",
   };
   reader.finish();
   return config.selectors.length === 0 ? undefined : config;
@@ -32,9 +36,10 @@ function parseSelector(reader: MessageReader<Cluster_LbSubsetConfig_LbSubsetSele
   const keys = reader.get("keys").toSorted();
   const fallback = selectorFallbacks[reader.get("fallbackPolicy")];
   const fallbackKeys = reader.get("fallbackKeysSubset");
+  const isSingleHost = reader.get("singleHostPerSubset");
   reader.finish();
   const isSubset = fallbackKeys.every((key) => keys.includes(key)) && fallbackKeys.length < keys.length;
   if (fallback === "keys-subset" && (fallbackKeys.length === 0 || !isSubset))
     reader.invalid("fallbackKeysSubset", "must name some, but not all, of the keys of its selector");
-  return { keys, fallback, fallbackKeys };
+  return { keys, fallback, fallbackKeys, isSingleHost };
 }

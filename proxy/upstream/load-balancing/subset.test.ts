@@ -65,11 +65,56 @@ describe("subset load balancing", () => {
     expect(world.counter("cluster.c.lb_subsets_fallback_panic")).toBe(60);
   });
 
+  test("single_host_per_subset: the first host that has the value", () => {
+    const world = worldWith({ subsetSelectors: [{ keys: ["version"], singleHostPerSubset: true }] });
+    expect(chosen(world, { version: "2" })).toEqual(["10.0.0.2:80"]);
+  });
+
+  test("FALLBACK_LIST: the route's list is tried one after the other", () => {
+    const world = worldWith({ subsetSelectors, metadataFallbackPolicy: "FALLBACK_LIST" });
+    const list = [{ version: "9" }, { version: "2", stage: "dev" }, { version: "1" }];
+    expect(chosen(world, { fallback_list: list })).toEqual(["10.0.0.3:80"]);
+    expect(chosen(world, { version: "2", fallback_list: [{ stage: "x" }, { stage: "prod" }] })).toEqual([
+      "10.0.0.2:80",
+    ]);
+    expect(chosen(world, { fallback_list: [{ version: "9" }] })).toEqual(["none"]);
+    expect(chosen(world, { version: "1" })).toEqual(["10.0.0.1:80"]);
+  });
+
+  test.each<[string, object, number]>([
+    ["not without locality_weight_aware", {}, 0.8],
+    ["as they are with it", { localityWeightAware: true }, 0.5],
+    ["scaled to the hosts that are there", { localityWeightAware: true, scaleLocalityWeight: true }, 0.8],
+  ])("weights of localities hold within subsets %s", (_name, more, expected) => {
+    const world = createWorld();
+    const hosts = (zone: string, versions: readonly string[]): object => ({
+      locality: { zone },
+      loadBalancingWeight: 100,
+      lbEndpoints: versions.map((version, index) => ({
+        endpoint: { address: { socketAddress: { address: `10.0.${zone}.${index}`, portValue: 80 } } },
+        metadata: { filterMetadata: { "envoy.lb": { version } } },
+      })),
+    });
+    world.add({
+      name: "c",
+      lbSubsetConfig: { subsetSelectors: [{ keys: ["version"] }], ...more },
+      commonLbConfig: { localityWeightedLbConfig: {} },
+      loadAssignment: {
+        clusterName: "c",
+        endpoints: [hosts("1", ["a", "a", "a", "a"]), hosts("2", ["a", "b", "b", "b"])],
+      },
+    });
+    let first = 0;
+    for (let i = 0; i < 1000; i++)
+      if (world.cluster("c").chooseHost({ metadataMatch: { version: "a" } })?.locality.zone === "1") first++;
+    expect(first / 1000).toBeCloseTo(expected, 1);
+  });
+
   test("what is not done is refused by name", () => {
     const world = createWorld();
     const cluster = (lbSubsetConfig: object): object => ({ name: "c", lbSubsetConfig });
     expect(world.add(cluster({ subsetSelectors, scaleLocalityWeight: true }))).toMatchObject([
-      { code: "unsupported-field", path: "lb_subset_config.scale_locality_weight" },
+      { code: "invalid-value", path: "lb_subset_config.scale_locality_weight" },
     ]);
     const wrong = { keys: ["a"], fallbackPolicy: "KEYS_SUBSET", fallbackKeysSubset: ["b"] };
     expect(world.add(cluster({ subsetSelectors: [wrong] }))).toMatchObject([{ code: "invalid-value" }]);

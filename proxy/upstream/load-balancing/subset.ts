@@ -13,6 +13,8 @@ export interface SubsetSelector {
   readonly keys: readonly string[];
   /** undefined: the cluster's. */
   readonly fallback: SubsetFallback | "keys-subset" | undefined;
+  /** A subset is the first host that has its values. */
+  readonly isSingleHost: boolean;
   /** For `keys-subset`: what is left of the keys. */
   readonly fallbackKeys: readonly string[];
 }
@@ -23,6 +25,10 @@ export interface SubsetConfig {
   readonly selectors: readonly SubsetSelector[];
   readonly panicModeAny: boolean;
   readonly listAsAny: boolean;
+  /** `metadata_fallback_policy: FALLBACK_LIST`: the route's `fallback_list` says what is tried one after the other. */
+  readonly usesFallbackList: boolean;
+  /** Whether the weights of localities hold within subsets, and are scaled to the share of a locality's hosts there. */
+  readonly localityWeights: "none" | "kept" | "scaled";
 }
 
 type MetadataMatch = Readonly<Record<string, unknown>>;
@@ -48,8 +54,9 @@ export class SubsetLoadBalancer implements LoadBalancer {
   update(levels: readonly HostSet[], overprovisioningFactor: number): void {
     this.#all.update(levels, overprovisioningFactor);
     const defaults = Object.entries(this.#config.defaultSubset);
+    const { localityWeights } = this.#config;
     this.#default.update(
-      filtered(levels, (host) => defaults.every(([key, value]) => this.#hasValue(host, key, value))),
+      filtered(levels, localityWeights, (host) => defaults.every(([key, value]) => this.#hasValue(host, key, value))),
       overprovisioningFactor,
     );
     const members = this.#members(levels);
@@ -59,7 +66,7 @@ export class SubsetLoadBalancer implements LoadBalancer {
       if (known === undefined) this.#stats.created.inc();
       const balancer = known ?? this.#create();
       balancer.update(
-        filtered(levels, (host) => hosts.has(host)),
+        filtered(levels, localityWeights, (host) => hosts.has(host)),
         overprovisioningFactor,
       );
       subsets.set(key, balancer);
@@ -70,7 +77,18 @@ export class SubsetLoadBalancer implements LoadBalancer {
   }
 
   choose(context: LbContext): UpstreamHost | undefined {
-    const match = context.metadataMatch;
+    if (!this.#config.usesFallbackList) return this.#chooseFor(context, context.metadataMatch);
+    const { [fallbackListKey]: list, ...base } = context.metadataMatch ?? {};
+    const own = context.metadataMatch === undefined ? undefined : base;
+    if (!Array.isArray(list)) return this.#chooseFor(context, own);
+    for (const item of list as unknown[]) {
+      const host = this.#chooseFor(context, { ...base, ...(item as MetadataMatch) });
+      if (host !== undefined) return host;
+    }
+    return undefined;
+  }
+
+  #chooseFor(context: LbContext, match: MetadataMatch | undefined): UpstreamHost | undefined {
     const host = match === undefined ? undefined : this.#fromSubset(match, context);
     if (host !== undefined) return host;
     const selector = match === undefined ? undefined : this.#selectorOf(match);
@@ -78,7 +96,7 @@ export class SubsetLoadBalancer implements LoadBalancer {
     if (fallback === "keys-subset") {
       if (match === undefined || selector === undefined) return undefined;
       const reduced = Object.fromEntries(selector.fallbackKeys.map((key) => [key, match[key]]));
-      return this.choose({ ...asked(context), metadataMatch: reduced });
+      return this.#chooseFor(context, reduced);
     }
     return this.#fallBack(fallback, context);
   }
@@ -120,13 +138,13 @@ export class SubsetLoadBalancer implements LoadBalancer {
   /** Hosts of each subset: every combination of values that some host has for the keys of a selector. */
   #members(levels: readonly HostSet[]): Map<string, Set<UpstreamHost>> {
     const members = new Map<string, Set<UpstreamHost>>();
-    for (const { keys } of this.#config.selectors) {
+    for (const { keys, isSingleHost } of this.#config.selectors) {
       for (const host of levels.flatMap((level) => level.hosts)) {
         for (const values of combinations(keys.map((key) => this.#valuesOf(host, key)))) {
           const key = subsetKey(keys, values);
           const hosts = members.get(key);
           if (hosts === undefined) members.set(key, new Set([host]));
-          else hosts.add(host);
+          else if (!isSingleHost) hosts.add(host);
         }
       }
     }
@@ -144,17 +162,8 @@ export class SubsetLoadBalancer implements LoadBalancer {
   }
 }
 
-/** What a context says, as plain properties: getters and methods may stand on a prototype, where a spread does not see them. */
-function asked(context: LbContext): LbContext {
-  const { hash, originalDestination, triedPriorities, hostSelectionRetryMaxAttempts } = context;
-  return {
-    hash,
-    originalDestination,
-    ...(triedPriorities === undefined ? {} : { triedPriorities }),
-    ...(hostSelectionRetryMaxAttempts === undefined ? {} : { hostSelectionRetryMaxAttempts }),
-    shouldSelectAnotherHost: (host) => context.shouldSelectAnotherHost?.(host) ?? false,
-  };
-}
+/** In the metadata that a route asks for. */
+const fallbackListKey = "fallback_list";
 
 function subsetKey(keys: readonly string[], values: readonly unknown[]): string {
   return JSON.stringify([keys, values]);
@@ -165,9 +174,18 @@ function combinations(lists: readonly (readonly unknown[])[]): unknown[][] {
   return lists.reduce<unknown[][]>((made, list) => made.flatMap((one) => list.map((value) => [...one, value])), [[]]);
 }
 
-function filtered(levels: readonly HostSet[], keeps: (host: UpstreamHost) => boolean): HostSet[] {
+function filtered(
+  levels: readonly HostSet[],
+  weighting: SubsetConfig["localityWeights"],
+  keeps: (host: UpstreamHost) => boolean,
+): HostSet[] {
   return levels.map((level) => {
-    const weights = new Map(level.localities.map(({ locality, weight }) => [localityKey(locality), weight]));
+    const weights = new Map<string, number>();
+    if (weighting !== "none")
+      for (const { locality, weight, hosts } of level.localities) {
+        const share = weighting === "kept" ? 1 : hosts.filter(keeps).length / hosts.length;
+        weights.set(localityKey(locality), Math.round(weight * share));
+      }
     return buildHostSet(level.priority, level.hosts.filter(keeps), weights);
   });
 }
