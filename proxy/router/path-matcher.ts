@@ -27,7 +27,7 @@ export function withoutQuery(path: string): string {
 }
 
 export function prefixMatcher(prefix: string, caseSensitive: boolean): PathMatcher {
-  const matchedLength = (): number => prefix.length;
+  const matchedLength = lengthAtStart(prefix, caseSensitive);
   if (/[?#]/.test(prefix)) return { kind: "prefix", matches: () => false, matchedLength };
   if (prefix === "/") return { kind: "prefix", matches: (path) => path.charCodeAt(0) === 47, matchedLength };
   if (caseSensitive) return { kind: "prefix", matches: (path) => path.startsWith(prefix), matchedLength };
@@ -39,7 +39,7 @@ export function exactMatcher(wanted: string, caseSensitive: boolean): PathMatche
   const equals = caseSensitive
     ? (path: string): boolean => path.startsWith(wanted) && endsAt(path, wanted.length)
     : (path: string): boolean => lowerAscii(withoutQuery(path)) === lowerAscii(wanted);
-  return { kind: "path", matches: equals, matchedLength: () => wanted.length };
+  return { kind: "path", matches: equals, matchedLength: lengthAtStart(wanted, caseSensitive) };
 }
 
 export function regexMatcher(regex: Regex): PathMatcher {
@@ -51,7 +51,15 @@ export function pathSeparatedPrefixMatcher(prefix: string, caseSensitive: boolea
   const starts = prefixMatcher(prefix, caseSensitive).matches;
   const matches = (path: string): boolean =>
     starts(path) && (path.charCodeAt(prefix.length) === 47 || endsAt(path, prefix.length));
-  return { kind: "path-separated-prefix", matches, matchedLength: () => prefix.length };
+  return { kind: "path-separated-prefix", matches, matchedLength: lengthAtStart(prefix, caseSensitive) };
+}
+
+/** Path parameters that matching ignores may stand within what matched: it is then not found in the path, and stays. */
+function lengthAtStart(text: string, caseSensitive: boolean): (path: string) => number {
+  const { length } = text;
+  if (caseSensitive) return (path) => (path.startsWith(text) ? length : -1);
+  const lower = lowerAscii(text);
+  return (path) => (lowerAscii(path.slice(0, length)) === lower ? length : -1);
 }
 
 /** CONNECT requests; the route looks at the method. */

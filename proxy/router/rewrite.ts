@@ -10,7 +10,10 @@ export type PathRewrite = (path: string, context?: HeaderFormatContext) => strin
 
 /** Replaces what the route's prefix (or exact path, or pattern) matched. */
 export function prefixRewrite(replacement: string, matcher: PathMatcher): PathRewrite {
-  return (path) => replacement + path.slice(matcher.matchedLength(path));
+  return (path) => {
+    const length = matcher.matchedLength(path);
+    return length < 0 ? undefined : replacement + path.slice(length);
+  };
 }
 
 /** Replaces every match in the path without its query; where nothing would be left, the path stays. */
