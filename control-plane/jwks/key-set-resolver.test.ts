@@ -54,7 +54,9 @@ describe("key sets of JWT rules", () => {
     const resolved = resolver.withKeySets(mesh);
     expect(resolved.keySet?.("http://a/keys")).toBe(keys("1"));
     expect(resolved.version).not.toBe(mesh.version);
-    expect(resolver.withKeySets(mesh).version).toBe(resolved.version);
+    expect(resolved.shape).not.toBe(mesh.shape);
+    expect(resolver.withKeySets(mesh)).toMatchObject({ version: resolved.version, shape: resolved.shape });
+    expect(resolver.withKeySets(mesh).shape).toBe(resolved.shape);
     expect(rest.asked).toEqual(["http://a/keys"]);
     resolver.close();
   });

@@ -40,6 +40,8 @@ const MAX_RETRY_MS = 60_000;
 export function createKeySetResolver(options: KeySetResolverOptions): KeySetResolver {
   const { clock, log, fetch, onChange, refreshMs = REFRESH_MS } = options;
   const kept = new Map<string, KeptKeySet>();
+  /** By the shape of the mesh as it was read, and by the hash of the key sets. */
+  const shapes = new WeakMap<object, Map<string, object>>();
   let isClosed = false;
 
   async function refresh(key: string, set: KeptKeySet): Promise<void> {
@@ -81,7 +83,16 @@ export function createKeySetResolver(options: KeySetResolverOptions): KeySetReso
         .update(JSON.stringify([...texts].toSorted(([a], [b]) => (a < b ? -1 : 1))))
         .digest("hex")
         .slice(0, 12);
-      return { ...mesh, keySet: (key) => texts.get(key), version: `${mesh.version}-${hash}` };
+      // Other keys are another shape: listeners have them in them.
+      const shape = shapes.get(mesh.shape) ?? new Map<string, object>();
+      shapes.set(mesh.shape, shape);
+      if (!shape.has(hash)) shape.set(hash, {});
+      return {
+        ...mesh,
+        keySet: (key) => texts.get(key),
+        shape: shape.get(hash) ?? mesh.shape,
+        version: `${mesh.version}-${hash}`,
+      };
     },
     close() {
       isClosed = true;
