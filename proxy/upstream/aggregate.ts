@@ -73,14 +73,11 @@ export class AggregateHosts {
 function within({ cluster, set }: Level, context: LbContext): LbContext {
   if (cluster.hostSets.length === 1) return context;
   const others = cluster.hostSets.map(({ priority }) => priority).filter((priority) => priority !== set.priority);
-  const { hash, metadataMatch, originalDestination, originalDstHost, authority, hostSelectionRetryMaxAttempts } =
-    context;
+  const { hash, metadataMatch, originalDestination, hostSelectionRetryMaxAttempts } = context;
   return {
     hash,
     metadataMatch,
     originalDestination,
-    originalDstHost,
-    authority,
     hostSelectionRetryMaxAttempts,
     triedPriorities: others,
     shouldSelectAnotherHost: (host) => context.shouldSelectAnotherHost?.(host) ?? false,

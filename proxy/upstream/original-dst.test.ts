@@ -57,13 +57,30 @@ describe("ORIGINAL_DST", () => {
     const world = createWorld();
     world.add(passthrough({ originalDstLbConfig: { useHttpHeader: true, upstreamPortOverride: 8080 } }));
     const cluster = world.cluster("p");
-    expect(cluster.chooseHost({ ...to("10.0.0.1"), originalDstHost: "10.0.0.2:90" })?.addressText).toBe(
-      "10.0.0.2:8080",
-    );
-    expect(cluster.chooseHost({ originalDstHost: "[2001:db8::1]:90" })?.addressText).toBe("[2001:db8::1]:8080");
-    expect(cluster.chooseHost({ ...to("10.0.0.1"), originalDstHost: "shop:80" })).toBeUndefined();
+    const named = (value: string) => ({
+      header: (name: string) => (name === "x-envoy-original-dst-host" ? value : undefined),
+    });
+    expect(cluster.chooseHost({ ...to("10.0.0.1"), ...named("10.0.0.2:90") })?.addressText).toBe("10.0.0.2:8080");
+    expect(cluster.chooseHost(named("[2001:db8::1]:90"))?.addressText).toBe("[2001:db8::1]:8080");
+    expect(cluster.chooseHost({ ...to("10.0.0.1"), ...named("shop:80") })).toBeUndefined();
     expect(world.counter("cluster.p.original_dst_host_invalid")).toBe(1);
     expect(cluster.chooseHost(to("10.0.0.1"))?.addressText).toBe("10.0.0.1:8080");
+  });
+
+  test("L-24: another header, or metadata of the request, which goes first", () => {
+    const world = createWorld();
+    const metadataKey = { key: "ns", path: [{ key: "a" }, { key: "b" }] };
+    const problems = world.add(
+      passthrough({ originalDstLbConfig: { useHttpHeader: true, httpHeaderName: "X-To", metadataKey } }),
+    );
+    expect(problems).toEqual([]);
+    const cluster = world.cluster("p");
+    const header = (name: string) => (name === "x-to" ? "10.0.0.2:90" : undefined);
+    const metadata = (value: unknown) => ({ dynamicMetadata: new Map([["ns", { a: { b: value } }]]) });
+    expect(cluster.chooseHost({ header })?.addressText).toBe("10.0.0.2:90");
+    expect(cluster.chooseHost({ header, ...metadata("10.0.0.3:91") })?.addressText).toBe("10.0.0.3:91");
+    expect(cluster.chooseHost({ header, ...metadata(7) })?.addressText).toBe("10.0.0.2:90");
+    expect(cluster.chooseHost({ header, ...metadata("nowhere") })).toBeUndefined();
   });
 
   test("L-24: type and policy belong together", () => {

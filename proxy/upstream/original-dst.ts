@@ -46,11 +46,14 @@ export class OriginalDstHosts {
     this.#timer?.cancel();
   }
 
-  #destination({ originalDestination, originalDstHost }: LbContext): SocketAddress | undefined {
-    const { usesHeader, portOverride } = this.#config;
-    let address = originalDestination;
-    if (usesHeader && originalDstHost !== undefined) {
-      address = parseHost(originalDstHost);
+  #destination(context: LbContext): SocketAddress | undefined {
+    const { headerName, metadataPath, portOverride } = this.#config;
+    let address = context.originalDestination;
+    const named =
+      (metadataPath === undefined ? undefined : textAt(context.dynamicMetadata, metadataPath)) ??
+      (headerName === undefined ? undefined : context.header?.(headerName));
+    if (named !== undefined) {
+      address = parseHost(named);
       if (address === undefined) this.#deps.countInvalid().inc();
     }
     if (address?.kind !== "ip" || portOverride === 0) return address;
@@ -82,6 +85,20 @@ const attributes = {
   metadata: {},
   health: "unknown",
 } as const;
+
+/** What stands in the metadata at `namespace`, `key`, … */
+function textAt(
+  metadata: LbContext["dynamicMetadata"],
+  [namespace = "", ...keys]: readonly string[],
+): string | undefined {
+  let value: unknown = metadata?.get(namespace);
+  for (const key of keys)
+    value =
+      typeof value === "object" && value !== null && Object.hasOwn(value, key)
+        ? value[key as keyof typeof value]
+        : undefined;
+  return typeof value === "string" ? value : undefined;
+}
 
 /** `ip:port` or `[v6]:port`. */
 function parseHost(text: string): SocketAddress | undefined {

@@ -69,8 +69,10 @@ export interface LbContext {
   readonly metadataMatch?: Readonly<Record<string, unknown>> | undefined;
   /** Destination restored from the connection (ORIGINAL_DST). */
   readonly originalDestination?: SocketAddress | undefined;
-  /** Address from `x-envoy-original-dst-host`, as text. */
-  readonly originalDstHost?: string | undefined;
+  /** A header of the request, which may name the destination (ORIGINAL_DST). */
+  header?(name: string): string | undefined;
+  /** Dynamic metadata of the request, for the same. */
+  readonly dynamicMetadata?: ReadonlyMap<string, unknown> | undefined;
   /** `retry_host_predicate`: true to pick again. */
   shouldSelectAnotherHost?(host: Host): boolean;
   readonly hostSelectionRetryMaxAttempts?: number | undefined;

@@ -99,8 +99,10 @@ export interface DnsConfig {
 
 export interface OriginalDstConfig {
   readonly cleanupIntervalMs: number;
-  /** `x-envoy-original-dst-host` names the destination. */
-  readonly usesHeader: boolean;
+  /** Header that names the destination, lower case; undefined: none does. */
+  readonly headerName: string | undefined;
+  /** Namespace and path of the request's metadata that name it; they go before the header. */
+  readonly metadataPath: readonly string[] | undefined;
   /** 0: the original port. */
   readonly portOverride: number;
 }

@@ -1,6 +1,7 @@
 /** The type of a cluster, and where its endpoints come from. */
 import { MessageReader } from "#protos/reader.ts";
 import { unpackAny } from "#protos/any.ts";
+import type { MetadataKey } from "#protos/gen/envoy/type/metadata/v3/metadata_pb.js";
 import type { ClusterConfig as AggregateConfig } from "#protos/gen/envoy/extensions/clusters/aggregate/v3/cluster_pb.js";
 import type { Cluster, Cluster_CustomClusterType } from "#protos/gen/envoy/config/cluster/v3/cluster_pb.js";
 import { durationMs } from "../../config-values.ts";
@@ -139,14 +140,30 @@ function parseEds(reader: MessageReader<Cluster>): DiscoveryConfig | undefined {
 function parseOriginalDst(reader: MessageReader<Cluster>): OriginalDstConfig {
   const cleanupIntervalMs = durationMs(reader.get("cleanupInterval")) ?? 5000;
   const specifier = reader.get("lbConfig");
-  if (specifier.case !== "originalDstLbConfig") return { cleanupIntervalMs, usesHeader: false, portOverride: 0 };
+  if (specifier.case !== "originalDstLbConfig") {
+    return { cleanupIntervalMs, headerName: undefined, metadataPath: undefined, portOverride: 0 };
+  }
   const config = new MessageReader(specifier.value, reader.at("lbConfig"), reader.problems);
   const usesHeader = config.get("useHttpHeader");
   const named = config.get("httpHeaderName").toLowerCase();
   const portOverride = config.get("upstreamPortOverride") ?? 0;
+  const key = config.child("metadataKey");
+  const metadataPath = key === undefined ? undefined : parseMetadataKey(key);
   config.finish();
   if (named !== "" && !usesHeader) config.invalid("httpHeaderName", "needs use_http_header");
-  if (named !== "" && named !== originalDstHeader)
-    config.unsupported("httpHeaderName", `only ${originalDstHeader} can name the destination`);
-  return { cleanupIntervalMs, usesHeader, portOverride };
+  const headerName = usesHeader ? named || originalDstHeader : undefined;
+  return { cleanupIntervalMs, headerName, metadataPath, portOverride };
+}
+
+function parseMetadataKey(reader: MessageReader<MetadataKey>): string[] {
+  const path = [reader.get("key")];
+  for (const child of reader.children("path")) {
+    const { segment } = child.message;
+    child.get("segment");
+    child.finish();
+    if (segment.case === "key") path.push(segment.value);
+    else child.unsupported("segment", "only keys can be followed");
+  }
+  reader.finish();
+  return path;
 }

@@ -118,8 +118,12 @@ export class AttemptContext implements LbContext, RetryContext {
     return this.headers.authority;
   }
 
-  get originalDstHost(): string | undefined {
-    return this.headers.get("x-envoy-original-dst-host");
+  header(name: string): string | undefined {
+    return this.headers.get(name);
+  }
+
+  get dynamicMetadata(): ReadonlyMap<string, unknown> | undefined {
+    return this.#stream.info.dynamicMetadata;
   }
 
   shouldSelectAnotherHost(host: Host): boolean {
