@@ -405,7 +405,7 @@ describe.each(["DELTA_GRPC", "GRPC"] as const)("proxy/main.ts over ADS (%s)", (p
       (request) => "errorDetail" in request && request.errorDetail !== undefined && request.typeUrl === TypeUrl.cluster,
     );
     expect(nack.errorDetail?.message).toContain("bad");
-    expect(nack.errorDetail?.message).toContain("track_cluster_stats");
+    expect(nack.errorDetail?.message).toContain("dns_lookup_family");
     await poll(proxy, async () => (await proxy.text("/ready")) === "LIVE\n");
     expect(await (await fetch(`http://${await proxy.address("in")}/`)).text()).toBe("one");
     expect(await proxy.text("/stats?filter=cds.update_rejected")).toBe("cluster_manager.cds.update_rejected: 1\n");
