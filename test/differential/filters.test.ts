@@ -1,17 +1,11 @@
 /** HTTP filters beside a real Envoy: one pair of processes for all cases. */
-import {
-  bufferCases,
-  compressorCases,
-  faultCases,
-  filterStateCases,
-  grpcWebCases,
-  headerMutationCases,
-  healthCheckCases,
-  localRateLimitCases,
-  metadataCases,
-  rateLimitCases,
-  sessionCases,
-} from "./cases/filters.ts";
+import { compressorCases } from "./cases/filters-compressor.ts";
+import { grpcWebCases } from "./cases/filters-grpc-web.ts";
+import { headerMutationCases, metadataCases, filterStateCases } from "./cases/filters-headers.ts";
+import { localRateLimitCases } from "./cases/filters-local-ratelimit.ts";
+import { rateLimitCases } from "./cases/filters-ratelimit.ts";
+import { bufferCases, healthCheckCases, faultCases } from "./cases/filters-requests.ts";
+import { sessionCases } from "./cases/filters-sessions.ts";
 import { describeBesideEnvoy } from "./harness/run.ts";
 
 describeBesideEnvoy("HTTP filters, beside a real Envoy", {
@@ -24,8 +18,8 @@ describeBesideEnvoy("HTTP filters, beside a real Envoy", {
     ...localRateLimitCases,
     ...faultCases,
     ...grpcWebCases,
-    ...rateLimitCases,
     ...sessionCases,
     ...compressorCases,
+    ...rateLimitCases,
   ],
 });

@@ -12,7 +12,7 @@ import type {
 } from "#protos/gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js";
 import type { ListStringMatcher } from "#protos/gen/envoy/type/matcher/v3/string_pb.js";
 import { MessageReader } from "#protos/reader.ts";
-import { durationMs, type Fraction, runtimeFractionOf } from "../../../config-values.ts";
+import { durationMs, runtimeFractionOf, runtimeFlagOf, type RuntimeFlag, type RuntimeFraction } from "../../../config-values.ts";
 import type { HttpAuthorizerConfig, NameTest } from "../../../ext-authz/http-authorizer.ts";
 import { type MetadataPredicate, parseMetadataMatcher } from "../../../router/metadata-matcher.ts";
 import { RegexCache } from "../../../router/regex.ts";
@@ -41,9 +41,9 @@ export interface ExtAuthzConfig {
   readonly validatesMutations: boolean;
   readonly metadataNamespaces: readonly string[];
   readonly routeMetadataNamespaces: readonly string[];
-  readonly enabledFraction: Fraction | undefined;
+  readonly enabledFraction: RuntimeFraction | undefined;
   readonly enabledMetadata: MetadataPredicate | undefined;
-  readonly deniesWhenDisabled: boolean;
+  readonly deniesWhenDisabled: RuntimeFlag;
   readonly hasPeerCertificate: boolean;
   readonly hasTlsSession: boolean;
   readonly statPrefix: string;
@@ -79,7 +79,6 @@ export function parseExtAuthz(message: Message, path: string): Parsed<ExtAuthzCo
   const enabled = reader.child("filterEnabled");
   const metadata = reader.child("filterEnabledMetadata");
   const atDisable = reader.child("denyAtDisable");
-  atDisable?.ignore("runtimeKey", "no runtime layer can override it; the default is in force");
   reader.ignore("transportApiVersion", "only version 3 is spoken");
   reader.ignore("emitClientSpan", "the calls have no spans of their own here");
   if (reader.message.shadowMode) reader.unsupported("shadowMode");
@@ -95,7 +94,7 @@ export function parseExtAuthz(message: Message, path: string): Parsed<ExtAuthzCo
     routeMetadataNamespaces: reader.get("routeMetadataContextNamespaces"),
     enabledFraction: enabled && runtimeFractionOf(enabled),
     enabledMetadata: metadata && parseMetadataMatcher(metadata, new RegexCache()),
-    deniesWhenDisabled: atDisable?.get("defaultValue") ?? false,
+    deniesWhenDisabled: runtimeFlagOf(atDisable, false),
     hasPeerCertificate: reader.get("includePeerCertificate"),
     hasTlsSession: reader.get("includeTlsSession"),
     statPrefix: reader.get("statPrefix"),
@@ -107,7 +106,6 @@ export function parseExtAuthz(message: Message, path: string): Parsed<ExtAuthzCo
     maxDeniedBodyBytes: reader.get("maxDeniedResponseBodyBytes"),
   };
   status?.finish();
-  atDisable?.finish();
   reader.finish();
   return problems.length > 0 ? { problems } : { value, problems };
 }

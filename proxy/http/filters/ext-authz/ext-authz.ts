@@ -5,7 +5,7 @@ import type { Authorizer, CheckResult } from "../../../ext-authz/check-result.ts
 import { createGrpcAuthorizer } from "../../../ext-authz/grpc-authorizer.ts";
 import { createHttpAuthorizer } from "../../../ext-authz/http-authorizer.ts";
 import { labelsOf } from "../../../ext-authz/labels.ts";
-import { isInFraction } from "../../../config-values.ts";
+import { isRuntimeFlagOn, isRuntimeFraction } from "../../../config-values.ts";
 import type { Counter, StatsScope } from "../../../observability/stats.ts";
 import { leaveMetadata } from "../../../rbac/judge.ts";
 import { ResponseFlag } from "../../../stream-info.ts";
@@ -137,7 +137,7 @@ class ExtAuthzFilter implements HttpFilter {
     this.#headers = headers;
     if (!this.#isEnabled()) {
       stats.disabled.inc();
-      if (!config.deniesWhenDisabled) {
+      if (!isRuntimeFlagOn(config.deniesWhenDisabled, this.#shared.context.runtimeSnapshot)) {
         this.#state = "passed";
         return "continue";
       }
@@ -185,7 +185,8 @@ class ExtAuthzFilter implements HttpFilter {
     const { dynamicMetadata } = this.#stream.info;
     if (enabledMetadata !== undefined && !enabledMetadata((namespace) => dynamicMetadata?.get(namespace))) return false;
     if (enabledFraction === undefined) return true;
-    return isInFraction(enabledFraction, BigInt(this.#shared.context.runtime.random.uint32()));
+    const { runtime, runtimeSnapshot } = this.#shared.context;
+    return isRuntimeFraction(enabledFraction, BigInt(runtime.random.uint32()), runtimeSnapshot);
   }
 
   #askWithBody(): "continue" | "stop" {
