@@ -132,8 +132,9 @@ function indexObjects(objects: readonly MeshObject[], options: AnalysisOptions):
 }
 
 function createContext(index: Index, options: AnalysisOptions, messages: AnalysisMessage[]): AnalysisContext {
+  const lists = new Map([...index].map(([kind, items]) => [kind, [...items.values()]]));
   return {
-    all: (kind) => [...(index.get(kind)?.values() ?? [])],
+    all: (kind) => lists.get(kind) ?? [],
     find: (kind, namespace, name) => index.get(kind)?.get(fullName({ namespace, name })),
     meshConfig: { rootNamespace: "istio-system", ...fieldsOf(options.meshConfig) },
     nowMs: options.nowMs ?? 0,

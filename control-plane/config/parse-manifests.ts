@@ -24,7 +24,9 @@ export function parseManifests(text: string, file: string): ParsedManifests {
   const objects: MeshObject[] = [];
   const problems: Problem[] = [];
   let isMalformed = false;
-  for (const document of documentsOf(text, lines)) {
+  const documents = documentsOf(text, lines);
+  if (documents === undefined) return parsePieces(text, file);
+  for (const document of documents) {
     const errors = document.errors.map((error): Problem => {
       const { line, col } = error.linePos?.[0] ?? lines.linePos(error.pos[0]);
       return malformed(`${sentence(error.message)} ${hintFor(error.code)}`.trim(), { file, line, column: col });
@@ -59,15 +61,40 @@ const kubernetesBoolean: ScalarTag = {
   resolve: (text) => /^(?:y|on$)/i.test(text),
 };
 
-function documentsOf(text: string, lines: LineCounter): readonly Document[] {
-  const documents = parseAllDocuments(text, {
-    lineCounter: lines,
-    uniqueKeys: true,
-    merge: true,
-    prettyErrors: true,
-    customTags: (tags) => [kubernetesBoolean, ...tags],
-  });
-  return Array.isArray(documents) ? documents : [];
+/** Undefined where one of them is nested so deeply that the parser gives up on all. */
+function documentsOf(text: string, lines: LineCounter): readonly Document[] | undefined {
+  try {
+    const documents = parseAllDocuments(text, {
+      lineCounter: lines,
+      uniqueKeys: true,
+      merge: true,
+      prettyErrors: true,
+      customTags: (tags) => [kubernetesBoolean, ...tags],
+    });
+    return Array.isArray(documents) ? documents : [];
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+/** Each document by itself, on its own lines: the one that is nested too deeply takes no other along. */
+function parsePieces(text: string, file: string): ParsedManifests {
+  const pieces: { readonly line: number; readonly lines: string[] }[] = [{ line: 0, lines: [] }];
+  for (const [index, line] of text.split("\n").entries()) {
+    if (/^---\s*$/.test(line)) pieces.push({ line: index + 1, lines: [] });
+    else pieces.at(-1)?.lines.push(line);
+  }
+  if (pieces.length === 1) {
+    const problem = malformed("nested too deeply to be read.", { file, line: 1, column: 1 });
+    return { objects: [], problems: [problem], isMalformed: true };
+  }
+  const parsed = pieces.map((piece) => parseManifests("\n".repeat(piece.line) + piece.lines.join("\n"), file));
+  return {
+    objects: parsed.flatMap(({ objects }) => objects),
+    problems: parsed.flatMap(({ problems }) => problems),
+    isMalformed: parsed.some(({ isMalformed }) => isMalformed),
+  };
 }
 
 function plainValue(document: Document, refuse: (message: string) => void): unknown {

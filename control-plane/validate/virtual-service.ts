@@ -1,7 +1,7 @@
 /** networking.istio.io VirtualService, as istiod checks it. */
 import { ipFamily } from "../model/ip.ts";
 import { fieldsOf, listOf, stringsOf, type Fields } from "../model/read-fields.ts";
-import { hostsOverlap, isHostWithin, portFault, wildcardDomainFault, cidrFault } from "./check-strings.ts";
+import { isHostWithin, portFault, wildcardDomainFault, cidrFault } from "./check-strings.ts";
 import { expectRouteDestinations } from "./destinations.ts";
 import type { Findings } from "./findings.ts";
 import { expectGatewayNames, expectHttpRule, type HttpRuleContext } from "./http-route.ts";
@@ -50,13 +50,32 @@ function expectHosts(findings: Findings, hosts: readonly string[], isOnMesh: boo
     areValid = false;
   }
   if (!areValid) return;
+  const first = new Map<string, number>();
+  for (const [index, host] of hosts.entries()) if (!first.has(host)) first.set(host, index);
   for (const [index, host] of hosts.entries()) {
-    for (const [later, other] of hosts.entries()) {
-      if (later > index && hostsOverlap(host, other)) {
-        findings.refuse(`spec.hosts[${later}]`, `${host} and ${other} overlap; keep one of them.`);
-      }
-    }
+    const other = overlapping(hosts, first, host, index);
+    if (other === undefined) continue;
+    const later = Math.max(index, other);
+    findings.refuse(`spec.hosts[${later}]`, `${host} and ${hosts[other] ?? ""} overlap; keep one of them.`);
   }
+}
+
+/** A host before this one that is the same, or any other that is a wildcard over it. */
+function overlapping(
+  hosts: readonly string[],
+  first: ReadonlyMap<string, number>,
+  host: string,
+  index: number,
+): number | undefined {
+  const same = first.get(host);
+  if (same !== undefined && same !== index) return same;
+  const own = host.startsWith("*") ? host.slice(1) : host;
+  for (let at = 0; at <= own.length; at += 1) {
+    const wildcard = `*${own.slice(at)}`;
+    const other = wildcard === host ? undefined : first.get(wildcard);
+    if (other !== undefined && other !== index) return other;
+  }
+  return undefined;
 }
 
 function expectTlsRule(findings: Findings, path: string, rule: Fields, hosts: readonly string[]): void {

@@ -51,10 +51,11 @@ export const conflictingGateways: Analyzer = {
   description: "No two Gateways of the same workloads serve the same host on the same port",
   inputs: ["Gateway", "Pod"],
   analyze(context) {
+    const selectors = new Map(context.all("Gateway").map((item) => [item, selectorText(selectorOf(item))]));
     for (const item of context.all("Gateway")) {
       const neighbours = context
         .all("Gateway")
-        .filter((other) => other !== item && shareWorkloads(context, item, other));
+        .filter((other) => other !== item && shareWorkloads(context, selectors, item, other));
       for (const server of serversOf(item)) {
         const names = neighbours.filter((other) => isServedBy(other, server)).map(fullName);
         if (names.length === 0) continue;
@@ -67,10 +68,15 @@ export const conflictingGateways: Analyzer = {
   },
 };
 
-function shareWorkloads(context: AnalysisContext, one: AnalyzedObject, other: AnalyzedObject): boolean {
-  const [first, second] = [selectorOf(one), selectorOf(other)];
-  const [firstText, secondText] = [selectorText(first), selectorText(second)];
+function shareWorkloads(
+  context: AnalysisContext,
+  selectors: ReadonlyMap<AnalyzedObject, string>,
+  one: AnalyzedObject,
+  other: AnalyzedObject,
+): boolean {
+  const [firstText = "", secondText = ""] = [selectors.get(one), selectors.get(other)];
   if (firstText === secondText) return true;
+  const [first, second] = [selectorOf(one), selectorOf(other)];
   if (!firstText.includes(secondText) && !secondText.includes(firstText)) return false;
   return context.all("Pod").some(({ labels }) => matchesLabels(first, labels) && matchesLabels(second, labels));
 }
