@@ -82,17 +82,6 @@ describe("Gateways", () => {
     expect(said(mesh)).toMatch(/listener udp: Accepted is False \(UnsupportedProtocol\)/);
   });
 
-  test("a listener that is to check clients by tls.frontend is closed, not open", () => {
-    const mesh = meshOf(
-      gateway(
-        "{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: c}]}}",
-        "tls: {frontend: {default: {validation: {caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}}}}",
-      ),
-    );
-    expect(conditionsOf(mesh, "Gateway/default/edge", 0)).toContain("Programmed=False/Invalid");
-    expect(mesh.objects("Gateway")).toEqual([]);
-  });
-
   test("an address that is no Service is refused", () => {
     const mesh = meshOf(
       gateway(http, "addresses: [{type: IPAddress, value: 1.2.3.4}, {type: IPAddress, value: 1.2.3.5}]"),

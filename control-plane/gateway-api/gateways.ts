@@ -4,6 +4,7 @@ import type { MeshIndex } from "../model/mesh-index.ts";
 import type { MeshObject } from "../model/object.ts";
 import { GATEWAY_SERVICE_ANNOTATION } from "../translate/gateway-servers.ts";
 import type { GatewaySpec } from "../translate/spec/gateway.ts";
+import { allowsInsecureFallback } from "./client-validation.ts";
 import { conditionsOf, type StatusError } from "./conditions.ts";
 import { gatewayServices, resolveAddresses } from "./gateway-addresses.ts";
 import { controllerOf } from "./gateway-classes.ts";
@@ -90,6 +91,7 @@ export function convertGateway(mesh: MeshIndex, object: MeshObject): GatewayResu
         Accepted: error === undefined ? accepted(results) : { ...ACCEPTED, error },
         Programmed: { reason: "Programmed", message: resolved.message, error: resolved.error },
         ResolvedRefs: { reason: "ResolvedRefs", message: "All references resolved" },
+        InsecureFrontendValidationMode: allowsInsecureFallback(gateway) ? INSECURE : undefined,
       }),
       listeners: results.map((result) => listenerStatus(result, attachedRoutes)),
     }),
@@ -102,6 +104,11 @@ function otherHostnames({ listeners }: GatewayModel, { port, protocol, hostname 
   );
   return others.map((other) => other.hostname ?? "");
 }
+
+const INSECURE = {
+  reason: "ConfigurationChanged",
+  message: "clients of some listeners may come without a certificate",
+};
 
 const ACCEPTED = { reason: "Accepted", message: "Resource accepted" };
 

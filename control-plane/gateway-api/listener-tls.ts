@@ -1,8 +1,8 @@
 /** TLS of a listener → `servers[].tls` of an Istio Gateway. */
 import type { MeshIndex } from "../model/mesh-index.ts";
-import { fieldsOf, listOf, numberOf } from "../model/read-fields.ts";
 import { certificateOf } from "../translate/secret-contents.ts";
 import type { ServerTls } from "../translate/spec/gateway.ts";
+import { clientValidation } from "./client-validation.ts";
 import { joinedErrors, type StatusError } from "./conditions.ts";
 import type { CertificateRef, GatewayModel, Listener } from "./read-gateway.ts";
 import { isGranted } from "./reference-grants.ts";
@@ -27,15 +27,15 @@ export function listenerTls(mesh: MeshIndex, gateway: GatewayModel, listener: Li
     return { tls: { mode: isNetworkGateway(gateway, listener) ? "AUTO_PASSTHROUGH" : "PASSTHROUGH" } };
   }
   if (tls.mode !== "Terminate") return { error: invalid(`there is no TLS mode ${tls.mode}`) };
-  // Letting clients in whom nobody has checked would be worse than a closed port.
-  if (validatesClients(gateway, listener.port)) {
-    return { error: invalid("validation of client certificates by tls.frontend is not supported here") };
-  }
   const asked = tls.options[TERMINATE_MODE];
   if (asked === "ISTIO_MUTUAL") return { tls: { mode: "ISTIO_MUTUAL" } };
   if (asked === "ISTIO_SIMPLE") return { tls: { mode: "SIMPLE", credentialName: "builtin://" } };
   const mode = asked === "MUTUAL" || asked === "OPTIONAL_MUTUAL" ? asked : "SIMPLE";
-  return withCertificates(mesh, gateway, tls.certificateRefs, mode);
+  const served = withCertificates(mesh, gateway, tls.certificateRefs, mode);
+  const clients = clientValidation(mesh, gateway, listener.port);
+  if (clients === undefined || served.tls === undefined) return served;
+  if (clients.error !== undefined) return { error: clients.error };
+  return { tls: { ...served.tls, ...clients.tls }, warning: joinedErrors(served.warning, clients.warning) };
 }
 
 function withCertificates(
@@ -88,15 +88,6 @@ function certificateName(
 
 function invalid(message: string): StatusError {
   return { reason: "InvalidCertificateRef", message };
-}
-
-/** `tls.frontend` asks clients of a port for certificates. */
-function validatesClients({ frontend }: GatewayModel, port: number): boolean {
-  const own = listOf(frontend["perPort"])
-    .map(fieldsOf)
-    .find((item) => numberOf(item["port"]) === port);
-  const settings = own === undefined ? fieldsOf(frontend["default"]) : fieldsOf(own["tls"]);
-  return settings["validation"] !== undefined;
 }
 
 /** The entrance of a network: TLS is passed on by its SNI, whatever it is. */

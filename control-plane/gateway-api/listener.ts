@@ -17,6 +17,9 @@ export interface ListenerResult {
   readonly warning?: StatusError | undefined;
 }
 
+/** Reasons for which a listener is not even accepted. */
+const NOT_ACCEPTED: readonly string[] = ["RefNotPermitted", "InvalidCACertificateRef", "InvalidCACertificateKind"];
+
 const FINE = "No errors found";
 
 export function buildListener(
@@ -31,12 +34,12 @@ export function buildListener(
   }
   const { tls, error, warning } = listenerTls(mesh, gateway, listener);
   const protocol = protocolError(listener);
-  const isRefused = error?.reason === "RefNotPermitted";
+  const lacksCertificate = error !== undefined && NOT_ACCEPTED.includes(error.reason);
   const conditions = conditionsOf(gateway.object, {
     Accepted: {
       reason: "Accepted",
       message: FINE,
-      error: protocol ?? (isRefused ? { ...error, reason: "NoValidCACertificate" } : undefined),
+      error: protocol ?? (lacksCertificate ? { ...error, reason: "NoValidCACertificate" } : undefined),
     },
     Conflicted: { reason: "NoConflicts", message: FINE, status: "False" },
     Programmed: {

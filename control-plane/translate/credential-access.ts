@@ -1,7 +1,7 @@
 /** Which Secrets a proxy may have (rule 107): those that its own configuration names, in its own namespace or by a grant. */
 import type { MeshObject } from "../model/object.ts";
 import type { CredentialName } from "./credential-names.ts";
-import { parseCredentialName } from "./credential-names.ts";
+import { parseCredentialName, withoutCaSuffix } from "./credential-names.ts";
 import { mergedGateway } from "./gateway-servers.ts";
 import { isEmptySelector, selects } from "./labels.ts";
 import { CA_SUFFIX, credentialResourceName } from "./secrets.ts";
@@ -127,7 +127,9 @@ function isGranted(view: View, credential: CredentialName, namespace: string): b
           (item) =>
             (item.group ?? "") === "" &&
             item.kind === kind &&
-            (item.name === undefined || item.name === credential.name),
+            (item.name === undefined ||
+              item.name === credential.name ||
+              item.name === withoutCaSuffix(credential.name)),
         ),
     );
 }

@@ -1,5 +1,6 @@
-import { request } from "undici";
+import { Agent, request } from "undici";
 import { beforeAll, describe, expect, test, vi } from "vitest";
+import { testAuthority } from "#proxy/tls/node-test-identities.ts";
 import { deployment, service, testMesh, type TestMesh } from "./mesh.ts";
 
 const WAIT = { timeout: 20_000, interval: 100 };
@@ -100,19 +101,39 @@ describe("HTTPRoute in the mesh, over real processes", () => {
   });
 });
 
+const servers = testAuthority("example.com");
+const clients = testAuthority("clients.example.com");
+const identity = servers.server(["www.example.com"]);
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
+const certificates = [
+  {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name: "www" },
+    data: { "tls.crt": base64(identity.certificateChain), "tls.key": base64(identity.privateKey) },
+  },
+  { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "clients" }, data: { "ca.crt": clients.rootPem } },
+]
+  .map((object) => JSON.stringify(object))
+  .join("\n---\n");
+
 describe("a Gateway of the Gateway API, over real processes", () => {
   let mesh: TestMesh;
 
   beforeAll(async () => {
     mesh = await testMesh({
       "workloads.yaml": echoes,
+      "certificates.yaml": certificates,
       "gateway.yaml": `
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: { name: edge }
 spec:
   gatewayClassName: istio
-  listeners: [{ name: http, port: 80, protocol: HTTP, hostname: "*.example.com" }]
+  tls: { frontend: { default: { validation: { caCertificateRefs: [{ group: "", kind: ConfigMap, name: clients }] } } } }
+  listeners:
+  - { name: http, port: 80, protocol: HTTP, hostname: "*.example.com" }
+  - { name: https, port: 443, protocol: HTTPS, hostname: www.example.com, tls: { certificateRefs: [{ name: www }] } }
 ---
 ${httpRoute(
   `
@@ -128,6 +149,7 @@ ${httpRoute(
   test("it is deployed as edge-istio, and programmed", async () => {
     expect(mesh.workload("edge-istio").servers).toMatchObject([
       { gateway: "default/edge", port: 80, protocol: "HTTP" },
+      { gateway: "default/edge", port: 443, protocol: "HTTPS" },
     ]);
     const { address, port } = mesh.session.runner.file.controlPlane.debug;
     await vi.waitFor(async () => {
@@ -138,7 +160,10 @@ ${httpRoute(
           { type: "Programmed", status: "True" },
           { type: "ResolvedRefs", status: "True" },
         ],
-        listeners: [{ name: "http", attachedRoutes: 1 }],
+        listeners: [
+          { name: "http", attachedRoutes: 1 },
+          { name: "https", attachedRoutes: 1 },
+        ],
       });
     }, WAIT);
   });
@@ -151,5 +176,27 @@ ${httpRoute(
     expect((await call("/old")).workloads).toEqual({ "echo-v2": 1 });
     expect((await call("/gone/x")).statuses).toEqual({ "301": 1 });
     expect((await call("/", "www.example.org")).statuses).toEqual({ "404": 1 });
+  });
+
+  test("over TLS clients need a certificate of the CA that the Gateway names", async () => {
+    const bind = mesh.workload("edge-istio").servers?.find(({ port }) => port === 443)?.bind;
+    const own = clients.server(["client"]);
+    const ask = async (identityOfClient: { readonly cert?: string; readonly key?: string }): Promise<number> => {
+      const connect = { ca: servers.rootPem, servername: "www.example.com", ...identityOfClient };
+      const dispatcher = new Agent({ connect });
+      try {
+        const url = `https://${bind?.address ?? ""}:${bind?.port ?? 0}/`;
+        const response = await request(url, { headers: { host: "www.example.com" }, dispatcher });
+        await response.body.dump();
+        return response.statusCode;
+      } finally {
+        await dispatcher.destroy();
+      }
+    };
+    const known = { cert: own.certificateChain, key: own.privateKey };
+    await vi.waitFor(async () => expect(await ask(known)).toBe(200), WAIT);
+    await expect(ask({})).rejects.toThrow(/certificate|alert|socket|reset/i);
+    const stranger = servers.server(["client"]);
+    await expect(ask({ cert: stranger.certificateChain, key: stranger.privateKey })).rejects.toThrow(/certificate|alert|socket|reset/i);
   });
 });
