@@ -1,9 +1,9 @@
-/** Objects of Istio's API that are made of objects of the Gateway API. */
+/** Objects of Istio's API that are made of objects of others: the Gateway API, Ingress, Linkerd, Consul. */
 import type { MeshObject } from "../model/object.ts";
 import { PARENTS_ANNOTATION } from "./names.ts";
 
 export interface GeneratedObject<Spec> {
-  readonly kind: "Gateway" | "VirtualService" | "DestinationRule";
+  readonly kind: "Gateway" | "VirtualService" | "DestinationRule" | "AuthorizationPolicy";
   readonly name: string;
   readonly namespace: string;
   /** What it is made of: the first gives its age, and its place in the files. */
@@ -17,7 +17,8 @@ export function generatedObject<Spec>(input: GeneratedObject<Spec>): MeshObject<
   const { kind, name, namespace, origins, spec } = input;
   const [origin] = origins;
   if (origin === undefined) throw new Error(`${kind} ${namespace}/${name} is made of nothing`);
-  const apiVersion = "networking.istio.io/v1";
+  const group = kind === "AuthorizationPolicy" ? "security.istio.io" : "networking.istio.io";
+  const apiVersion = `${group}/v1`;
   const annotations = {
     [PARENTS_ANNOTATION]: origins
       .map(({ kind: from, metadata }) => `${from}/${metadata.name}.${metadata.namespace}`)
@@ -27,7 +28,7 @@ export function generatedObject<Spec>(input: GeneratedObject<Spec>): MeshObject<
   const { location } = origin.source;
   return {
     apiVersion,
-    group: "networking.istio.io",
+    group,
     version: "v1",
     kind,
     metadata: { name, namespace, labels: {}, annotations, creationTimestamp: origin.metadata.creationTimestamp },

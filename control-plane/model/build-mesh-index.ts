@@ -11,6 +11,7 @@ import type { ServiceModel, WorkloadInstance } from "./service.ts";
 import { servicesFromServiceEntry } from "./services-from-service-entry.ts";
 import { workloadFromEndpoint, workloadFromEntry } from "./workloads.ts";
 import { groupBy } from "./group-by.ts";
+import { withOtherApis } from "../other-apis/with-other-apis.ts";
 import { withGatewayApi } from "../gateway-api/with-gateway-api.ts";
 import { fieldsOf, listOf } from "./read-fields.ts";
 
@@ -99,7 +100,8 @@ export function buildMeshIndex(
     problems,
     version: versionOf(byKind, meshConfig),
   };
-  return withGatewayApi(asWritten, (one, other) => compareAge(one.metadata, other.metadata));
+  const order = (one: MeshObject, other: MeshObject): number => compareAge(one.metadata, other.metadata);
+  return withOtherApis(withGatewayApi(asWritten, order), order);
 }
 
 /** Groups whose kinds are known by the bare kind; others are known as `group/Kind`. */

@@ -42,8 +42,8 @@ function routeFrom(
   virtualService: VirtualService,
   context: RouteContext,
 ): JsonObject {
-  const { isGatewayApi } = virtualService;
-  const matched = routeMatch(match, isGatewayApi);
+  const { isGatewayApi, separatesPrefixes } = virtualService;
+  const matched = routeMatch(match, separatesPrefixes);
   const action = ruleAction(rule, isGatewayApi ? { ...context, gatewayApi: { match: matched } } : context);
   if (action === undefined) {
     const index = virtualService.http.indexOf(rule);

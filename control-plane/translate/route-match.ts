@@ -26,14 +26,14 @@ export function concerns(match: HttpMatch, context: MatchContext): boolean {
   return namespace === "" || namespace === context.namespace;
 }
 
-/** `undefined`: a rule without matches, which takes everything. In the Gateway API a prefix ends where a segment does. */
-export function routeMatch(match: HttpMatch | undefined, isGatewayApi = false): JsonObject {
+/** `undefined`: a rule without matches, which takes everything. In the Gateway API and in an Ingress a prefix ends where a segment does. */
+export function routeMatch(match: HttpMatch | undefined, separatesPrefixes = false): JsonObject {
   if (match === undefined) return { prefix: "/" };
   const headers = headerMatchers(match);
   const claims = claimMatchers(match);
   const parameters = sortedEntries(match.queryParams).map(([name, value]) => queryMatcher(name, value));
   return compact({
-    ...(isGatewayApi ? separatedPathMatch(match.uri) : pathMatch(match.uri)),
+    ...(separatesPrefixes ? separatedPathMatch(match.uri) : pathMatch(match.uri)),
     caseSensitive: match.ignoreUriCase !== true,
     headers: headers.length === 0 ? undefined : headers,
     queryParameters: parameters.length === 0 ? undefined : parameters,

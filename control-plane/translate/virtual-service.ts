@@ -1,7 +1,7 @@
 /** VirtualServices with their host names resolved, ready to be attached to hosts (rules 1, 17). */
 import type { MeshIndex } from "../model/mesh-index.ts";
 import type { MeshObject } from "../model/object.ts";
-import { ROUTE_SEMANTICS_ANNOTATION, SEMANTICS_GATEWAY } from "../gateway-api/names.ts";
+import { ROUTE_SEMANTICS_ANNOTATION, SEMANTICS_GATEWAY, SEMANTICS_INGRESS } from "../gateway-api/names.ts";
 import { CLUSTER_DOMAIN, expandHost } from "./hosts.ts";
 import { withDelegate } from "./delegates.ts";
 import { memoizedByShape } from "./memo.ts";
@@ -20,6 +20,8 @@ export interface VirtualService {
   readonly http: readonly HttpRule[];
   /** Made of a route of the Gateway API: its rules mean what that says (rules 117–122). */
   readonly isGatewayApi: boolean;
+  /** A prefix of a path ends where a part of it does: `/a` is for `/a/b`, not for `/ab` (rule 19). */
+  readonly separatesPrefixes: boolean;
 }
 
 /** All of the mesh that name a host, oldest first. */
@@ -32,7 +34,7 @@ export const resolvedVirtualServices: (mesh: MeshIndex) => readonly VirtualServi
       if ((spec.hosts ?? []).length === 0) continue;
       const { hosts = [], gateways = [], http = [] } = spec;
       if (object.metadata.annotations[ROUTE_SEMANTICS_ANNOTATION] === SEMANTICS_GATEWAY) {
-        result.push({ object, namespace, spec, hosts, gateways, http, isGatewayApi: true });
+        result.push({ object, namespace, spec, hosts, gateways, http, isGatewayApi: true, separatesPrefixes: true });
         continue;
       }
       result.push({
@@ -43,6 +45,7 @@ export const resolvedVirtualServices: (mesh: MeshIndex) => readonly VirtualServi
         gateways: gatewayNames(spec.gateways, namespace),
         http: (spec.http ?? []).flatMap((rule) => withDelegate(mesh, rule, namespace, withDestinations)),
         isGatewayApi: false,
+        separatesPrefixes: object.metadata.annotations[ROUTE_SEMANTICS_ANNOTATION] === SEMANTICS_INGRESS,
       });
     }
     return result;

@@ -78,6 +78,11 @@ export const kubernetesKinds: Readonly<Record<string, string>> = {
   Deployment: "apps",
   StatefulSet: "apps",
   DaemonSet: "apps",
+  // Of other APIs, made into Istio's objects.
+  Ingress: "networking.k8s.io",
+  IngressClass: "networking.k8s.io",
+  ServiceProfile: "linkerd.io",
+  ServiceIntentions: "consul.hashicorp.com",
   // How workloads run on one machine: for `glassmesh up`, the mesh itself makes nothing of it.
   LocalMesh: "glassmesh.dev",
 };

@@ -105,7 +105,7 @@ describe("kinds without effect", () => {
 
   test.each([
     ["extensions.istio.io/v1alpha1", "WasmPlugin", "warning GM0101"],
-    ["linkerd.io/v1alpha2", "ServiceProfile", "warning GM0101"],
+    ["linkerd.io/v1alpha2", "Server", "warning GM0101"],
     ["gateway.networking.k8s.io/v1", "UDPRoute", "warning GM0101"],
     ["v1", "ConfigMap", "info GM0101"],
     ["install.istio.io/v1alpha1", "IstioOperator", "info GM0101"],
