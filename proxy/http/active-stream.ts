@@ -100,7 +100,10 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
       if (refusal !== undefined) return this.sendLocalReply(refusal);
     }
     headers.authority = normalizeHost(headers.authority, config.normalization, this.#connection.localPort);
-    if (this.redirects === undefined) this.#sanitize(headers);
+    if (this.redirects === undefined) {
+      config.earlyMutations?.apply(headers, { info: this.info, requestHeaders: headers });
+      this.#sanitize(headers);
+    }
     if (this.#isOver) return;
     const { route } = this;
     this.#timers.arm(config.timeouts, this.forwardRoute, headers, this.isRequestComplete, this.info.start);

@@ -13,14 +13,19 @@ import type {
   HttpProtocolOptions,
   SchemeHeaderTransformation,
 } from "#protos/gen/envoy/config/core/v3/protocol_pb.js";
+import type { TypedExtensionConfig } from "#protos/gen/envoy/config/core/v3/extension_pb.js";
+import type { HeaderMutation as EarlyHeaderMutation } from "#protos/gen/envoy/extensions/http/early_header_mutation/header_mutation/v3/header_mutation_pb.js";
 import type { UuidRequestIdConfig } from "#protos/gen/envoy/extensions/request_id/uuid/v3/uuid_pb.js";
 import { durationMs } from "../config-values.ts";
 import { parseAccessLogs } from "../observability/access-log/parse.ts";
 import type { AccessLogConfig } from "../observability/access-log/types.ts";
 import { parseRouteConfiguration } from "../router/parse-route-config.ts";
-import type { RouteTable } from "../router/types.ts";
+import { composeMutations } from "../router/header-mutations.ts";
+import { parseMutationList } from "../router/mutation-list.ts";
+import type { HeaderMutations, RouteTable } from "../router/types.ts";
 import { parseCidrRanges, type CidrRange } from "./cidr.ts";
 import { parseHttpFilters, type ConfiguredFilter } from "./filters/configured-filters.ts";
+import { parseHeaderKeyFormat, type HeaderKeySettings } from "./http1/header-key-format.ts";
 import { parseHttp2ProtocolOptions, type Http2ProtocolSettings } from "./http2/protocol-options.ts";
 import type { HttpFilterRegistry } from "./filters/registry.ts";
 import { parseLocalReplyConfig, type LocalReplyRules } from "./local-reply-config.ts";
@@ -54,6 +59,8 @@ export interface ConnectionManagerConfig {
   readonly upgrades: ReadonlyMap<string, UpgradeConfig>;
   readonly proxy100Continue: boolean;
   readonly localReplies: LocalReplyRules | undefined;
+  /** Done before the route is chosen. */
+  readonly earlyMutations: HeaderMutations | undefined;
 }
 
 export interface UpgradeConfig {
@@ -69,6 +76,7 @@ export interface Http1Settings {
   readonly enableTrailers: boolean;
   readonly allowChunkedLength: boolean;
   readonly allowCustomMethods: boolean;
+  readonly keys: HeaderKeySettings;
 }
 
 /** ms; 0: none. */
@@ -172,6 +180,7 @@ export function parseConnectionManager(
     clientCertificate: parseClientCertificate(reader),
     upgrades: parseUpgrades(reader.children("upgradeConfigs"), parsers.filters),
     proxy100Continue: reader.get("proxy100Continue"),
+    earlyMutations: composeMutations(reader.children("earlyHeaderMutationExtensions").map(parseEarlyMutation)),
     localReplies: parseLocalReplyConfig(reader.child("localReplyConfig")),
   };
   reader.ignore("appendLocalOverload", "there is no overload manager whose replies it would mark");
@@ -257,6 +266,7 @@ function parseHttp1(reader: MessageReader<Http1ProtocolOptions> | undefined): Ht
     enableTrailers: reader?.get("enableTrailers") ?? false,
     allowChunkedLength: reader?.get("allowChunkedLength") ?? false,
     allowCustomMethods: reader?.get("allowCustomMethods") ?? false,
+    keys: parseHeaderKeyFormat(reader?.child("headerKeyFormat")),
   };
   if (reader?.get("overrideStreamErrorOnInvalidHttpMessage") === true)
     reader.unsupported("overrideStreamErrorOnInvalidHttpMessage", "an invalid message always ends its connection here");
@@ -314,6 +324,25 @@ function parseRequestId(
   };
   uuid.finish();
   return parsed;
+}
+
+const earlyMutationType = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation";
+
+function parseEarlyMutation(reader: MessageReader<TypedExtensionConfig>): HeaderMutations | undefined {
+  const any = reader.get("typedConfig");
+  const at = reader.at("typedConfig");
+  reader.ignore("name", "a label; the type decides");
+  reader.finish();
+  const opened = any === undefined ? undefined : unpackAny(any, at);
+  if (opened?.value === undefined || opened.value.$typeName !== earlyMutationType) {
+    if (opened !== undefined && opened.value === undefined) reader.problems.push(...opened.problems);
+    else reader.unsupported("typedConfig", `only ${earlyMutationType} is supported by this proxy`);
+    return undefined;
+  }
+  const inner = new MessageReader(opened.value as EarlyHeaderMutation, at, reader.problems);
+  const mutations = parseMutationList(inner.children("mutations"));
+  inner.finish();
+  return mutations;
 }
 
 const escapedSlashActions = ["keep", "keep", "reject", "redirect", "forward"] as const;

@@ -18,6 +18,8 @@ export class HeaderMap {
   readonly values: string[] = [];
   /** Names of fields that no compression table may ever have (RFC 7541 §7.1.3), as their sender asked. */
   sensitive: Set<string> | undefined = undefined;
+  /** How the sender spelled the names, where that is kept (`preserve_case`). */
+  spelling: { readonly format: (name: string) => string } | undefined = undefined;
 
   /** First value of `name`, pseudo headers included; undefined when absent. */
   get(name: string): string | undefined {
@@ -97,6 +99,7 @@ export class HeaderMap {
     this.protocol = other.protocol;
     this.status = other.status;
     this.sensitive = other.sensitive === undefined ? undefined : new Set(other.sensitive);
+    this.spelling = other.spelling;
     this.names.length = 0;
     this.values.length = 0;
     for (let i = 0; i < other.names.length; i++) {

@@ -5,6 +5,7 @@ import { HeaderMap } from "../header-map.ts";
 import { BodyReader, type BodySink } from "./body-reader.ts";
 import { BulkWriter } from "./bulk-writer.ts";
 import type { FieldNames } from "./field-names.ts";
+import type { HeaderKeySettings } from "./header-key-format.ts";
 import { Http1ClientStream, type ClientStreamOwner } from "./client-stream.ts";
 import { Framing, LineMemo, parseFields, type HeadLimits } from "./head.ts";
 import { HeadBuffer } from "./head-buffer.ts";
@@ -18,6 +19,8 @@ export interface Http1ClientOptions {
   readonly maxHeadersCount: number;
   readonly enableTrailers: boolean;
   readonly allowChunkedLength: boolean;
+  /** Absent: names are written in lower case. */
+  readonly keys?: HeaderKeySettings | undefined;
 }
 
 /** What a cluster uses when its configuration says nothing. */
@@ -64,7 +67,12 @@ class Http1ClientCodec implements ClientCodec, BodySink, ClientStreamOwner {
     this.#connection = connection;
     this.#handler = handler;
     this.#options = options;
-    this.#limits = { names: options.names, maxCount: options.maxHeadersCount, underscores: "allow" };
+    this.#limits = {
+      names: options.names,
+      maxCount: options.maxHeadersCount,
+      underscores: "allow",
+      newSpelling: options.keys?.newSpelling,
+    };
     this.#body = new BodyReader(this, this.#limits, options.maxResponseHeadersBytes, options.enableTrailers);
   }
 
@@ -74,7 +82,7 @@ class Http1ClientCodec implements ClientCodec, BodySink, ClientStreamOwner {
 
   newStream(decoder: StreamDecoder): StreamEncoder {
     if (this.#stream !== undefined) throw new Error("an HTTP/1.1 connection carries one stream at a time");
-    const stream = new Http1ClientStream(this, decoder, this.#options.enableTrailers);
+    const stream = new Http1ClientStream(this, decoder, this.#options.enableTrailers, this.#options.keys?.format);
     this.#stream = stream;
     return stream;
   }

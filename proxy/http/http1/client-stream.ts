@@ -2,7 +2,8 @@
 import type { ResetReason, StreamDecoder, StreamEncoder } from "../codec.ts";
 import type { HeaderMap } from "../header-map.ts";
 import { writeBody, type BodyOutput } from "./write-body.ts";
-import { fieldLines, requestHead } from "./write-head.ts";
+import type { HeaderKeyFormat } from "./header-key-format.ts";
+import { fieldLines, ownField, requestHead } from "./write-head.ts";
 
 /** What a stream asks of its codec. */
 export interface ClientStreamOwner extends BodyOutput {
@@ -31,8 +32,15 @@ export class Http1ClientStream implements StreamEncoder {
   readonly decoder: StreamDecoder;
   readonly #owner: ClientStreamOwner;
   readonly #passTrailers: boolean;
+  readonly #format: HeaderKeyFormat | undefined;
 
-  constructor(owner: ClientStreamOwner, decoder: StreamDecoder, passTrailers: boolean) {
+  constructor(
+    owner: ClientStreamOwner,
+    decoder: StreamDecoder,
+    passTrailers: boolean,
+    format: HeaderKeyFormat | undefined,
+  ) {
+    this.#format = format;
     this.#owner = owner;
     this.decoder = decoder;
     this.#passTrailers = passTrailers;
@@ -46,14 +54,16 @@ export class Http1ClientStream implements StreamEncoder {
     if (this.isOver) return;
     this.isHead = headers.method === "HEAD";
     this.isConnect = headers.method === "CONNECT";
-    let head = requestHead(headers);
+    const format = headers.spelling?.format ?? this.#format;
+    let head = requestHead(headers, format);
     if (headers.has("upgrade")) {
       this.wantsUpgrade = true;
     } else if (endStream) {
-      if (!bodilessMethods.has(headers.method) && !headers.has("content-length")) head += "content-length: 0\r\n";
+      if (!bodilessMethods.has(headers.method) && !headers.has("content-length"))
+        head += ownField("content-length", "0", format);
     } else if (!this.isConnect && !headers.has("content-length")) {
       this.#isChunked = true;
-      head += "transfer-encoding: chunked\r\n";
+      head += ownField("transfer-encoding", "chunked", format);
     }
     head += "\r\n";
     this.isRequestComplete = endStream;

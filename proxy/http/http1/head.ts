@@ -1,4 +1,5 @@
 /** The field lines of a message head: from one latin1 string into a `HeaderMap`, with what they say about framing. */
+import type { PreservedCase } from "./header-key-format.ts";
 import type { HeaderMap } from "../header-map.ts";
 import { FieldKind, type FieldName, type FieldNames } from "./field-names.ts";
 
@@ -31,6 +32,8 @@ export interface HeadLimits {
   readonly maxCount: number;
   readonly underscores: "allow" | "reject" | "drop";
   readonly onUnderscoreDropped?: (() => void) | undefined;
+  /** Present: the spelling of names is kept beside each message. */
+  readonly newSpelling?: (() => PreservedCase) | undefined;
 }
 
 /**
@@ -95,6 +98,8 @@ export function parseFields(
   let count = 0;
   let connection: string | undefined;
   let upgrade: string | undefined;
+  const spelling = limits.newSpelling?.();
+  headers.spelling = spelling;
   while (position < block.length) {
     let field: FieldName;
     let value: string;
@@ -102,6 +107,7 @@ export function parseFields(
     if (known !== undefined && isLineAt(block, known, position)) {
       field = memo.fields[count] as FieldName;
       value = memo.values[count] as string;
+      spelling?.learn(field.name, known.slice(0, known.indexOf(":")));
       position += known.length;
     } else {
       const lineEnd = block.indexOf("\r\n", position);
@@ -113,6 +119,7 @@ export function parseFields(
       value = trimmedValue(block, colon + 1, lineEnd);
       if (forbiddenInValue.test(value)) return value.includes("\0") ? "http1.codec_error" : "http1.invalid_characters";
       field = found;
+      spelling?.learn(found.name, block.slice(position, colon));
       if (block.length <= maxRememberedHeadBytes) memo.learn(count, block.slice(position, lineEnd + 2), field, value);
       position = lineEnd + 2;
     }

@@ -10,6 +10,7 @@ import type { BulkWriter } from "./bulk-writer.ts";
 import type { HeadLimits } from "./head.ts";
 import { HeadBuffer, hasBareLineFeed } from "./head-buffer.ts";
 import type { FieldNames } from "./field-names.ts";
+import type { HeaderKeySettings } from "./header-key-format.ts";
 import { headAt, latin1 } from "./latin1.ts";
 import { RequestHeadReader, type RequestHeadOptions } from "./request-head.ts";
 import { Http1ServerStream, type ServerStreamOwner } from "./server-stream.ts";
@@ -22,6 +23,8 @@ export interface Http1ServerOptions extends RequestHeadOptions {
   readonly enableTrailers: boolean;
   readonly headersWithUnderscores: "allow" | "reject" | "drop";
   readonly onUnderscoreDropped?: (() => void) | undefined;
+  /** Absent: names are written in lower case. */
+  readonly keys?: HeaderKeySettings | undefined;
   /** Counts what is written. */
   readonly sentBytes?: { add(amount: number): void } | undefined;
 }
@@ -63,6 +66,7 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
       maxCount: options.maxHeadersCount,
       underscores: options.headersWithUnderscores,
       onUnderscoreDropped: options.onUnderscoreDropped,
+      newSpelling: options.keys?.newSpelling,
     };
     this.#reader = new RequestHeadReader(limits, options);
     this.#body = new BodyReader(this, limits, options.maxRequestHeadersBytes, options.enableTrailers);
@@ -173,7 +177,7 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
 
   #begin(headers: HeaderMap): void {
     const { framing, isHttp10, wantsClose } = this.#reader;
-    const stream = new Http1ServerStream(this, this.#options.enableTrailers);
+    const stream = new Http1ServerStream(this, this.#options.enableTrailers, this.#options.keys?.format);
     if (wantsClose) this.isDraining = true;
     stream.isHead = headers.method === "HEAD";
     stream.isHttp10 = isHttp10;
@@ -215,7 +219,7 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
     this.#head.clear();
     this.#body.stop();
     if (this.#stream === undefined) {
-      const stream = new Http1ServerStream(this, false);
+      const stream = new Http1ServerStream(this, false, this.#options.keys?.format);
       this.#stream = stream;
       stream.decoder = this.#handler.onStream(stream);
     }

@@ -2,7 +2,8 @@
 import type { ResetReason, StreamDecoder, StreamEncoder } from "../codec.ts";
 import type { HeaderMap } from "../header-map.ts";
 import { writeBody, type BodyOutput } from "./write-body.ts";
-import { fieldLines, responseHead } from "./write-head.ts";
+import type { HeaderKeyFormat } from "./header-key-format.ts";
+import { fieldLines, ownField, responseHead } from "./write-head.ts";
 
 /** What a stream asks of its codec. */
 export interface ServerStreamOwner extends BodyOutput {
@@ -33,8 +34,10 @@ export class Http1ServerStream implements StreamEncoder {
   #pending = "";
   readonly #owner: ServerStreamOwner;
   readonly #passTrailers: boolean;
+  readonly #format: HeaderKeyFormat | undefined;
 
-  constructor(owner: ServerStreamOwner, passTrailers: boolean) {
+  constructor(owner: ServerStreamOwner, passTrailers: boolean, format: HeaderKeyFormat | undefined) {
+    this.#format = format;
     this.#owner = owner;
     this.#passTrailers = passTrailers;
   }
@@ -45,24 +48,25 @@ export class Http1ServerStream implements StreamEncoder {
 
   sendHeaders(headers: HeaderMap, endStream: boolean): void {
     this.isResponseStarted = true;
-    let head = responseHead(headers, this.isHttp10);
+    const format = headers.spelling?.format ?? this.#format;
+    let head = responseHead(headers, this.isHttp10, format);
     const { status } = headers;
     const isUpgrade = (status === 101 && this.wantsUpgrade) || (this.isConnect && status >= 200 && status < 300);
     const hasLength = headers.has("content-length");
     this.#hasNoBody = !isUpgrade && (this.isHead || hasNoBody(headers.status));
     // Without a length, and without chunks to put it in, a body ends with the connection.
     if (this.isHttp10 && !endStream && !hasLength && !this.#hasNoBody) this.#owner.drain();
-    if (this.#owner.closesAfterResponse && !isUpgrade) head += "connection: close\r\n";
-    else if (this.isHttp10) head += "connection: keep-alive\r\n";
+    if (this.#owner.closesAfterResponse && !isUpgrade) head += ownField("connection", "close", format);
+    else if (this.isHttp10) head += ownField("connection", "keep-alive", format);
     if (isUpgrade) {
       this.#owner.onUpgraded();
     } else if (!hasLength && this.isHead && !this.isHttp10 && !hasNoBody(headers.status)) {
-      head += "transfer-encoding: chunked\r\n"; // what a GET would have been answered with
+      head += ownField("transfer-encoding", "chunked", format); // what a GET would have been answered with
     } else if (!hasLength && !this.#hasNoBody) {
-      if (endStream) head += "content-length: 0\r\n";
+      if (endStream) head += ownField("content-length", "0", format);
       else if (!this.isHttp10) {
         this.#isChunked = true;
-        head += "transfer-encoding: chunked\r\n";
+        head += ownField("transfer-encoding", "chunked", format);
       }
     }
     head += "\r\n";

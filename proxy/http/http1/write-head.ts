@@ -1,5 +1,6 @@
 /** Message heads as one latin1 string, ready for a single write. */
 import type { HeaderMap } from "../header-map.ts";
+import type { HeaderKeyFormat } from "./header-key-format.ts";
 
 const reasons: Readonly<Record<number, string>> = {
   100: "Continue",
@@ -75,23 +76,35 @@ const statusLines: readonly string[] = Array.from(
 );
 
 /** Status line and fields, without the empty line that ends the head. */
-export function responseHead(headers: HeaderMap, isHttp10 = false): string {
+export function responseHead(headers: HeaderMap, isHttp10 = false, format?: HeaderKeyFormat): string {
   const line = statusLines[headers.status] ?? `HTTP/1.1 ${headers.status} Unknown\r\n`;
-  return (isHttp10 ? `HTTP/1.0${line.slice(8)}` : line) + fieldLines(headers);
+  return (isHttp10 ? `HTTP/1.0${line.slice(8)}` : line) + fieldLines(headers, format);
 }
 
 /** Request line, `host` and fields, without the empty line that ends the head. */
-export function requestHead(headers: HeaderMap): string {
+export function requestHead(headers: HeaderMap, format?: HeaderKeyFormat): string {
   const target = headers.method === "CONNECT" && headers.path === "" ? headers.authority : headers.path;
-  return `${headers.method} ${target} HTTP/1.1\r\nhost: ${headers.authority}\r\n` + fieldLines(headers);
+  return (
+    `${headers.method} ${target} HTTP/1.1\r\n${format?.("host") ?? "host"}: ${headers.authority}\r\n` +
+    fieldLines(headers, format)
+  );
 }
 
 /** `name: value` CRLF, for each field in order. */
-export function fieldLines(headers: HeaderMap): string {
+export function fieldLines(headers: HeaderMap, format?: HeaderKeyFormat): string {
   const { names, values } = headers;
   let lines = "";
+  if (format !== undefined) {
+    for (let i = 0; i < names.length; i++) lines += `${format(names[i] as string)}: ${values[i]}\r\n`;
+    return lines;
+  }
   for (let i = 0; i < names.length; i++) lines += `${names[i]}: ${values[i]}\r\n`;
   return lines;
+}
+
+/** A field that the codec itself adds. */
+export function ownField(name: string, value: string, format: HeaderKeyFormat | undefined): string {
+  return `${format?.(name) ?? name}: ${value}\r\n`;
 }
 
 /** The size line of a chunk. */

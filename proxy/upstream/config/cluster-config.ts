@@ -1,4 +1,5 @@
 /** A cluster as the configuration describes it, checked: what `Cluster` messages are read into. */
+import type { HeaderKeySettings } from "../../http/http1/header-key-format.ts";
 import type { TcpKeepAlive } from "#lib/runtime.ts";
 import type { Http2ProtocolSettings } from "../../http/http2/protocol-options.ts";
 import type { MetadataExchangeConfig } from "../../network/metadata-exchange.ts";
@@ -132,6 +133,7 @@ export interface HttpConfig {
 }
 
 export interface Http1Config {
+  readonly keys?: HeaderKeySettings | undefined;
   readonly enableTrailers: boolean;
   readonly allowChunkedLength: boolean;
 }

@@ -11,6 +11,7 @@ import type { HttpProtocolOptions } from "#protos/gen/envoy/extensions/upstreams
 import { durationMs } from "../../config-values.ts";
 import { defaultHttp2ProtocolSettings, parseHttp2ProtocolOptions } from "../../http/http2/protocol-options.ts";
 import { parseErrorMatcher } from "./parse-error-matcher.ts";
+import { parseHeaderKeyFormat } from "../../http/http1/header-key-format.ts";
 import type { Http1Config, HttpConfig } from "./cluster-config.ts";
 
 const optionsType = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -164,7 +165,11 @@ function parseUpstream(reader: MessageReader<UpstreamHttpProtocolOptions> | unde
 }
 
 function parseHttp1(reader: MessageReader<Http1ProtocolOptions>): Http1Config {
-  const parsed = { enableTrailers: reader.get("enableTrailers"), allowChunkedLength: reader.get("allowChunkedLength") };
+  const parsed = {
+    enableTrailers: reader.get("enableTrailers"),
+    allowChunkedLength: reader.get("allowChunkedLength"),
+    keys: parseHeaderKeyFormat(reader.child("headerKeyFormat")),
+  };
   reader.ignore("allowAbsoluteUrl", "concerns requests that come in");
   reader.ignore("useBalsaParser", "names a parser of Envoy's");
   reader.finish();

@@ -33,6 +33,7 @@ export function codecFactory(
     maxHeadersCount,
     enableTrailers: config.http1.enableTrailers,
     allowChunkedLength: config.http1.allowChunkedLength,
+    keys: config.http1.keys,
   };
   let http2: Http2ClientOptions | undefined;
   return (protocol, connection, handler) => {

@@ -10,6 +10,7 @@ import {
   raw,
   request,
   requestText,
+  says,
   rawUntilClosed,
   upstreamOptions,
 } from "../harness/requests.ts";
@@ -482,6 +483,91 @@ export const headerCases: readonly Case[] = [
           ],
     logs: 1,
   })),
+  {
+    name: "R-98: preserve_case to the upstream and back",
+    manager: {
+      http_protocol_options: {
+        header_key_format: {
+          stateful_formatter: {
+            name: "preserve_case",
+            typed_config: {
+              "@type":
+                "type.googleapis.com/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig",
+            },
+          },
+        },
+      },
+    },
+    clusters: {
+      "": cluster(
+        "a",
+        upstreamOptions({
+          explicit_http_config: {
+            http_protocol_options: {
+              header_key_format: {
+                stateful_formatter: {
+                  name: "preserve_case",
+                  typed_config: {
+                    "@type":
+                      "type.googleapis.com/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig",
+                  },
+                },
+              },
+            },
+          },
+        }),
+      ),
+    },
+    answers: "HTTP/1.1 200 OK\r\nX-Own-Case: 1\r\nContent-Length: 1\r\n\r\nx",
+    exchanges: [raw("GET / HTTP/1.1\r\nHost: {id}.test\r\nX-Case: {id}\r\nX-MiXed: 1\r\n\r\n")],
+  },
+  {
+    name: "early_header_mutation",
+    manager: {
+      early_header_mutation_extensions: [
+        {
+          name: "m",
+          typed_config: {
+            "@type":
+              "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+            mutations: [
+              { append: option("x-early", "%REQ(x-a)%") },
+              { remove: "x-gone" },
+              { append: option("x-route", "early", { append_action: "OVERWRITE_IF_EXISTS_OR_ADD" }) },
+            ],
+          },
+        },
+      ],
+    },
+    routes: [
+      says("early", { prefix: "/r", headers: [{ name: "x-route", string_match: { exact: "early" } }] }),
+      forward(),
+    ],
+    exchanges: [get("/", { "x-a": "1", "x-gone": "1" }), get("/r")],
+  },
+  managerCase(
+    "R-98: preserve_case",
+    {
+      http_protocol_options: {
+        header_key_format: {
+          stateful_formatter: {
+            name: "preserve_case",
+            typed_config: {
+              "@type":
+                "type.googleapis.com/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig",
+            },
+          },
+        },
+      },
+    },
+    raw("GET / HTTP/1.1\r\nHost: {id}.test\r\nX-Case: {id}\r\nX-MiXed: 1\r\n\r\n"),
+  ),
+  managerCase(
+    "R-98: proper case",
+    { http_protocol_options: { header_key_format: { proper_case_words: {} } } },
+    get("/"),
+    get("/", { host: "nobody.test" }),
+  ),
   {
     name: "R-57: max_requests_per_connection",
     manager: { common_http_protocol_options: { max_requests_per_connection: 2 } },
