@@ -25,6 +25,8 @@ export interface BootstrapModel {
   readonly lds: ConfigSource | undefined;
   /** `cluster_manager.local_cluster_name`; empty: none. */
   readonly localClusterName: string;
+  /** `cluster_manager.outlier_detection.event_log_path`; empty: none. */
+  readonly outlierEventLog: string;
   readonly stats: StatsModel;
   readonly runtimeLayers: readonly RuntimeLayerModel[];
   /** `envoy.bootstrap.internal_listener`: there may be listeners that only this process reaches. */

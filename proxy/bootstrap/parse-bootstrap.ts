@@ -28,7 +28,7 @@ export function parseBootstrap(message: Bootstrap, problems: Problem[]): Bootstr
   const secrets = statics?.get("secrets") ?? [];
   statics?.finish();
   const dynamic = reader.child("dynamicResources");
-  const { localClusterName } = parseClusterManager(reader.child("clusterManager"));
+  const clusterManager = parseClusterManager(reader.child("clusterManager"));
   const runtime = reader.child("layeredRuntime");
   const statsFlush = reader.get("statsFlush");
   const stats = {
@@ -44,7 +44,7 @@ export function parseBootstrap(message: Bootstrap, problems: Problem[]): Bootstr
     listeners,
     secrets,
     ...parseDynamicResources(dynamic),
-    localClusterName,
+    ...clusterManager,
     stats,
     runtimeLayers: runtime === undefined ? [] : parseRuntimeLayers(runtime),
     ...parseExtensions(reader),
@@ -88,12 +88,17 @@ function parseDynamicResources(
   return { ads: ads === undefined ? undefined : parseGrpcSource(ads), ...sources };
 }
 
-function parseClusterManager(reader: MessageReader<ClusterManager> | undefined): { localClusterName: string } {
-  if (reader === undefined) return { localClusterName: "" };
+function parseClusterManager(
+  reader: MessageReader<ClusterManager> | undefined,
+): Pick<BootstrapModel, "localClusterName" | "outlierEventLog"> {
+  if (reader === undefined) return { localClusterName: "", outlierEventLog: "" };
   reader.ignore("enableDeferredClusterCreation", "clusters are cheap: there is one thread that holds them");
   const localClusterName = reader.get("localClusterName");
+  const outlier = reader.child("outlierDetection");
+  const outlierEventLog = outlier?.get("eventLogPath") ?? "";
+  outlier?.finish();
   reader.finish();
-  return { localClusterName };
+  return { localClusterName, outlierEventLog };
 }
 
 interface Extensions {

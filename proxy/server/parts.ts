@@ -85,6 +85,7 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
     transports,
     xds: servers.ads,
     localClusterName: bootstrap.localClusterName,
+    outlierEventLog: bootstrap.outlierEventLog,
     writeLine: (path, line) => accessLogs.writeLine(path, line),
   });
   const flushIntervalMs = options.fileFlushIntervalMs;

@@ -27,6 +27,8 @@ export interface ClusterManagerDeps {
   readonly xds?: XdsClient | undefined;
   /** `cluster_manager.local_cluster_name`; "" or absent: none, and no zone aware routing. */
   readonly localClusterName?: string | undefined;
+  /** File of `cluster_manager.outlier_detection`; "" or absent: none. */
+  readonly outlierEventLog?: string | undefined;
   /** Appends a line to a file: event logs of health checks. */
   readonly writeLine?: ((path: string, line: string) => void) | undefined;
 }
@@ -198,11 +200,17 @@ class Manager implements ClusterManagerShell {
       codecs,
       writeLine,
       local: this.#local,
+      outlierLog: this.#outlierLog(),
       directory: this.#directory,
       rootScope: this.#deps.scope,
       onHosts: () => this.#hostsChanged(config.name),
     });
     return { cluster, problems };
+  }
+
+  #outlierLog(): ((line: string) => void) | undefined {
+    const { outlierEventLog = "", writeLine } = this.#deps;
+    return outlierEventLog === "" ? undefined : (line) => writeLine?.(outlierEventLog, line);
   }
 
   #hostsChanged(name: string): void {

@@ -22,6 +22,7 @@ import type { LoadBalancer, LoadBalancerOptions } from "./load-balancing/load-ba
 import type { LocalCluster } from "./load-balancing/zone-aware.ts";
 import { SubsetLoadBalancer } from "./load-balancing/subset.ts";
 import { OriginalDstHosts } from "./original-dst.ts";
+import { outlierEventLine } from "./outlier/outlier-events.ts";
 import { OutlierDetector } from "./outlier/outlier-detector.ts";
 import type { CodecFactory } from "./pool/create-codec.ts";
 import { HttpConnectionPool } from "./pool/http-pool.ts";
@@ -57,6 +58,8 @@ export interface ClusterDeps {
   /** Appends a line to a file: event logs. */
   /** The cluster that the proxy belongs to, where the bootstrap names one. */
   readonly local?: LocalCluster | undefined;
+  /** Takes a line for each ejection and return. */
+  readonly outlierLog?: ((line: string) => void) | undefined;
   readonly writeLine?: ((path: string, line: string) => void) | undefined;
 }
 
@@ -118,6 +121,10 @@ export class ClusterEntry implements Cluster {
         clock,
         random,
         scope: deps.scope,
+        log:
+          deps.outlierLog === undefined
+            ? undefined
+            : (event) => deps.outlierLog?.(outlierEventLine(event, config.name, deps.runtime.clock.now())),
         onChange: (host) => {
           this.#rebuild();
           this.#closeUnhealthy(host);

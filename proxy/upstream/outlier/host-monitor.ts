@@ -15,6 +15,8 @@ export class HostMonitor implements HostOutlierSink {
   returnedAt: number = -Infinity;
   jitterMs = 0;
   numEjections = 0;
+  /** Of the last ejection. */
+  ejectedBy: EjectionType = "consecutive_5xx";
   /** Percent, for `/clusters`; −1: not known. */
   successRate = -1;
   localOriginSuccessRate = -1;

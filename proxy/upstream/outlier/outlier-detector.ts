@@ -5,6 +5,7 @@ import { HealthFlag, type UpstreamHost } from "../host.ts";
 import type { EjectionType } from "./ejection-type.ts";
 import { HostMonitor } from "./host-monitor.ts";
 import type { OutlierConfig } from "./outlier-config.ts";
+import type { OutlierEvent } from "./outlier-events.ts";
 import { successRateThreshold } from "./success-rate.ts";
 
 export interface OutlierDeps {
@@ -14,6 +15,8 @@ export interface OutlierDeps {
   readonly scope: StatsScope;
   /** A host was ejected or has returned. */
   readonly onChange: (host: UpstreamHost) => void;
+  /** Undefined: nobody keeps a log of events. */
+  readonly log?: ((event: OutlierEvent) => void) | undefined;
 }
 
 /** What `/clusters` shows; −1: not computed. */
@@ -105,6 +108,14 @@ export class OutlierDetector {
 
   #return(host: UpstreamHost, monitor: HostMonitor, now: number): void {
     this.#countActive(-1);
+    this.#deps.log?.({
+      type: monitor.ejectedBy,
+      action: "UNEJECT",
+      host: host.addressText,
+      numEjections: monitor.numEjections,
+      isEnforced: false,
+      secondsSinceLast: (now - monitor.ejectedAt) / 1000,
+    });
     monitor.onReturn(now);
     host.clearFlag(HealthFlag.failedOutlierCheck, now);
     this.#deps.onChange(host);
@@ -135,7 +146,7 @@ export class OutlierDetector {
       for (const { host, rate } of failing) {
         if (100 - rate < config.failurePercentageThreshold) continue;
         this.#stats.detected(failureType).inc();
-        this.#eject(host, failureType);
+        this.#eject(host, failureType, { host: rate, average: 0, threshold: 0 });
       }
     }
     return report;
@@ -152,14 +163,15 @@ export class OutlierDetector {
     for (const { host, rate } of valid) {
       if (rate >= threshold) continue;
       this.#stats.detected(type).inc();
-      this.#eject(host, type);
+      this.#eject(host, type, { host: rate, average: mean, threshold });
     }
     return { average: mean, threshold };
   }
 
   /** L-38: allowed up to a share of the hosts, and by chance as far as it is enforced. */
-  #eject(host: UpstreamHost, type: EjectionType): void {
+  #eject(host: UpstreamHost, type: EjectionType, rates?: OutlierEvent["rates"]): void {
     const { config } = this;
+    const now = this.#deps.clock.monotonic();
     if ((host.flags & HealthFlag.failedOutlierCheck) !== 0) return;
     const monitor = this.#monitors.get(host);
     if (monitor === undefined) return;
@@ -168,19 +180,29 @@ export class OutlierDetector {
       this.#stats.overflow.inc();
       return;
     }
-    if (!this.#isEnforced(type)) return;
+    const isEnforced = this.#isEnforced(type);
+    const sinceMs = now - monitor.returnedAt;
+    const event = {
+      type,
+      action: "EJECT",
+      host: host.addressText,
+      isEnforced,
+      secondsSinceLast: Number.isFinite(sinceMs) ? sinceMs / 1000 : undefined,
+      rates,
+    } as const;
+    if (!isEnforced) {
+      this.#deps.log?.({ ...event, numEjections: monitor.numEjections });
+      return;
+    }
     this.#countActive(1);
     this.#stats.enforced(type).inc();
     this.#stats.enforcedTotal.inc();
     const jitter = config.maxEjectionTimeJitterMs;
     const { baseEjectionTimeMs: base } = config;
     const max = Math.max(config.maxEjectionTimeMs, base);
-    monitor.onEjected(
-      this.#deps.clock.monotonic(),
-      jitter === 0 ? 0 : Math.floor(this.#deps.random.float() * (jitter + 1)),
-      base,
-      max,
-    );
+    monitor.ejectedBy = type;
+    monitor.onEjected(now, jitter === 0 ? 0 : Math.floor(this.#deps.random.float() * (jitter + 1)), base, max);
+    this.#deps.log?.({ ...event, numEjections: monitor.numEjections });
     host.setFlag(HealthFlag.failedOutlierCheck);
     this.#deps.onChange(host);
   }

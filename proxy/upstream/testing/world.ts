@@ -43,6 +43,7 @@ export function createWorld(seed = 1, localCluster = ""): World {
       locality: { region: "", zone: localCluster === "" ? "" : "z1", subZone: "" },
     },
     localClusterName: localCluster,
+    outlierEventLog: "outliers",
     transports: createTransportFactory({
       runtime,
       scope: store.root,
