@@ -195,7 +195,10 @@ describe("refused, with file, line and column", () => {
     ["node_context_params: [x]", "node_context_params"],
     ["application_log_config: {}", "application_log_config"],
     ["cluster_manager: {upstream_bind_config: {}}", "cluster_manager.upstream_bind_config"],
-    ["cluster_manager: {outlier_detection: {event_service: {}}}", "cluster_manager.outlier_detection.event_service"],
+    [
+      "cluster_manager: {outlier_detection: {event_service: {grpc_service: {envoy_grpc: {cluster_name: x}}}}}",
+      "cluster_manager.outlier_detection.event_service",
+    ],
     ["dynamic_resources: {lds_resources_locator: x}", "dynamic_resources.lds_resources_locator"],
     ["admin: {address: {pipe: {path: x}}, allow_paths: [{exact: x}]}", "admin.allow_paths"],
     ["admin: {access_log_path: /tmp/x}", "admin.access_log_path"],
