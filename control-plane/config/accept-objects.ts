@@ -1,6 +1,6 @@
 /** Which objects are in force, given what the sources hold now and what was in force before. Pure. */
 import type { Problem } from "#lib/problem.ts";
-import { objectKey, objectName, type MeshObject } from "../model/object.ts";
+import { objectKey, objectName, REFUSABLE_POLICIES, refusedKind, type MeshObject } from "../model/object.ts";
 import type { SourceFile } from "./source.ts";
 
 export interface AcceptedConfig {
@@ -14,13 +14,16 @@ export const nothingAccepted: AcceptedConfig = { objects: [], problems: [], last
 
 /**
  * A file that can't be read wholly keeps its last good objects in force (at first: what could be read of it). An object
- * that `validate` refuses keeps its last accepted version in force, and takes no other object down with it. Of two
- * objects with one name the later counts.
+ * that `validate` refuses keeps its last accepted version in force, and takes no other object down with it. With
+ * `keepsRefusedPolicies` a policy that never was accepted stays as one that was refused: without it more would be open than
+ * anybody wrote. (Kubernetes would never have stored it; here it stands in a file that counts.) Of two objects with one
+ * name the later counts.
  */
 export function acceptObjects(
   files: readonly SourceFile[],
   before: AcceptedConfig,
   validate: (object: MeshObject) => readonly Problem[],
+  options: { readonly keepsRefusedPolicies?: boolean } = {},
 ): AcceptedConfig {
   const problems: Problem[] = [];
   const lastGoodFiles = new Map<string, SourceFile>();
@@ -51,8 +54,21 @@ export function acceptObjects(
     }
     const last = acceptedBefore.get(key);
     if (last !== undefined) objects.push(last);
+    else if (options.keepsRefusedPolicies === true && isClosing(object)) objects.push(asRefused(object));
   }
   return { objects, problems, lastGoodFiles };
+}
+
+const SECURITY_GROUP = "security.istio.io";
+const CLOSING_KINDS: ReadonlySet<string> = new Set(REFUSABLE_POLICIES);
+
+function isClosing({ group, kind }: MeshObject): boolean {
+  return group === SECURITY_GROUP && CLOSING_KINDS.has(kind);
+}
+
+/** Of a kind of its own, so that nobody takes it for a policy. */
+function asRefused(object: MeshObject): MeshObject {
+  return { ...object, kind: refusedKind(object.kind), origin: object };
 }
 
 function duplicate(earlier: MeshObject, later: MeshObject): Problem {

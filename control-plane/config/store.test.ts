@@ -65,6 +65,18 @@ describe("the config store", () => {
     expect(hosts()).toEqual(["b=two"]);
   });
 
+  test("a policy that was never accepted stays as a refused one", async () => {
+    const policy = (rest: string): string =>
+      `apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: a }\nspec: { ${rest} }\n`;
+    const { source, store } = await stored({ "a.yaml": policy("action: DENY") });
+    const names = (kind: string): readonly string[] => store.mesh.objects(kind).map(({ metadata }) => metadata.name);
+    expect([names("AuthorizationPolicy"), names("RefusedAuthorizationPolicy")]).toEqual([[], ["a"]]);
+    source.set("a.yaml", policy("action: DENY, rules: [{}]"));
+    expect([names("AuthorizationPolicy"), names("RefusedAuthorizationPolicy")]).toEqual([["a"], []]);
+    source.set("a.yaml", policy("action: DENY"));
+    expect([names("AuthorizationPolicy"), names("RefusedAuthorizationPolicy")]).toEqual([["a"], []]);
+  });
+
   test("of two objects with one name the later counts, and both places are said", async () => {
     const { hosts, said } = await stored({ "a.yaml": rule("a", "one"), "b.yaml": rule("a", "two") });
     expect(hosts()).toEqual(["a=two"]);

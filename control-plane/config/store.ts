@@ -51,7 +51,7 @@ export function createConfigStore(options: ConfigStoreOptions): ConfigStore {
 
   function rebuild(): void {
     const files = sources.flatMap((source) => states.get(source) ?? []);
-    accepted = acceptObjects(files, accepted, validate);
+    accepted = acceptObjects(files, accepted, validate, { keepsRefusedPolicies: true });
     const written = meshConfigLayers(accepted.objects);
     const layerProblems: Problem[] = [...written.problems];
     const layers = written.layers.map((layer) => lastGoodOf(layer, layerProblems));

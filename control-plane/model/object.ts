@@ -12,7 +12,7 @@ export interface MeshObject<Spec = unknown> {
   /** Everything as parsed (Secret.data, ServiceAccount fields, EndpointSlice.endpoints live outside spec). */
   readonly raw: Readonly<Record<string, unknown>>;
   readonly source: ObjectSource;
-  /** The object that this one is made of: a route of the Gateway API. */
+  /** The object that this one is made of: a route of the Gateway API; a policy that was refused. */
   readonly origin?: MeshObject;
 }
 
@@ -44,4 +44,11 @@ export function objectName(object: MeshObject): string {
 /** Unique key of an object: group, kind, namespace, name (versions of one kind are the same object). */
 export function objectKey(object: MeshObject): string {
   return `${object.group}/${object.kind}/${object.metadata.namespace}/${object.metadata.name}`;
+}
+
+/** Policies without which more would be open: a refused one goes on as an object of another kind. */
+export const REFUSABLE_POLICIES: readonly string[] = ["AuthorizationPolicy", "RequestAuthentication"];
+
+export function refusedKind(kind: string): string {
+  return `Refused${kind}`;
 }

@@ -3,7 +3,8 @@
  * every request, and says why.
  */
 import type { MeshObject } from "../model/object.ts";
-import { objectName } from "../model/object.ts";
+import { objectName, REFUSABLE_POLICIES, refusedKind } from "../model/object.ts";
+import { fieldsOf, listOf } from "../model/read-fields.ts";
 import { HTTP_RBAC, isDryRun, JWT_AUTHN, NETWORK_RBAC } from "./authorization-names.ts";
 import { type Labels, selects } from "./labels.ts";
 import { memoized } from "./memo.ts";
@@ -69,6 +70,10 @@ const unenforceable = memoized((view: View): readonly Unenforceable[] => {
       const reason = why(object);
       return reason === undefined ? [] : [{ object, why: reason }];
     }),
+    ...refusedPolicies(view).map((object) => ({
+      object,
+      why: "It was refused, and nothing of it is known to be right",
+    })),
     ...(hasExtension(view, JWT_AUTHN) ? [] : selectedRequestAuthentications(view)).map((object) => ({
       object,
       why: `The proxy has no ${JWT_AUTHN}`,
@@ -78,6 +83,20 @@ const unenforceable = memoized((view: View): readonly Unenforceable[] => {
 
 function selecting(view: View, kind: string): readonly MeshObject[] {
   return view.mesh.objects(kind).filter((object) => isSelecting(object, view));
+}
+
+/** Policies that were refused, where they would have counted as far as can be read: without them more would be open. */
+function refusedPolicies(view: View): readonly MeshObject[] {
+  const { rootNamespace } = view.mesh.meshConfig;
+  const refused = REFUSABLE_POLICIES.flatMap((kind) => view.mesh.objects(refusedKind(kind)));
+  return refused.flatMap((object) => {
+    const { namespace } = object.metadata;
+    if (namespace !== view.proxy.namespace && namespace !== rootNamespace) return [];
+    const spec = fieldsOf(object.spec);
+    if ((spec["targetRef"] ?? undefined) !== undefined || listOf(spec["targetRefs"]).length > 0) return [];
+    const labels = fieldsOf(fieldsOf(spec["selector"])["matchLabels"]) as Labels;
+    return selects(labels, view.workload?.labels ?? view.labels) ? [object.origin ?? object] : [];
+  });
 }
 
 function isSelecting(object: MeshObject, view: View): boolean {

@@ -200,4 +200,14 @@ spec: { workloads: { authz: { command: [node, authorizer.mjs] } } }
       expect(await status("/public")).toBe("200");
     }, WAIT);
   });
+
+  test("a policy that is refused closes what it selects, and says so", async () => {
+    mesh.write("policies.yaml", policy("typo", "action: DENY, rules: []"));
+    await vi.waitFor(async () => expect(await status("/public")).toBe("403"), WAIT);
+    const { debug } = mesh.session.runner.file.controlPlane;
+    const findings = await request(`http://${debug.address}:${debug.port}/debug/findings`);
+    expect(await findings.body.text()).toMatch(/denies-all.*AuthorizationPolicy default\/typo/s);
+    mesh.remove("policies.yaml");
+    await vi.waitFor(async () => expect(await status("/public")).toBe("200"), WAIT);
+  });
 });
