@@ -121,6 +121,16 @@ describe("routes", () => {
       "rules: [{backendRefs: [{name: a, port: 80, filters: [{type: URLRewrite, urlRewrite: {}}]}]}]",
       "InvalidFilter",
     ],
+    [
+      "a pattern that no proxy can read",
+      "rules: [{matches: [{path: {type: RegularExpression, value: '/a(?=b)'}}], backendRefs: [{name: a, port: 80}]}]",
+      "InvalidConfiguration",
+    ],
+    [
+      "a header value of two lines",
+      'rules: [{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x, value: "a\\nb"}]}}], backendRefs: [{name: a, port: 80}]}]',
+      "InvalidFilter",
+    ],
     ["a host for a name", "rules: [{backendRefs: [{name: a.default.svc, port: 80}]}]", "InvalidDestination"],
     ["a backend without a port", "rules: [{backendRefs: [{name: a}]}]", "InvalidDestination"],
   ])("%s spoils the whole route", (_what, rules, reason) => {

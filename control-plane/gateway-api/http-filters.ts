@@ -74,8 +74,18 @@ export function backendHeaders(filters: readonly RouteFilter[]): {
 
 function unknownFilter(filters: readonly RouteFilter[], known: readonly string[]): StatusError | undefined {
   const unknown = filters.find(({ type }) => !known.includes(type));
-  if (unknown === undefined) return undefined;
+  if (unknown === undefined) return filters.map(headerFault).find((fault) => fault !== undefined);
   const message = `filter ${unknown.type} is not supported here; supported are ${known.join(", ")}`;
+  return { reason: "InvalidFilter", message };
+}
+
+/** Envoy refuses all routes for one header value with a line end in it. */
+function headerFault({ fields }: RouteFilter): StatusError | undefined {
+  const changes = [fields["requestHeaderModifier"], fields["responseHeaderModifier"]].map(fieldsOf);
+  const values = changes.flatMap(({ set, add }) => [...listOf(set), ...listOf(add)]).map(fieldsOf);
+  const faulty = values.find(({ value }) => /[\0\r\n]/u.test(stringOf(value) ?? ""));
+  if (faulty === undefined) return undefined;
+  const message = `the value of header ${stringOf(faulty["name"]) ?? ""} must not contain line ends`;
   return { reason: "InvalidFilter", message };
 }
 

@@ -1,4 +1,6 @@
 /** Matches of HTTPRoute and GRPCRoute → those of an Istio route, with the API server's defaults. */
+import { regexFault } from "../validate/check-strings.ts";
+import type { StatusError } from "./conditions.ts";
 import { type Fields, fieldsOf, listOf, stringOf } from "../model/read-fields.ts";
 import type { HttpMatch, StringMatch } from "../translate/spec/virtual-service.ts";
 
@@ -17,6 +19,15 @@ export function httpMatch(match: Fields): HttpMatch {
 export function grpcMatch(match: Fields): HttpMatch {
   const uri = match["method"] === undefined ? undefined : grpcPath(fieldsOf(match["method"]));
   return { ...(uri !== undefined && { uri }), ...headersOf(match) };
+}
+
+/** A regular expression that a proxy can't read would make it refuse the routes of all others, too. */
+export function matchFault({ uri, headers, queryParams }: HttpMatch): StatusError | undefined {
+  for (const match of [uri, ...Object.values(headers ?? {}), ...Object.values(queryParams ?? {})]) {
+    const fault = match?.regex === undefined ? undefined : regexFault(match.regex);
+    if (fault !== undefined) return { reason: "InvalidConfiguration", message: `${match?.regex ?? ""}: ${fault}` };
+  }
+  return undefined;
 }
 
 /** A slash at the end of a prefix says nothing. */

@@ -5,7 +5,7 @@ import type { HttpDestination, HttpMatch, HttpRetries, HttpRule } from "../trans
 import { backendDestination, isWithoutBackends, type RouteContext, weightedBackends } from "./backends.ts";
 import { joinedErrors, type StatusError } from "./conditions.ts";
 import { backendHeaders, filterBlocks } from "./http-filters.ts";
-import { grpcMatch, httpMatch } from "./http-matches.ts";
+import { grpcMatch, httpMatch, matchFault } from "./http-matches.ts";
 import { backendRefsFrom, filtersFrom } from "./read-refs.ts";
 
 /** Rules, and the last thing that is wrong with one of them. */
@@ -51,6 +51,8 @@ interface ConvertedRule {
 
 function convertRule(context: RouteContext, rule: Fields, index: number, match: HttpMatch | undefined): ConvertedRule {
   const { name, namespace } = context.route.metadata;
+  const fault = match === undefined ? undefined : matchFault(match);
+  if (fault !== undefined) return { error: fault };
   const filters = filterBlocks(context, filtersFrom(rule["filters"]));
   if (!("blocks" in filters)) return { error: filters };
   const { blocks } = filters;
