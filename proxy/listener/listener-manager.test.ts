@@ -11,6 +11,7 @@ import type { FormatContext } from "../observability/access-log/types.ts";
 import { createStatsStore } from "../observability/stats-store.ts";
 import { ResponseFlag, type StreamInfo } from "../stream-info.ts";
 import type { RouteTable } from "../router/types.ts";
+import { internalAddress, InternalNetwork } from "../tls/internal-network.ts";
 import { createTransportFactory } from "../tls/transport-factory.ts";
 import { testAuthority } from "../tls/node-test-identities.ts";
 import type { Secret, SecretProvider } from "../tls/types.ts";
@@ -127,6 +128,71 @@ function setUp(options: Partial<ListenerManagerDeps> = {}) {
     [...store.counters(), ...store.gauges()].find((stat) => stat.name === name)?.value ?? 0;
   return { runtime, store, secrets, logged, manager, add, value };
 }
+
+describe("internal listeners", () => {
+  const internalListener = { name: "inner", address: null, internalListener: {} };
+  const here = internalAddress("inner", "e");
+
+  /** What comes back on a connection to it. */
+  function talk(internal: InternalNetwork, text: string, state?: ReadonlyMap<string, unknown>) {
+    const client = { text: "", error: undefined as Error | undefined };
+    const connection = internal.connect(
+      here,
+      { filterState: state, metadata: new Map() },
+      {
+        onConnect: () => void connection.write(text),
+        onData: (chunk) => void (client.text += chunk.toString("latin1")),
+        onClose: (error) => void (client.error = error),
+      },
+    );
+    return client;
+  }
+
+  test("are reached from within, by their name, until they are removed", async () => {
+    const runtime = simulatedRuntime();
+    const internal = new InternalNetwork(runtime.clock);
+    const { manager, add } = setUp({ runtime, internal });
+    await manager.start();
+    expect(add(internalListener).problems).toEqual([]);
+    const client = talk(internal, "hello");
+    await runtime.settle();
+    expect(client.text).toBe("hello");
+    manager.remove("inner");
+    const late = talk(internal, "hello");
+    await runtime.settle();
+    expect(late.error?.message).toMatch(/'inner'/);
+  });
+
+  test("choose a chain by what the client side shares", async () => {
+    const runtime = simulatedRuntime();
+    const internal = new InternalNetwork(runtime.clock);
+    const { manager, add } = setUp({ runtime, internal });
+    await manager.start();
+    const byState = {
+      "@type": `${TYPE}/envoy.extensions.matching.common_inputs.network.v3.FilterStateInput`,
+      key: "k",
+    };
+    const action = { name: "a", typedConfig: { "@type": `${TYPE}/google.protobuf.StringValue`, value: "a" } };
+    const { problems } = add({
+      ...internalListener,
+      filterChainMatcher: {
+        matcherTree: { input: { name: "k", typedConfig: byState }, exactMatchMap: { map: { v: { action } } } },
+      },
+      filterChains: [{ name: "a", filters: [say("chain a")] }],
+      defaultFilterChain: { name: "other", filters: [say("other")] },
+    });
+    expect(problems).toEqual([]);
+    const [known, unknown] = [talk(internal, "", new Map([["k", "v"]])), talk(internal, "")];
+    await runtime.settle();
+    expect([known.text, unknown.text]).toEqual(["chain a", "other"]);
+  });
+
+  test("need the bootstrap's extension", () => {
+    expect(setUp().add(internalListener).problems).toMatchObject([
+      { code: "unsupported-field", message: /envoy.bootstrap.internal_listener/ },
+    ]);
+  });
+});
 
 describe("listener manager", () => {
   test("an address that cannot be had refuses the update, by the listener's name", async () => {

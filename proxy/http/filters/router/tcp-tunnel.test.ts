@@ -51,7 +51,7 @@ function setUp(result?: "overflow", header?: Buffer) {
     request,
     connection: pipe.server,
     settle: () => clock.advance(0),
-    connect(): StreamEncoder {
+    connect: (): StreamEncoder => {
       upstreamHandler?.onConnect?.();
       if (encoder === undefined) throw new Error("the pool gave no stream");
       return encoder;
