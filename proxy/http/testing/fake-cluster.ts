@@ -24,6 +24,8 @@ export interface FakeClusterOptions {
   readonly scope: StatsScope;
   readonly addresses: readonly SocketAddress[];
   readonly protocol?: "http1" | "http2";
+  /** Of HTTP/1.1. */
+  readonly enableTrailers?: boolean;
   readonly metadata?: Cluster["metadata"];
   readonly maxRetries?: number;
 }
@@ -183,6 +185,9 @@ class FakePool implements HttpPool {
     const handler = { onStreamEnd, onGoAway: () => {}, onProtocolError: () => {} };
     return this.#options.protocol === "http2"
       ? createHttp2ClientCodec(connection, handler, defaultHttp2ClientOptions)
-      : createHttp1ClientCodec(connection, handler, defaultHttp1ClientOptions(this.#names));
+      : createHttp1ClientCodec(connection, handler, {
+          ...defaultHttp1ClientOptions(this.#names),
+          enableTrailers: this.#options.enableTrailers ?? false,
+        });
   }
 }

@@ -1,6 +1,6 @@
 /** grpc_web. */
 import type { Case, Exchange } from "../harness/case.ts";
-import { answer, cluster, filter, http2, request } from "../harness/requests.ts";
+import { filter, http2, request } from "../harness/requests.ts";
 import { http, before, counts, buffer, frame, leftOver, overHttp2 } from "./filters-shared.ts";
 
 const grpcWeb = filter("gw", `${http}.grpc_web.v3.GrpcWeb`);

@@ -1,7 +1,7 @@
 /** header_mutation, set_metadata, set_filter_state. */
 import type { Case, Json } from "../harness/case.ts";
 import { answer, filter, forward, get, http2 } from "../harness/requests.ts";
-import { http, before, perRoute, append, mutation, by, overHttp2 } from "./filters-shared.ts";
+import { http, before, perRoute, append, mutation, overHttp2 } from "./filters-shared.ts";
 
 const mutationPerRoute = (mutations: Json): Json =>
   perRoute("hm", `${http}.header_mutation.v3.HeaderMutationPerRoute`, { mutations });

@@ -1,7 +1,7 @@
 /** buffer, health_check, fault. */
 import type { Case, Json } from "../harness/case.ts";
 import { answer, cluster, filter, forward, get, http2, request, requestText } from "../harness/requests.ts";
-import { http, before, perRoute, leftOver, buffer, by, overHttp2 } from "./filters-shared.ts";
+import { http, before, perRoute, leftOver, buffer, overHttp2 } from "./filters-shared.ts";
 
 const chunked = (...chunks: readonly string[]): string =>
   `${chunks.map((chunk) => `${chunk.length.toString(16)}\r\n${chunk}\r\n`).join("")}0\r\n\r\n`;

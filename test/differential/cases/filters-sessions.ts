@@ -3,7 +3,7 @@ import { withId } from "../harness/bootstrap.ts";
 import type { BackendName, Case, Exchange, Json } from "../harness/case.ts";
 import { exchangeRaw, openPlain } from "../harness/client.ts";
 import { cluster, filter, forward, get } from "../harness/requests.ts";
-import { http, before, perRoute, by } from "./filters-shared.ts";
+import { http, before, perRoute } from "./filters-shared.ts";
 
 const states = "type.googleapis.com/envoy.extensions.http.stateful_session";
 

@@ -12,7 +12,13 @@ import type {
 } from "#protos/gen/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.js";
 import type { ListStringMatcher } from "#protos/gen/envoy/type/matcher/v3/string_pb.js";
 import { MessageReader } from "#protos/reader.ts";
-import { durationMs, runtimeFractionOf, runtimeFlagOf, type RuntimeFlag, type RuntimeFraction } from "../../../config-values.ts";
+import {
+  durationMs,
+  runtimeFractionOf,
+  runtimeFlagOf,
+  type RuntimeFlag,
+  type RuntimeFraction,
+} from "../../../config-values.ts";
 import type { HttpAuthorizerConfig, NameTest } from "../../../ext-authz/http-authorizer.ts";
 import { type MetadataPredicate, parseMetadataMatcher } from "../../../router/metadata-matcher.ts";
 import { RegexCache } from "../../../router/regex.ts";
