@@ -202,6 +202,10 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     const { connection } = this.#connection.downstream;
     this.#isUpgrade = headers.protocol !== "" || headers.has("upgrade");
     const traits = sanitizeRequest(headers, this.info, connection, manager.sanitizer, this.#isUpgrade);
+    if (traits.refusal !== undefined) {
+      manager.stats.rqRejectedViaIpDetection.inc();
+      return this.#refuse(traits.refusal, "rejecting_because_detection_failed");
+    }
     if (traits.hasForwardedClientCert || connection.tls !== undefined)
       setForwardedClientCert(headers, traits.hasForwardedClientCert, connection, manager.config.clientCertificate);
     if (traits.expectsContinue && !manager.config.proxy100Continue) {

@@ -29,6 +29,7 @@ import { parseHeaderKeyFormat, type HeaderKeySettings } from "./http1/header-key
 import { parseHttp2ProtocolOptions, type Http2ProtocolSettings } from "./http2/protocol-options.ts";
 import type { HttpFilterRegistry } from "./filters/registry.ts";
 import { parseLocalReplyConfig, type LocalReplyRules } from "./local-reply-config.ts";
+import { parseOriginalIpDetection, type OriginalIpDetection } from "./original-ip-detection.ts";
 import { parseTracing, type TracingConfig } from "./tracing-config.ts";
 import type { TracingFactory } from "./tracing.ts";
 
@@ -97,6 +98,8 @@ export interface ForwardingConfig {
   readonly useRemoteAddress: boolean;
   readonly xffNumTrustedHops: number;
   readonly skipXffAppend: boolean;
+  /** Asked in order, in place of `x-forwarded-for`. */
+  readonly originalIpDetections: readonly OriginalIpDetection[];
   readonly appendXForwardedPort: boolean;
   readonly internalCidrs: readonly CidrRange[];
   readonly internalUnixSockets: boolean;
@@ -296,10 +299,18 @@ function parseForwarding(reader: MessageReader<HttpConnectionManager>): Forwardi
     generateRequestId: reader.get("generateRequestId") ?? true,
     preserveExternalRequestId: reader.get("preserveExternalRequestId"),
     alwaysSetRequestIdInResponse: reader.get("alwaysSetRequestIdInResponse"),
+    originalIpDetections: reader
+      .children("originalIpDetectionExtensions")
+      .map(parseOriginalIpDetection)
+      .filter((one) => one !== undefined),
     ...requestId,
   };
   internal?.finish();
-  if (reader.get("originalIpDetectionExtensions").length > 0) reader.unsupported("originalIpDetectionExtensions");
+  if (config.originalIpDetections.length > 0 && (config.useRemoteAddress || config.xffNumTrustedHops > 0))
+    reader.invalid(
+      "originalIpDetectionExtensions",
+      "Original IP detection extensions and use_remote_address or xff_num_trusted_hops may not be mixed",
+    );
   return config;
 }
 

@@ -38,6 +38,7 @@ export interface ConnectionManagerStats {
   /** 1xx … 5xx. */
   readonly rqByClass: readonly Counter[];
   readonly rqFailedPathNormalization: Counter;
+  readonly rqRejectedViaIpDetection: Counter;
   readonly rqRedirectedWithNormalizedPath: Counter;
   readonly rqHeaderTimeout: Counter;
   readonly rqIdleTimeout: Counter;
@@ -78,7 +79,7 @@ export function connectionManagerStats(
   const tracing = scope.scope("tracing");
   // Counters of what cannot happen here (yet) exist all the same, with the zero that they have in Envoy.
   for (const name of ["http3_total", "overload_disable_keepalive"]) cx(name);
-  for (const name of ["http3_total", "overload_close", "rejected_via_ip_detection"]) rq(name);
+  for (const name of ["http3_total", "overload_close"]) rq(name);
   for (const name of ["http3_active", "http1_soft_drain", "rx_bytes_buffered", "tx_bytes_buffered"]) cxGauge(name);
   return {
     cxTotal: cx("total"),
@@ -116,6 +117,7 @@ export function connectionManagerStats(
     rqCompleted: rq("completed"),
     rqByClass: classes(scope),
     rqFailedPathNormalization: rq("failed_path_normalization"),
+    rqRejectedViaIpDetection: rq("rejected_via_ip_detection"),
     rqRedirectedWithNormalizedPath: rq("redirected_with_normalized_path"),
     rqHeaderTimeout: rq("header_timeout"),
     rqIdleTimeout: rq("idle_timeout"),

@@ -12,6 +12,7 @@ const defaults: ForwardingConfig = {
   useRemoteAddress: false,
   xffNumTrustedHops: 0,
   skipXffAppend: false,
+  originalIpDetections: [],
   appendXForwardedPort: false,
   internalCidrs: [],
   internalUnixSockets: false,

@@ -5,7 +5,8 @@
 import type { Connection } from "#lib/connection.ts";
 import type { Random } from "#lib/runtime.ts";
 import type { StreamInfo } from "../stream-info.ts";
-import { isInRanges, parseIp } from "./cidr.ts";
+import { addressFromXff } from "./address-from-xff.ts";
+import { isInRanges } from "./cidr.ts";
 import type { ForwardingConfig } from "./connection-manager-config.ts";
 import type { HeaderMap } from "./header-map.ts";
 
@@ -66,6 +67,8 @@ const meanings: ReadonlyMap<string, number> = new Map<string, number>([
 
 /** What the connection manager wants to know of the headers after they have been put right. */
 export interface RequestTraits {
+  /** The status to answer with, where the client's address had to be told and was not. */
+  refusal: number | undefined;
   hasForwardedClientCert: boolean;
   expectsContinue: boolean;
   isForceTraced: boolean;
@@ -118,6 +121,7 @@ export function sanitizeRequest(
   if (config.generateRequestId && ((seen & Seen.requestId) === 0 || (isEdge && !config.preserveExternalRequestId)))
     headers.set("x-request-id", context.random.uuid());
   return {
+    refusal: config.originalIpDetections.length === 0 ? undefined : refusalOf(headers, config),
     hasForwardedClientCert: (seen & Seen.forwardedClientCert) !== 0,
     expectsContinue: (seen & Seen.expect) !== 0 && headers.get("expect")?.toLowerCase() === "100-continue",
     isForceTraced: isInternal && (seen & Seen.forceTrace) !== 0,
@@ -178,6 +182,7 @@ function learnClientAtEdge(
 
 /** Behind another proxy of ours: it has named the client. True: the request is internal. */
 function learnClientInside(headers: HeaderMap, info: StreamInfo, config: ForwardingConfig, seen: number): boolean {
+  if (config.originalIpDetections.length > 0) return learnClientByExtension(headers, info, config);
   if ((seen & Seen.forwardedFor) === 0) return false;
   const forwardedFor = headers.getJoined("x-forwarded-for") ?? "";
   const address = addressFromXff(forwardedFor, config.xffNumTrustedHops);
@@ -186,11 +191,24 @@ function learnClientInside(headers: HeaderMap, info: StreamInfo, config: Forward
   return !forwardedFor.includes(",") && isInRanges(address, config.internalCidrs);
 }
 
-/** The entry `hops` from the right; undefined when there are not so many, or it is no address. */
-function addressFromXff(forwardedFor: string, hops: number): string | undefined {
-  const entries = forwardedFor.split(",");
-  const entry = entries[entries.length - 1 - hops]?.trim();
-  return entry === undefined || parseIp(entry) === undefined ? undefined : entry;
+/** The first extension that knows, decides; `sanitizeRequest` has seen to it that none refuses. */
+function learnClientByExtension(headers: HeaderMap, info: StreamInfo, config: ForwardingConfig): boolean {
+  for (const detect of config.originalIpDetections) {
+    const found = detect(headers);
+    if (found === undefined || typeof found === "number") continue;
+    info.downstreamRemoteAddress = withPortZero(found.address);
+    return found.mayBeInternal && isInRanges(found.address, config.internalCidrs);
+  }
+  return false;
+}
+
+/** The status that an extension refuses the request with, before another knows who the client is. */
+function refusalOf(headers: HeaderMap, config: ForwardingConfig): number | undefined {
+  for (const detect of config.originalIpDetections) {
+    const found = detect(headers);
+    if (found !== undefined) return typeof found === "number" ? found : undefined;
+  }
+  return undefined;
 }
 
 function withPortZero(address: string): string {

@@ -10,6 +10,7 @@ const forwarding: ForwardingConfig = {
   useRemoteAddress: false,
   xffNumTrustedHops: 0,
   skipXffAppend: false,
+  originalIpDetections: [],
   appendXForwardedPort: false,
   internalCidrs: [],
   internalUnixSockets: false,

@@ -257,7 +257,7 @@ describe("HTTP/2 server: malformed requests (RFC 9113, 8)", () => {
     const fields: Fields = [...get, ["a_b", "1"]];
     const rejecting = await serverWorld({ headersWithUnderscores: "reject" });
     expect(await rejecting.peer.send(rejecting.peer.headers(1, fields))).toEqual(["RST_STREAM 1 internalError"]);
-    expect(rejecting.streams[0]?.decoder.events).toEqual(["reset protocol error http2.unexpected_underscore"]);
+    expect(rejecting.streams[0]?.decoder.events).toEqual(["reset remote reset http2.unexpected_underscore"]);
     expect(rejecting.counter("requests_rejected_with_underscores_in_headers")).toBe(1);
     const dropping = await serverWorld({ headersWithUnderscores: "drop" });
     await dropping.peer.send(dropping.peer.headers(1, fields));

@@ -481,7 +481,7 @@ export const headerCases: readonly Case[] = [
             get("/", Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`x-${i}`, "1"]))),
             http2("/", Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`x-${i}`, "1"]))),
           ],
-    logs: 1,
+    logs: 2,
   })),
   {
     name: "R-98: preserve_case to the upstream and back",
@@ -568,6 +568,40 @@ export const headerCases: readonly Case[] = [
     get("/"),
     get("/", { host: "nobody.test" }),
   ),
+  {
+    name: "R-78: original_ip_detection by xff",
+    manager: {
+      original_ip_detection_extensions: [
+        {
+          name: "xff",
+          typed_config: {
+            "@type": "type.googleapis.com/envoy.extensions.http.original_ip_detection.xff.v3.XffConfig",
+            xff_num_trusted_hops: 1,
+          },
+        },
+      ],
+      use_remote_address: false,
+    },
+    exchanges: xff(undefined, "1.1.1.1", "1.1.1.1, 2.2.2.2"),
+  },
+  {
+    name: "R-78: original_ip_detection by a header",
+    manager: {
+      original_ip_detection_extensions: [
+        {
+          name: "header",
+          typed_config: {
+            "@type":
+              "type.googleapis.com/envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig",
+            header_name: "x-client",
+            reject_with_status: { code: "Forbidden" },
+          },
+        },
+      ],
+      use_remote_address: false,
+    },
+    exchanges: [get("/", { "x-client": "1.2.3.4" }), get("/"), get("/", { "x-client": "nonsense" })],
+  },
   {
     name: "R-57: max_requests_per_connection",
     manager: { common_http_protocol_options: { max_requests_per_connection: 2 } },
