@@ -11,6 +11,7 @@ import type {
   HttpFilterFactory,
 } from "../filter.ts";
 import type { HeaderMap } from "../header-map.ts";
+import { FrameText } from "./grpc-frame-text.ts";
 
 const BINARY: ReadonlySet<string> = new Set(["application/grpc-web", "application/grpc-web+proto"]);
 const TEXT: ReadonlySet<string> = new Set(["application/grpc-web-text", "application/grpc-web-text+proto"]);
@@ -46,8 +47,7 @@ class GrpcWebFilter implements HttpFilter {
   #rest: Buffer = Buffer.alloc(0);
   /** A response that is no gRPC: its headers wait for the body, which becomes the message. */
   #foreign: ForeignAnswer | undefined = undefined;
-  /** Of a text response: a frame that is not complete. */
-  #frame: Buffer = Buffer.alloc(0);
+  readonly #frames = new FrameText();
   #isCharged = false;
 
   constructor(stream: FilterStream) {
@@ -97,12 +97,7 @@ class GrpcWebFilter implements HttpFilter {
   encodeData(chunk: Buffer, endStream: boolean): BodyStatus {
     if (this.#foreign !== undefined) return this.#gather(this.#foreign, chunk, endStream);
     if (!this.#isTextResponse) return "continue";
-    this.#frame = Buffer.concat([this.#frame, chunk]);
-    let text = "";
-    for (let end = frameEnd(this.#frame); end > 0 && end <= this.#frame.length; end = frameEnd(this.#frame)) {
-      text += this.#frame.toString("base64", 0, end);
-      this.#frame = this.#frame.subarray(end);
-    }
+    const text = this.#frames.write(chunk);
     if (text !== "" || endStream) this.#stream.passEncodedData(this, Buffer.from(text, "latin1"), endStream);
     return "consume";
   }
@@ -181,11 +176,6 @@ function decodeBase64(text: Buffer): Buffer | undefined {
   const characters = text.toString("latin1");
   if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(characters)) return undefined;
   return Buffer.from(characters, "base64");
-}
-
-/** Where the first frame ends; 0: its head is not complete. */
-function frameEnd(bytes: Buffer): number {
-  return bytes.length < 5 ? 0 : 5 + bytes.readUInt32BE(1);
 }
 
 // oxlint-disable-next-line no-control-regex -- controls are among what is encoded
