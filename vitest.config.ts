@@ -3,6 +3,7 @@ import { needEnvoy } from "./test/needs.ts";
 
 /** What a mesh answers must not depend on whose proxies it runs: these tests run again over real Envoys. */
 const overEnvoys = [
+  "tokens",
   "routing",
   "security",
   "authorization",
