@@ -25,6 +25,7 @@ import { openGrpcPort, type GrpcPort } from "./grpc-port.ts";
 import type { MeshIndex } from "./model/mesh-index.ts";
 import { createTranslator } from "./translate/translator.ts";
 import type { Translator } from "./translate/types.ts";
+import { loadFindings } from "./analyze/load-findings.ts";
 import { validateObject } from "./validate/validate-object.ts";
 import { createAdsServer, type AdsServer, type ConnectedProxy } from "./xds/ads-server.ts";
 import { createEventBus, type ControlPlaneEvent } from "./xds/events.ts";
@@ -114,6 +115,7 @@ export function createControlPlane({
     sources: allSources,
     trustDomain: options.trustDomain,
     validate: validateObject,
+    relate: loadFindings,
     onChange: meshChanged,
   });
   const fetcher = createFetchText(runtime.network, options.jwks?.blockedCidrs ?? []);

@@ -22,6 +22,8 @@ export interface AnalysisMessage {
   readonly reference: string;
   readonly message: string;
   readonly about: AnalyzedObject;
+  /** Of the field whose line is named. */
+  readonly path: string | undefined;
 }
 
 export interface Suppression {
@@ -33,6 +35,8 @@ export interface Suppression {
 export interface AnalysisOptions {
   /** Messages about objects of other namespaces are left out; undefined: all are kept. */
   readonly namespace: string | undefined;
+  /** The namespace of objects that name none. Default: `namespace`, or none. */
+  readonly defaultNamespace?: string;
   /**
    * The objects are all there is: analyzers that look at Services, Pods, Namespaces, Nodes and Secrets run, too. Otherwise
    * these are expected elsewhere, and nobody is told that one is missing.
@@ -121,7 +125,7 @@ type Index = ReadonlyMap<AnalyzedKind, ReadonlyMap<string, AnalyzedObject>>;
 function indexObjects(objects: readonly MeshObject[], options: AnalysisOptions): Index {
   const index = new Map<AnalyzedKind, Map<string, AnalyzedObject>>();
   for (const object of objects) {
-    const item = analyzedObject(object, options.namespace ?? "");
+    const item = analyzedObject(object, options.defaultNamespace ?? options.namespace ?? "");
     if (item === undefined) continue;
     if (ignoredNamespaces.has(item.kind === "Namespace" ? item.name : item.namespace)) continue;
     const ofKind = index.get(item.kind) ?? new Map<string, AnalyzedObject>();
@@ -141,9 +145,16 @@ function createContext(index: Index, options: AnalysisOptions, messages: Analysi
     meshNetworks: { networks: fieldsOf(fieldsOf(options.meshNetworks)["networks"]), about: meshNetworksObject },
     report(code: MessageCode, about, message, path) {
       const { file, line } = about.object.source.location;
-      const at = (path === undefined ? undefined : lineOfScalar(about, path)) ?? line;
-      const reference = /\.json$/i.test(file) ? file : `${file}:${at}`;
-      messages.push({ type: messageType(code), origin: originOf(about), reference, message, about });
+      const at = path === undefined ? undefined : lineOfScalar(about, path);
+      const reference = /\.json$/i.test(file) ? file : `${file}:${at ?? line}`;
+      messages.push({
+        type: messageType(code),
+        origin: originOf(about),
+        reference,
+        message,
+        about,
+        path: at === undefined ? undefined : path,
+      });
     },
   };
 }

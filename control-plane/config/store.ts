@@ -15,6 +15,8 @@ export interface ConfigStoreOptions {
   /** Over what the mesh configuration says. */
   readonly trustDomain?: string | undefined;
   readonly validate: (object: MeshObject) => readonly Problem[];
+  /** What the accepted objects say against each other. */
+  readonly relate?: (objects: readonly MeshObject[]) => readonly Problem[];
   /** A new mesh is in force, or its findings have changed. */
   readonly onChange: (mesh: MeshIndex) => void;
 }
@@ -57,7 +59,8 @@ export function createConfigStore(options: ConfigStoreOptions): ConfigStore {
     const layers = written.layers.map((layer) => lastGoodOf(layer, layerProblems));
     const { meshConfig } = readMeshConfig([...layers, ...flags]);
     const before = { mesh, objects };
-    const next = buildMeshIndex(accepted.objects, meshConfig, [...accepted.problems, ...layerProblems]);
+    const related = options.relate?.(accepted.objects) ?? [];
+    const next = buildMeshIndex(accepted.objects, meshConfig, [...accepted.problems, ...layerProblems, ...related]);
     objects = accepted.objects;
     mesh = withShapeOf(before, { mesh: next, objects });
   }
