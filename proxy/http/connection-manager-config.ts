@@ -53,6 +53,8 @@ export interface ConnectionManagerConfig {
   readonly underscores: "allow" | "reject" | "drop";
   readonly timeouts: ConnectionManagerTimeouts;
   readonly maxRequestsPerConnection: number;
+  /** A connection of HTTP/1 whose time is up waits for another request, and says with its answer that it ends. */
+  readonly http1SafeMaxConnectionDuration: boolean;
   readonly forwarding: ForwardingConfig;
   readonly normalization: NormalizationConfig;
   readonly clientCertificate: ClientCertificateConfig;
@@ -178,6 +180,7 @@ export function parseConnectionManager(
       drainMs: durationMs(reader.get("drainTimeout")) ?? 5000,
     },
     maxRequestsPerConnection: common.maxRequestsPerConnection,
+    http1SafeMaxConnectionDuration: reader.get("http1SafeMaxConnectionDuration"),
     forwarding: parseForwarding(reader),
     normalization: parseNormalization(reader),
     clientCertificate: parseClientCertificate(reader),

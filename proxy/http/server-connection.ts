@@ -53,7 +53,8 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
     if (maxConnectionDurationMs > 0) {
       this.#durationTimer = wheel.schedule(maxConnectionDurationMs, () => {
         stats.cxMaxDurationReached.inc();
-        this.drain();
+        if (config.http1SafeMaxConnectionDuration && this.#codec?.protocol !== "HTTP/2") this.#codec?.drain();
+        else this.drain();
       });
     }
     if (config.codecType === "http2" || downstream.connection.tls?.alpn === "h2") this.#useHttp2();

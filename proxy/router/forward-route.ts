@@ -52,6 +52,7 @@ export interface ForwardRouteParts {
   readonly connectConfig: ForwardRoute["connectConfig"];
   readonly includeAttemptCountInRequest: boolean;
   readonly includeAttemptCountInResponse: boolean;
+  readonly includeIsTimeoutRetryHeader: boolean;
   readonly internalRedirect: InternalRedirectPolicy | undefined;
   readonly perRequestBufferLimitBytes: number | undefined;
   readonly rateLimits: RouteRateLimits | undefined;
@@ -89,6 +90,7 @@ export class ForwardRouteEntry implements ForwardRoute {
   readonly connectConfig: ForwardRoute["connectConfig"];
   readonly includeAttemptCountInRequest: boolean;
   readonly includeAttemptCountInResponse: boolean;
+  readonly includeIsTimeoutRetryHeader: boolean;
   readonly internalRedirect: InternalRedirectPolicy | undefined;
   readonly perRequestBufferLimitBytes: number | undefined;
   readonly #parts: ForwardRouteParts;
@@ -124,6 +126,7 @@ export class ForwardRouteEntry implements ForwardRoute {
     this.connectConfig = parts.connectConfig;
     this.includeAttemptCountInRequest = parts.includeAttemptCountInRequest;
     this.includeAttemptCountInResponse = parts.includeAttemptCountInResponse;
+    this.includeIsTimeoutRetryHeader = parts.includeIsTimeoutRetryHeader;
     this.internalRedirect = parts.internalRedirect;
     this.perRequestBufferLimitBytes = parts.perRequestBufferLimitBytes;
   }

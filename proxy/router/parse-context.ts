@@ -26,6 +26,7 @@ export interface VirtualHostContext extends RouteParseContext {
   readonly virtualHostMirrors: readonly MirrorPolicy[];
   readonly includeAttemptCountInRequest: boolean;
   readonly includeAttemptCountInResponse: boolean;
+  readonly includeIsTimeoutRetryHeader: boolean;
   readonly perRequestBufferLimitBytes: number | undefined;
   readonly rateLimits: readonly RateLimitEntry[];
   readonly virtualCluster: ((headers: HeaderMap) => string) | undefined;

@@ -165,6 +165,7 @@ function sharedParts(
     ...upgradesOf(reader.children("upgradeConfigs")),
     includeAttemptCountInRequest: context.includeAttemptCountInRequest,
     includeAttemptCountInResponse: context.includeAttemptCountInResponse,
+    includeIsTimeoutRetryHeader: context.includeIsTimeoutRetryHeader,
     internalRedirect: redirect === undefined ? undefined : parseInternalRedirect(redirect, reader),
     perRequestBufferLimitBytes: around.perRequestBufferLimitBytes ?? context.perRequestBufferLimitBytes,
     rateLimits: rateLimits.route.length + rateLimits.virtualHost.length === 0 ? undefined : rateLimits,

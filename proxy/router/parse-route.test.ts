@@ -126,13 +126,10 @@ describe("what a route carries", () => {
       match: all,
       route: { cluster: "c", rateLimits: [{ actions: [{ extension: { name: "expr" } }] }] },
     };
-    expect(
-      problemsOf({ virtualHosts: [{ name: "v", domains: ["*"], routes: [route], includeIsTimeoutRetryHeader: true }] }),
-    ).toEqual([
+    expect(problemsOf({ virtualHosts: [{ name: "v", domains: ["*"], routes: [route] }] })).toEqual([
       expect.stringMatching(
         /^virtual_hosts\[0\]\.routes\[0\]\.route\.rate_limits\[0\]\.actions\[0\]\.extension: .*not supported/,
       ),
-      expect.stringMatching(/^virtual_hosts\[0\]\.include_is_timeout_retry_header: .*not supported/),
     ]);
   });
 });

@@ -51,6 +51,7 @@ export function parseVirtualHost(reader: MessageReader<VirtualHost>, shared: Rou
     virtualHostMirrors: mirrors.length > 0 ? mirrors : shared.mirrors,
     includeAttemptCountInRequest: reader.get("includeRequestAttemptCount"),
     includeAttemptCountInResponse: reader.get("includeAttemptCountInResponse"),
+    includeIsTimeoutRetryHeader: reader.get("includeIsTimeoutRetryHeader"),
     perRequestBufferLimitBytes: bufferLimit(reader),
     rateLimits: parseRateLimits(reader.children("rateLimits"), shared.regexes),
     virtualCluster: parseVirtualClusters(reader, shared),

@@ -124,6 +124,8 @@ export interface ForwardRoute extends RouteBase {
   readonly connectConfig: ConnectConfig | undefined;
   readonly includeAttemptCountInRequest: boolean;
   readonly includeAttemptCountInResponse: boolean;
+  /** A retry says by `x-envoy-is-timeout-retry` whether a timeout was its reason. */
+  readonly includeIsTimeoutRetryHeader: boolean;
   readonly internalRedirect: InternalRedirectPolicy | undefined;
   /** `per_request_buffer_limit_bytes` of the route, else of its virtual host: caps what is kept for a retry (R-71). */
   readonly perRequestBufferLimitBytes: number | undefined;

@@ -603,6 +603,21 @@ export const headerCases: readonly Case[] = [
     exchanges: [get("/", { "x-client": "1.2.3.4" }), get("/"), get("/", { "x-client": "nonsense" })],
   },
   {
+    name: "R-57: max_connection_duration that is safe for HTTP/1",
+    manager: {
+      common_http_protocol_options: { max_connection_duration: "0.1s" },
+      http1_safe_max_connection_duration: true,
+    },
+    logs: 2,
+    exchanges: [
+      {
+        kind: "raw",
+        responses: 2,
+        steps: [requestText("GET", "/1"), { until: "#1" }, { waitMs: 200 }, requestText("GET", "/2")],
+      },
+    ],
+  },
+  {
     name: "R-57: max_requests_per_connection",
     manager: { common_http_protocol_options: { max_requests_per_connection: 2 } },
     logs: 2,

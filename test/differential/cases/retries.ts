@@ -239,6 +239,10 @@ export const retryCases: readonly Case[] = [
   },
   retryCase("5xx by per_try_timeout", "5xx", [hang, ok], { policy: { per_try_timeout: "0.1s" } }),
   retryCase("5xx by per_try_timeout, too often", "5xx", [hang], { policy: { per_try_timeout: "0.06s" } }),
+  retryCase("5xx, and whether a timeout was the reason", "5xx", [hang, answer(500), ok], {
+    policy: { per_try_timeout: "0.1s" },
+    host: { include_is_timeout_retry_header: true },
+  }),
   retryCase("5xx by per_try_idle_timeout", "5xx", [hang, ok], { policy: { per_try_idle_timeout: "0.1s" } }),
   retryCase("5xx, hedged", "5xx", [{ steps: [{ waitMs: 400 }, ok] }, answer(200, { "x-which": "second" }, "2")], {
     policy: { per_try_timeout: "0.1s" },

@@ -322,7 +322,9 @@ export class UpstreamExchange {
     else if (decision === "no-limit-exceeded") this.stream.info.setFlag(ResponseFlag.UpstreamRetryLimitExceeded);
   }
 
-  #retryLater(): void {
+  #retryLater(afterTimeout = false): void {
+    if (this.#target.route.includeIsTimeoutRetryHeader)
+      this.headers.set("x-envoy-is-timeout-retry", String(afterTimeout));
     this.#backOffTimer = this.runtime.clock.wheel.schedule(this.#retry?.backOffMs ?? 0, () => this.#retryNow());
   }
 
@@ -411,13 +413,13 @@ export class UpstreamExchange {
       // The slow attempt goes on; another starts beside it.
       if (retry?.shouldHedgePerTryTimeout() !== "yes") return;
       this.#attempts.setAside(attempt);
-      return this.#retryLater();
+      return this.#retryLater(true);
     }
     count();
     attempt.host.stats.rqError++;
     this.#dropAttempt(attempt, false);
     const decision = retry?.shouldRetryPerTryTimeout() ?? "no";
-    if (decision === "yes") return this.#retryLater();
+    if (decision === "yes") return this.#retryLater(true);
     this.#flagRefusedRetry(decision);
     const reply = timeoutReply(details, this.#plan.hasAlternativeTimeout);
     this.#target.countResponse(cluster, reply.status);
