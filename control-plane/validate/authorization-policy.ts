@@ -14,6 +14,8 @@ const SOURCE_FIELDS = [
   "ipBlocks",
   "remoteIpBlocks",
 ];
+/** What istiod takes for a question that a TCP connection can answer. */
+const TCP_SOURCE_FIELDS = SOURCE_FIELDS.filter((name) => name !== "requestPrincipals" && name !== "trustDomains");
 const OPERATION_FIELDS = ["hosts", "ports", "methods", "paths"];
 
 /** What ext_authz can't ask, because it comes before tokens are checked, or because Istio has it not yet. */
@@ -61,7 +63,7 @@ function checkRule(findings: Findings, path: string, rule: unknown, action: stri
   for (const [index, condition] of listOf(when).entries()) {
     checkCondition(findings, `${path}.when[${index}]`, fieldsOf(condition), action);
   }
-  const isTcpFrom = sources.some(({ fields }) => has(fields, SOURCE_FIELDS, "requestPrincipals"));
+  const isTcpFrom = sources.some(({ fields }) => has(fields, TCP_SOURCE_FIELDS));
   const isTcpTo = operations.some(({ fields }) => has(fields, ["ports"]));
   const isHttpOnly =
     (sources.length > 0 && operations.length === 0 && !isTcpFrom) || (operations.length > 0 && !isTcpTo);
@@ -155,8 +157,8 @@ function both(names: readonly string[]): readonly string[] {
   return names.flatMap((name) => [name, `not${name.charAt(0).toUpperCase()}${name.slice(1)}`]);
 }
 
-function has(fields: Fields, names: readonly string[], except?: string): boolean {
-  return both(names.filter((name) => name !== except)).some((name) => listOf(fields[name]).length > 0);
+function has(fields: Fields, names: readonly string[]): boolean {
+  return both(names).some((name) => listOf(fields[name]).length > 0);
 }
 
 function isPort(value: unknown): boolean {

@@ -8,6 +8,12 @@ export function expectServerTls(findings: Findings, path: string, tls: Fields): 
   const has = (key: string): boolean => (stringOf(tls[key]) ?? "") !== "" || listOf(tls[key]).length > 0;
   const mode = stringOf(tls["mode"]) ?? "PASSTHROUGH";
   expectCiphers(findings, path, tls);
+  const least = tls["minProtocolVersion"];
+  if ((least === "TLSV1_0" || least === "TLSV1_1") && listOf(tls["cipherSuites"]).length === 0) {
+    findings.warn(`${path}.minProtocolVersion`, "below TLS 1.2 no default cipher suite fits; name cipherSuites.");
+  }
+  if (has("caCrl") && has("credentialName")) refuse("caCrl", "is part of the Secret where credentialName names one.");
+  else if (has("caCrl") && mode === "SIMPLE") refuse("caCrl", "SIMPLE asks clients for no certificates.");
   if (mode === "ISTIO_MUTUAL") {
     for (const key of ["serverCertificate", "privateKey", "caCertificates", "credentialName", "credentialNames"]) {
       if (has(key)) refuse(key, "ISTIO_MUTUAL uses the workload's own certificate; leave it out.");
@@ -34,6 +40,9 @@ export function expectServerTls(findings: Findings, path: string, tls: Fields): 
   }
   if (has("tlsCertificates") && has("serverCertificate"))
     refuse("tlsCertificates", "set tlsCertificates or serverCertificate and privateKey, not both.");
+  if (listOf(tls["tlsCertificates"]).length > 2) {
+    findings.warn(`${path}.tlsCertificates`, "two certificates at most count, one RSA and one ECDSA.");
+  }
   const pairs = has("tlsCertificates") ? listOf(tls["tlsCertificates"]).map(fieldsOf) : [tls];
   if (!ways.includes(true))
     refuse("credentialName", `${mode} needs a certificate: name a Secret, or files of the gateway.`);

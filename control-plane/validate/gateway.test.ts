@@ -46,7 +46,7 @@ describe("Gateway", () => {
     [`${https}, tls: {mode: ISTIO_MUTUAL, privateKey: /k}`, "error spec.servers[0].tls.privateKey"],
     [
       `${https}, tls: {mode: SIMPLE, credentialName: a, httpsRedirect: true}`,
-      "error spec.servers[0].tls.httpsRedirect",
+      "warning spec.servers[0].tls.httpsRedirect",
     ],
     [
       `${https}, tls: {mode: SIMPLE, credentialName: a, cipherSuites: [bogus]}`,

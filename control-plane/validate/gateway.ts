@@ -82,7 +82,7 @@ function expectTlsForProtocol(findings: Findings, path: string, protocol: Protoc
   expectServerTls(findings, `${path}.tls`, tls);
   if (needsTls) {
     if (tls["httpsRedirect"] === true)
-      findings.refuse(`${path}.tls.httpsRedirect`, "belongs to the plaintext HTTP server; this one is HTTPS already.");
+      findings.warn(`${path}.tls.httpsRedirect`, "belongs to the plaintext HTTP server; this one is HTTPS already.");
     return;
   }
   const isHttp = protocol === "HTTP" || protocol === "HTTP2" || protocol === "GRPC" || protocol === "GRPC-Web";

@@ -16,8 +16,8 @@ describe("RequestAuthentication", () => {
   test.each([
     "{}",
     "{ jwtRules: [{ jwksUri: 'https://a/keys' }] }",
-    rule(`jwks: '{"keys":[{"kty":"oct","k":"AAAA"}]}'`),
-    rule(`jwks: '{"kty":"oct","k":"AAAA"}'`),
+    rule(`jwks: '{"keys":[{"kty":"RSA","n":"AAAA","e":"AQAB"}]}'`),
+    rule(`jwks: '{"kty":"RSA","n":"AAAA","e":"AQAB"}'`),
     rule("fromHeaders: [{ name: x, prefix: 'Bearer ' }], fromParams: [a], fromCookies: [b], timeout: 2s"),
     rule("outputClaimToHeaders: [{ header: x-a_b, claim: a.b }], spaceDelimitedClaims: [a]"),
     "{ targetRefs: [{ group: gateway.networking.k8s.io, kind: Gateway, name: g }] }",

@@ -59,7 +59,13 @@ function checkKeys(findings: Findings, path: string, text: string): void {
   const fields = fieldsOf(set);
   const isSet = Array.isArray(fields["keys"]);
   for (const key of isSet ? listOf(fields["keys"]) : [fields]) {
-    const { kty } = fieldsOf(key);
+    const { kty, d } = fieldsOf(key);
+    if (kty === "oct" || d !== undefined) {
+      findings.warn(
+        path,
+        "a key holds its private part; only public keys are needed, and everybody can read this one.",
+      );
+    }
     if (KEY_TYPES.has(kty)) continue;
     findings.refuse(path, `a key has the type ${JSON.stringify(kty)}; kty is one of RSA, EC, oct and OKP.`);
     return;
