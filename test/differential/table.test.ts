@@ -1,5 +1,6 @@
 /** The router and the connection manager beside a real Envoy: one pair of processes for all cases. */
 import { choiceCases } from "./cases/choice.ts";
+import { clientCertificateCases } from "./cases/client-certificates.ts";
 import { headerCases } from "./cases/headers.ts";
 import { retryCases } from "./cases/retries.ts";
 import { rewriteCases } from "./cases/rewrites.ts";
@@ -8,5 +9,13 @@ import { virtualHostCases } from "./cases/virtual-hosts.ts";
 import { describeBesideEnvoy } from "./harness/run.ts";
 
 describeBesideEnvoy("router and connection manager, beside a real Envoy", {
-  cases: [...virtualHostCases, ...routeMatchCases, ...choiceCases, ...rewriteCases, ...retryCases, ...headerCases],
+  cases: [
+    ...virtualHostCases,
+    ...routeMatchCases,
+    ...choiceCases,
+    ...rewriteCases,
+    ...retryCases,
+    ...headerCases,
+    ...clientCertificateCases,
+  ],
 });
