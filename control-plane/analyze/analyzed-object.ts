@@ -2,7 +2,7 @@
 import { stepsOfPath } from "../config/manifest-place.ts";
 import { isRecord } from "../config/object-from-raw.ts";
 import type { MeshObject } from "../model/object.ts";
-import { fieldsOf, stringOf, type Fields } from "../model/read-fields.ts";
+import { fieldsOf, stringMapOf, stringOf, type Fields } from "../model/read-fields.ts";
 
 /** Kinds that analyzers ask for, with the group that makes them what they are. */
 const groups = {
@@ -47,6 +47,8 @@ export interface AnalyzedObject {
   readonly annotations: Readonly<Record<string, string>>;
   readonly spec: Fields;
   readonly object: MeshObject;
+  /** A pod that a Deployment and the like will make: its labels are known, what injection adds is not. */
+  readonly isTemplate?: boolean;
 }
 
 /** Undefined for kinds that no analyzer asks for. */
@@ -59,6 +61,25 @@ export function analyzedObject(object: MeshObject, defaultNamespace: string): An
   const namespace = isNamespaced ? written || defaultNamespace : "";
   const { name, labels, annotations } = metadata;
   return { kind, namespace, name, labels, annotations, spec: fieldsOf(object.spec), object };
+}
+
+/** The pod that a workload's controller makes; undefined for other kinds. */
+export function podOfTemplate(object: MeshObject, defaultNamespace: string): AnalyzedObject | undefined {
+  const makesPods = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"].includes(object.kind);
+  if (!makesPods || object.group !== "apps") return undefined;
+  const template = fieldsOf(fieldsOf(object.spec)["template"]);
+  const metadata = fieldsOf(template["metadata"]);
+  const written = stringOf(fieldsOf(object.raw["metadata"])["namespace"]) ?? "";
+  return {
+    kind: "Pod",
+    namespace: written || defaultNamespace,
+    name: object.metadata.name,
+    labels: stringMapOf(metadata["labels"]),
+    annotations: stringMapOf(metadata["annotations"]),
+    spec: fieldsOf(template["spec"]),
+    object,
+    isTemplate: true,
+  };
 }
 
 function kindOf({ kind, group }: MeshObject): AnalyzedKind | undefined {

@@ -452,6 +452,18 @@ describe("the analysis", () => {
     expect(found(yaml, { isComplete: false, namespace: "b" })).toEqual(["IST0101 VirtualService b/vs 4"]);
   });
 
+  test("a Deployment stands for the pods that it will make", () => {
+    const made = files(
+      namespace,
+      deployment("{containers: [{name: app}]}"),
+      web,
+      networking("DestinationRule", "dr", "{host: web, subsets: [{name: all, labels: {app: web}}]}"),
+      sidecar("s", ", workloadSelector: {labels: {app: web}}"),
+    );
+    expect(found(made)).toEqual([]);
+    expect(found(made.replace("{app: web}}]", "{app: other}}]"))).toEqual(["IST0173 DestinationRule a/dr 15"]);
+  });
+
   test("a message is said once, however many roads lead to it", () => {
     const twice = files(mesh, route("{host: nobody}, weight: 1}, {destination: {host: nobody}, weight: 1"));
     expect(found(twice)).toHaveLength(1);

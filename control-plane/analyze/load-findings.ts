@@ -21,7 +21,9 @@ const analyzers: readonly Analyzer[] = [
 
 /** Findings with Istio's codes; they refuse nothing, so that none is worse than a warning. */
 export function loadFindings(objects: readonly MeshObject[]): readonly Problem[] {
-  const { messages } = runAnalysis(objects, analyzers, {
+  // A running mesh has the pods themselves.
+  const running = objects.filter(({ group }) => group !== "apps");
+  const { messages } = runAnalysis(running, analyzers, {
     namespace: undefined,
     defaultNamespace: "default",
     isComplete: true,

@@ -6,6 +6,7 @@ import {
   fullName,
   lineOfScalar,
   originOf,
+  podOfTemplate,
   type AnalyzedKind,
   type AnalyzedObject,
 } from "./analyzed-object.ts";
@@ -124,13 +125,19 @@ type Index = ReadonlyMap<AnalyzedKind, ReadonlyMap<string, AnalyzedObject>>;
 /** Of two objects with one name the later counts. */
 function indexObjects(objects: readonly MeshObject[], options: AnalysisOptions): Index {
   const index = new Map<AnalyzedKind, Map<string, AnalyzedObject>>();
+  const put = (item: AnalyzedObject, key: string): void => {
+    const ofKind = index.get(item.kind) ?? new Map<string, AnalyzedObject>();
+    ofKind.set(key, item);
+    index.set(item.kind, ofKind);
+  };
   for (const object of objects) {
-    const item = analyzedObject(object, options.defaultNamespace ?? options.namespace ?? "");
+    const namespace = options.defaultNamespace ?? options.namespace ?? "";
+    const pod = options.isComplete === true ? podOfTemplate(object, namespace) : undefined;
+    if (pod !== undefined) put(pod, `${object.kind} ${fullName(pod)}`);
+    const item = analyzedObject(object, namespace);
     if (item === undefined) continue;
     if (ignoredNamespaces.has(item.kind === "Namespace" ? item.name : item.namespace)) continue;
-    const ofKind = index.get(item.kind) ?? new Map<string, AnalyzedObject>();
-    ofKind.set(fullName(item), item);
-    index.set(item.kind, ofKind);
+    put(item, fullName(item));
   }
   return index;
 }

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { runCommand } from "#cli/main.ts";
 
@@ -174,6 +175,12 @@ describe("glassmesh analyze", () => {
     expect(code).toBe(79);
     expect(out).toMatch(/\[IST0101\] \(VirtualService shop\/reviews vs\.yaml:12\) routes to the host "reviews"/);
     expect(out).toMatch(/\[IST0174\] \(DestinationRule shop\/reviews dr\.yaml:1\)/);
+  });
+
+  test("the shop of the examples is a whole mesh without findings", async () => {
+    const shop = fileURLToPath(new URL("../../examples/shop", import.meta.url));
+    expect(await run("analyze", "--complete", shop)).toMatchObject({ code: 0, out: "" });
+    expect(await run("validate", "-q", "-f", shop)).toMatchObject({ code: 0, out: "" });
   });
 
   test("-L lists the analyzers by their names in Istio; -v says which ran", async () => {

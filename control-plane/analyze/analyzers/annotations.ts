@@ -20,7 +20,7 @@ export const annotations: Analyzer = {
   description: "Annotations of Istio's are known, stand where they count, and have values that can be read",
   inputs: kinds,
   analyze(context) {
-    for (const item of kinds.flatMap((kind) => context.all(kind))) {
+    for (const item of kinds.flatMap((kind) => context.all(kind)).filter(({ isTemplate }) => isTemplate !== true)) {
       for (const [name, value] of Object.entries(item.annotations)) {
         if (isIstio(name) && !ignored.has(name)) checkAnnotation(context, item, name, value);
       }

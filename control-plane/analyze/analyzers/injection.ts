@@ -8,6 +8,9 @@ import { containersOf, hasProxy, INJECTION_LABEL, MODE_LABEL, REVISION_LABEL } f
 
 const INJECT = "sidecar.istio.io/inject";
 
+/** Of a pod that is only a template nobody knows yet what injection adds. */
+const isReal = ({ isTemplate }: AnalyzedObject): boolean => isTemplate !== true;
+
 export const injection: Analyzer = {
   name: "injection.Analyzer",
   description: "Namespaces say whether their pods get a sidecar, and pods that should have one have it",
@@ -17,7 +20,7 @@ export const injection: Analyzer = {
     for (const item of context.all("Namespace")) {
       if (item.name !== "istio-system" && checkNamespace(context, item)) injected.add(item.name);
     }
-    for (const pod of context.all("Pod")) {
+    for (const pod of context.all("Pod").filter(isReal)) {
       if (!injected.has(pod.namespace)) continue;
       const asked = pod.labels[INJECT] ?? pod.annotations[INJECT] ?? "";
       if (asked.toLowerCase() === "false" || pod.spec["hostNetwork"] === true || hasProxy(pod.spec)) continue;
@@ -95,7 +98,7 @@ export const injectedImages: Analyzer = {
       if (image === undefined) continue;
       const names = context
         .all("Pod")
-        .filter((pod) => pod.namespace === namespace.name && hasOtherImage(context, pod, image))
+        .filter((pod) => isReal(pod) && pod.namespace === namespace.name && hasOtherImage(context, pod, image))
         .map(({ name }) => name)
         .sort();
       if (names.length === 0) continue;
@@ -159,7 +162,7 @@ export const autoImages: Analyzer = {
       .all("MutatingWebhookConfiguration")
       .flatMap(({ object }) => listOf(object.raw["webhooks"]).map(fieldsOf))
       .filter(({ name }) => (stringOf(name) ?? "").endsWith("istio.io"));
-    for (const pod of context.all("Pod")) {
+    for (const pod of context.all("Pod").filter(isReal)) {
       if (hasAutoImage(pod.spec)) context.report("IST0147", pod, autoSentence("pod", pod.name));
     }
     for (const item of context.all("Deployment")) {
