@@ -1,4 +1,5 @@
 /** Shell: the certificate authority's files. A root of our own, kept between starts, or one plugged in by the user. */
+import { createPublicKey } from "node:crypto";
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { MeshError, type Problem } from "#lib/problem.ts";
@@ -7,6 +8,10 @@ import { certificatesFromPem, certificateToPem } from "./certificate.ts";
 import { createKeyPair, privateKeyFromPem, privateKeyToPem } from "./keys.ts";
 import { fileError, fileExists, makePrivateDirectory, readTextFile, writeNewFile } from "./private-files.ts";
 import { selfSignedRoot, verifiedMaterial } from "./signing-material.ts";
+
+/** The files of each layout; `ca-crl.pem` may be absent. */
+export const SELF_SIGNED_FILES = ["ca-cert.pem", "ca-key.pem"] as const;
+export const PLUGGED_IN_FILES = ["ca-cert.pem", "ca-key.pem", "root-cert.pem", "cert-chain.pem", "ca-crl.pem"] as const;
 
 export interface OpenedMaterial {
   readonly material: SigningMaterial;
@@ -43,10 +48,21 @@ export async function openSelfSignedRoot(
     const key = privateKeyFromPem(readTextFile(keyFile), keyFile);
     writeNewFile(certificateFile, certificateToPem(selfSignedRoot(key, trustDomain, nowMs)), 0o644);
   }
+  return { ...readSelfSignedRoot(directory, trustDomain, nowMs), isNew };
+}
+
+/**
+ * What `openSelfSignedRoot` made, and what a rotation of the root has made of it: `ca-cert.pem` may hold several roots;
+ * the one that belongs to `ca-key.pem` signs, the others are trusted beside it. Throws as it does.
+ */
+export function readSelfSignedRoot(directory: string, trustDomain: string, nowMs: number): OpenedMaterial {
+  const certificateFile = join(directory, "ca-cert.pem");
+  const keyFile = join(directory, "ca-key.pem");
   const names = { certificate: certificateFile, key: keyFile, roots: certificateFile, chain: certificateFile };
   const key = privateKeyFromPem(readTextFile(keyFile), keyFile);
   const certificates = certificatesFromPem(readTextFile(certificateFile), certificateFile);
-  const [certificate] = certificates;
+  const ownKey = createPublicKey(key).export({ type: "spki", format: "der" });
+  const certificate = certificates.find(({ publicKeyDer }) => publicKeyDer.equals(ownKey)) ?? certificates[0];
   if (certificate === undefined) throw new MeshError("pem-invalid", `${certificateFile} is empty.`);
   const material = verifiedMaterial({ certificate, key, chain: [], roots: certificates }, names, nowMs);
   const owner = certificate.subjectAltName?.uris[0];
@@ -56,7 +72,7 @@ export async function openSelfSignedRoot(
       `${certificateFile} is the root of ${owner}, but the trust domain is "${trustDomain}". Use another directory, or remove ${certificateFile} and ${keyFile}.`,
     );
   }
-  return { material, isNew, problems: warnings(material, names.certificate, keyFile, nowMs) };
+  return { material, isNew: false, problems: warnings(material, names.certificate, keyFile, nowMs) };
 }
 
 /**

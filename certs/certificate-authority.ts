@@ -16,6 +16,8 @@ export interface SigningMaterial {
   readonly intermediates: readonly Certificate[];
   /** The root of the chain first; further roots are trusted beside it. */
   readonly roots: readonly Certificate[];
+  /** PEM of the revocation lists that workloads enforce. */
+  readonly crl?: string | undefined;
 }
 
 export interface AuthorityOptions {
@@ -52,6 +54,10 @@ export interface CertificateAuthority {
   readonly roots: readonly Certificate[];
   /** All roots, PEM. */
   readonly rootsPem: string;
+  /** SHA-256 of the certificate that signs. */
+  readonly signer: string;
+  /** PEM of the revocation lists that workloads enforce. */
+  readonly crl: string | undefined;
   /** When the first certificate of the signer's own chain ends; no leaf lives longer. */
   readonly expiresAtMs: number;
   /** An SVID with this identity. Throws `ttl-out-of-range`, `ca-expired`. */
@@ -111,6 +117,8 @@ export function createCertificateAuthority(options: AuthorityOptions): Certifica
   return {
     roots,
     rootsPem,
+    signer: certificate.sha256,
+    crl: material.crl,
     expiresAtMs,
     signWorkload: (subject, id, ttlMs) => {
       if (id.path === "") {

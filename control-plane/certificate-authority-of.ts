@@ -1,9 +1,18 @@
-/** The control plane's certificate authority and who may ask it: from files that are kept between starts. */
+/** The control plane's certificate authority and who may ask it: from files that are kept between starts, and followed. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { openPluggedInAuthority, openSelfSignedRoot } from "#certs/ca-files.ts";
-import { createCertificateAuthority, type CertificateAuthority } from "#certs/certificate-authority.ts";
-import type { Problem } from "#lib/problem.ts";
-import type { Runtime } from "#lib/runtime.ts";
+import {
+  openPluggedInAuthority,
+  openSelfSignedRoot,
+  type OpenedMaterial,
+  PLUGGED_IN_FILES,
+  readSelfSignedRoot,
+  SELF_SIGNED_FILES,
+} from "#certs/ca-files.ts";
+import type { CertificateAuthority } from "#certs/certificate-authority.ts";
+import { followAuthority } from "#certs/followed-authority.ts";
+import { MeshError, type Problem } from "#lib/problem.ts";
+import type { Runtime, Timer } from "#lib/runtime.ts";
 import type { Authenticator } from "./ca/authenticator.ts";
 import { clientCertificateAuthenticator } from "./ca/client-certificate-authenticator.ts";
 import { tokenAuthenticator } from "./ca/token-authenticator.ts";
@@ -16,31 +25,104 @@ export interface AuthorityFiles {
   readonly caCertsDirectory?: string | undefined;
   readonly trustDomain: string;
   readonly workloadCertTtlMs?: number | undefined;
+  /** How long each step of a change of roots is in force (15 s). */
+  readonly overlapMs?: number | undefined;
+  /** Another signer, other roots or other problems. */
+  readonly onChange: () => void;
 }
 
 export interface OpenedAuthority {
-  readonly authority: CertificateAuthority;
+  /** What signs now. */
+  readonly authority: () => CertificateAuthority;
   readonly authenticators: readonly Authenticator[];
-  readonly problems: readonly Problem[];
+  /** What is wrong with the files now; a set that can't be used is told here while the one before signs. */
+  readonly problems: () => readonly Problem[];
+  close(): void;
 }
+
+const LOOK_MS = 1000;
 
 /** Throws a MeshError that names the file that can't be used. */
 export async function openAuthority(runtime: Runtime, files: AuthorityFiles): Promise<OpenedAuthority> {
   const { clock } = runtime;
-  const { stateDirectory, caCertsDirectory, trustDomain, workloadCertTtlMs } = files;
-  const { material, problems } =
+  const log = runtime.log.child("ca");
+  const { stateDirectory, caCertsDirectory, trustDomain, workloadCertTtlMs, overlapMs, onChange } = files;
+  const directory = caCertsDirectory ?? stateDirectory;
+  const read = (): OpenedMaterial =>
     caCertsDirectory === undefined
-      ? await openSelfSignedRoot(stateDirectory, trustDomain, clock.now())
+      ? readSelfSignedRoot(stateDirectory, trustDomain, clock.now())
       : openPluggedInAuthority(caCertsDirectory, clock.now());
-  const authority = createCertificateAuthority({ material, clock, defaultTtlMs: workloadCertTtlMs });
+  let { material, problems } =
+    caCertsDirectory === undefined ? await openSelfSignedRoot(stateDirectory, trustDomain, clock.now()) : read();
+  const followed = followAuthority({
+    clock,
+    material,
+    defaultTtlMs: workloadCertTtlMs,
+    overlapMs,
+    onChange: ({ roots, signer }) => {
+      log.info(`the CA signs with ${signer.slice(0, 16)}, ${roots.length} roots are trusted`);
+      onChange();
+    },
+  });
+
+  let seen = contentOf(directory, caCertsDirectory === undefined ? SELF_SIGNED_FILES : PLUGGED_IN_FILES);
+  let pending: string | undefined;
+  let timer: Timer = clock.setTimer(LOOK_MS, look);
+
+  /** Files are replaced one after the other: a set counts when it has been the same for two looks. */
+  function look(): void {
+    timer = clock.setTimer(LOOK_MS, look);
+    const content = contentOf(directory, caCertsDirectory === undefined ? SELF_SIGNED_FILES : PLUGGED_IN_FILES);
+    if (content === seen) {
+      pending = undefined;
+      return;
+    }
+    if (content !== pending) {
+      pending = content;
+      return;
+    }
+    seen = content;
+    take();
+  }
+
+  function take(): void {
+    try {
+      ({ material, problems } = read());
+      log.info(`the CA's files in ${directory} have changed`);
+      followed.replace(material);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      const code = error instanceof MeshError ? error.code : "ca-files-unusable";
+      log.error(`${directory} has changed and can't be used; the CA goes on with what it had: ${message}`);
+      problems = [{ code, level: "error", path: "", message }];
+    }
+    onChange();
+  }
+
   const { issuer } = await openTokenIssuer(stateDirectory, clock);
   const keys = keysFromFile(join(stateDirectory, "token-jwks.json"));
   return {
-    authority,
-    problems,
+    authority: () => followed.current,
+    problems: () => problems,
+    close: () => {
+      timer.cancel();
+      followed.close();
+    },
     authenticators: [
       clientCertificateAuthenticator({ clock, trustDomain }),
       tokenAuthenticator({ clock, trustDomain, issuers: [{ issuer, keys }], audiences: [CA_AUDIENCE] }),
     ],
   };
+}
+
+function contentOf(directory: string, names: readonly string[]): string {
+  return names
+    .map((name) => {
+      try {
+        return readFileSync(join(directory, name), "utf8");
+      } catch {
+        return "";
+      }
+    })
+    .join("\0");
 }

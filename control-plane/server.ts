@@ -11,7 +11,7 @@ import {
   createServerCredentials,
   type RotatingServerCredentials,
 } from "./ca/server-credentials.ts";
-import { openAuthority } from "./certificate-authority-of.ts";
+import { openAuthority, type OpenedAuthority } from "./certificate-authority-of.ts";
 import { createMeshConfigSource } from "./config/mesh-config-source.ts";
 import type { ConfigSource } from "./config/source.ts";
 import { createConfigStore } from "./config/store.ts";
@@ -27,6 +27,7 @@ import { createTranslator } from "./translate/translator.ts";
 import type { Translator } from "./translate/types.ts";
 import { loadFindings } from "./analyze/load-findings.ts";
 import { validateObject } from "./validate/validate-object.ts";
+import { trustResource } from "./xds/trust-resource.ts";
 import { createAdsServer, type AdsServer, type ConnectedProxy } from "./xds/ads-server.ts";
 import { createEventBus, type ControlPlaneEvent } from "./xds/events.ts";
 
@@ -101,11 +102,10 @@ export function createControlPlane({
   const metrics = createMetrics(runtime.clock, version);
   if (options.hasProcessMetrics === true) collectDefaultMetrics({ register: metrics.registry });
   const closing: (() => Promise<void> | void)[] = [];
-  let caProblems: readonly Problem[] = [];
+  let opened: OpenedAuthority | undefined;
   let trustDomain: string | undefined;
   let ads: AdsServer | undefined;
   let isReady = false;
-  let rootsPem = "";
 
   const allSources =
     options.meshConfigFile === undefined
@@ -154,7 +154,7 @@ export function createControlPlane({
               message: `the trust domain is ${trustDomain} since the start; restart the control plane for ${mesh.meshConfig.trustDomain}.`,
             },
           ];
-    return [...mesh.problems, ...caProblems, ...moved, ...(ads?.problems() ?? [])];
+    return [...mesh.problems, ...(opened?.problems() ?? []), ...moved, ...(ads?.problems() ?? [])];
   }
 
   const view: DebugView = {
@@ -178,18 +178,18 @@ export function createControlPlane({
     ({ trustDomain } = mesh.meshConfig);
     told = mesh;
     metrics.configRead(mesh);
-    const {
-      authority,
-      authenticators,
-      problems: found,
-    } = await openAuthority(runtime, {
+    const onAuthority: (() => void)[] = [];
+    const ownCa = await openAuthority(runtime, {
       stateDirectory: await stateDirectory(),
       caCertsDirectory: options.caCertsDirectory,
       trustDomain,
       workloadCertTtlMs: options.workloadCertTtlMs,
+      onChange: () => onAuthority.forEach((hear) => hear()),
     });
-    caProblems = found;
-    ({ rootsPem } = authority);
+    opened = ownCa;
+    closing.push(() => ownCa.close());
+    const { authority, authenticators } = ownCa;
+    let trust = trustResource(authority());
     const server = createAdsServer(
       {
         runtime,
@@ -198,6 +198,7 @@ export function createControlPlane({
         events,
         metrics: metrics.xds,
         identifier,
+        trust: () => trust,
         quietMs: debounceMs?.quiet,
         maxMs: debounceMs?.max,
       },
@@ -205,19 +206,25 @@ export function createControlPlane({
     );
     ads = server;
     const ca = createCaService({
-      authority: () => authority,
+      authority,
       authenticators,
       metrics: metrics.ca,
       log: runtime.log.child("ca"),
+    });
+    onAuthority.push(() => {
+      trust = trustResource(authority());
+      server.trustChanged();
+      ca.authorityChanged();
     });
     const bound: { -readonly [Key in keyof BoundPorts]: BoundPorts[Key] } = { address };
     if (ports.secureGrpc !== undefined) {
       const credentials = await createServerCredentials({
         runtime,
-        authority: () => authority,
+        authority,
         names: namesFor(address),
       });
       closing.push(() => credentials.close());
+      onAuthority.push(() => credentials.renewNow());
       bound.secureGrpc = await grpcPort(ports.secureGrpc, credentials, "--secure-grpc-port");
     }
     if (ports.grpc !== undefined) {
@@ -236,7 +243,7 @@ export function createControlPlane({
     return bound;
 
     async function grpcPort(port: number, tls: RotatingServerCredentials | undefined, flag: string): Promise<number> {
-      const opened: GrpcPort = await openGrpcPort({
+      const bind: GrpcPort = await openGrpcPort({
         clock: runtime.clock,
         address,
         port,
@@ -245,15 +252,15 @@ export function createControlPlane({
         ads: server,
         ca,
       });
-      closing.push(() => opened.close());
-      return opened.port;
+      closing.push(() => bind.close());
+      return bind.port;
     }
   }
 
   async function httpPort(opening: Promise<HttpPort>): Promise<number> {
-    const opened = await opening;
-    closing.push(() => opened.close());
-    return opened.port;
+    const port = await opening;
+    closing.push(() => port.close());
+    return port.port;
   }
 
   async function stateDirectory(): Promise<string> {
@@ -285,7 +292,7 @@ export function createControlPlane({
       return told;
     },
     get rootsPem() {
-      return rootsPem;
+      return opened?.authority().rootsPem ?? "";
     },
     problems,
     connections: () => ads?.connections() ?? [],

@@ -23,7 +23,7 @@ import { createStatsSettings, type StatsSettings } from "./server/stats-settings
 import type { ClusterManagerShell } from "./upstream/cluster-manager.ts";
 import { createSubscriptionStats } from "./xds/subscription-stats.ts";
 import type { XdsSource } from "./xds/sources.ts";
-import { TypeUrl, type XdsSubscription } from "./xds/types.ts";
+import { TypeUrl, type XdsClient, type XdsSubscription } from "./xds/types.ts";
 
 export interface ProxyServerDeps {
   readonly runtime: Runtime;
@@ -58,12 +58,18 @@ export async function createProxyServer(deps: ProxyServerDeps): Promise<ProxySer
   const hasDynamicRuntime = runtimeLayers.some(({ kind }) => kind === "rtds");
   if (isServing && ((ads ?? cds ?? lds) !== undefined || hasDynamicRuntime)) await servers.load();
   let identity: WorkloadIdentity | undefined;
+  let trustFollower: TrustFollower | undefined;
   if (isServing && identityConfig !== undefined) {
-    const { startIdentity } = await import("./server/identity.ts");
-    identity = startIdentity(identityConfig, deps.runtime, settings.store.root);
+    const { startIdentity, followTrust } = await import("./server/identity.ts");
+    const started = startIdentity(identityConfig, deps.runtime, settings.store.root);
+    identity = started;
+    trustFollower = (ads) => followTrust(ads, started);
   }
-  return new Server(deps, settings, servers, identity);
+  return new Server(deps, settings, servers, identity, trustFollower);
 }
+
+/** Has the identity hear of the mesh's roots. */
+type TrustFollower = (ads: XdsClient) => XdsSubscription;
 
 interface Discovery {
   readonly cds: XdsSource | undefined;
@@ -80,6 +86,7 @@ class Server implements ProxyServer {
   readonly #subscriptions: XdsSubscription[] = [];
   readonly #servers: ManagementServers;
   readonly #identity: WorkloadIdentity | undefined;
+  readonly #followTrust: TrustFollower | undefined;
   #admin: AdminServer | undefined = undefined;
   #flushTimer: Timer | undefined = undefined;
   #state: ServerState = "PRE_INITIALIZING";
@@ -93,11 +100,13 @@ class Server implements ProxyServer {
     settings: StatsSettings,
     servers: ManagementServers,
     identity: WorkloadIdentity | undefined,
+    followTrust: TrustFollower | undefined,
   ) {
     const { runtime, bootstrap, options } = deps;
     this.#log = runtime.log;
     this.#servers = servers;
     this.#identity = identity;
+    this.#followTrust = followTrust;
     this.live = new Promise((resolve, reject) => {
       this.#onLive = resolve;
       this.#onDead = reject;
@@ -265,6 +274,8 @@ class Server implements ProxyServer {
     const { cds } = this.#discovery;
     const { runtime, clusters, clusterRecords, settings } = this.#parts;
     const next = (): void => clusters.onceInitialized(() => this.#subscribeListeners());
+    const { ads } = this.#servers;
+    if (this.#followTrust !== undefined && ads !== undefined) this.#subscriptions.push(this.#followTrust(ads));
     if (cds === undefined) {
       next();
       return;

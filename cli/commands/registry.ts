@@ -3,6 +3,7 @@ import type { Command } from "../command.ts";
 import { agent } from "./agent.ts";
 import { analyze } from "./analyze.ts";
 import { call } from "./call.ts";
+import { cert } from "./cert.ts";
 import { controlPlane } from "./control-plane.ts";
 import { proxy } from "./proxy.ts";
 import { proxyConfig } from "./proxy-config.ts";
@@ -21,6 +22,7 @@ export const commands: readonly Command[] = [
   proxyStatus,
   proxyConfig,
   xds,
+  cert,
   proxy,
   agent,
   controlPlane,

@@ -31,6 +31,8 @@ export interface CaService {
   readonly implementation: {
     readonly createCertificate: handleUnaryCall<IstioCertificateRequest, IstioCertificateResponse>;
   };
+  /** The authority is another: its metrics say when it ends. */
+  authorityChanged(): void;
 }
 
 /** A CSR of P-256 has some 500 characters, one of RSA-4096 some 1,800. */
@@ -104,7 +106,11 @@ export function createCaService(deps: CaServiceDeps): CaService {
     });
   }
 
-  return { definition: certificateServiceDefinition(), implementation: { createCertificate } };
+  return {
+    definition: certificateServiceDefinition(),
+    implementation: { createCertificate },
+    authorityChanged: () => setExpiryMetrics(authority(), metrics),
+  };
 }
 
 /** What a request may not ask for. Istio's agents send `CertSigner` empty. */

@@ -33,6 +33,8 @@ export interface RotatingServerCredentials {
   readonly credentials: ServerCredentials;
   /** When the certificate in use ends, ms since the epoch. */
   readonly expiresAtMs: number;
+  /** Gets a certificate of the authority's present signer, and checks clients by its present roots. */
+  renewNow(): void;
   close(): void;
 }
 
@@ -106,6 +108,7 @@ export async function createServerCredentials(options: ServerCredentialsOptions)
     get expiresAtMs() {
       return rotation?.current?.notAfterMs ?? 0;
     },
+    renewNow: () => rotation?.renewNow(),
     close: () => rotation?.close(),
   };
 }

@@ -6,6 +6,7 @@ import { ChannelCredentials, Client, Metadata, type ClientDuplexStream, type Met
 import { fromBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openSelfSignedRoot } from "#certs/ca-files.ts";
+import { rotateRoot } from "#certs/root-rotation.ts";
 import { createCertificateAuthority } from "#certs/certificate-authority.ts";
 import { createKeyPair, privateKeyToPem } from "#certs/keys.ts";
 import { istioSpiffeId } from "#certs/spiffe-id.ts";
@@ -18,6 +19,7 @@ import type {
   DiscoveryResponse,
 } from "#protos/gen/envoy/service/discovery/v3/discovery_pb.js";
 import type { TypedExtensionConfig } from "#protos/gen/envoy/config/core/v3/extension_pb.js";
+import type { ProxyConfig } from "#protos/gen/istio/mesh/v1alpha1/proxy_pb.js";
 import type { NameTable } from "#protos/gen/istio/networking/nds/v1/nds_pb.js";
 import { createMessage, schema } from "#protos/registry.ts";
 import { openTokenIssuer, type TokenIssuer } from "../ca/token-issuer.ts";
@@ -25,7 +27,7 @@ import { createMemorySource } from "../config/memory-source.ts";
 import { createControlPlane, type BoundPorts, type ControlPlane } from "../server.ts";
 import type { ControlPlaneEvent } from "./events.ts";
 import { discoveryServiceDefinition } from "./discovery-service.ts";
-import { CDS, ECDS, EDS, NDS } from "./resource-types.ts";
+import { CDS, ECDS, EDS, NDS, PCDS } from "./resource-types.ts";
 
 const manifests = (weight = 90): string => `
 apiVersion: v1
@@ -198,6 +200,22 @@ spec:
     );
     expect(filters).toEqual(["later"]);
     source.set("filter.yaml", undefined);
+  });
+
+  test("PCDS: the mesh's roots, and those of a rotation when it begins; who follows nothing else is no proxy", async () => {
+    const { call, next } = deltaStream();
+    call.write(delta({ node: node("web-0", "web"), typeUrl: PCDS.typeUrl }));
+    const configOf = ({ resources: [resource] }: DeltaDiscoveryResponse): ProxyConfig =>
+      fromBinary(schema<ProxyConfig>("istio.mesh.v1alpha1.ProxyConfig"), resource?.resource?.value ?? new Uint8Array());
+    const first = await next(1);
+    expect(configOf(first).caCertificatesPem).toEqual([controlPlane.rootsPem]);
+    call.write(delta({ typeUrl: PCDS.typeUrl, responseNonce: first.nonce }));
+    await rotateRoot(directory, "prepare", runtime.clock.now());
+    await vi.waitFor(() => expect(controlPlane.rootsPem.match(/BEGIN/g)).toHaveLength(2), 5000);
+    const second = configOf(await next(2));
+    expect(second.caCertificatesPem.join("")).toBe(controlPlane.rootsPem);
+    expect(second.proxyMetadata).toEqual(configOf(first).proxyMetadata);
+    expect(controlPlane.connections()).toEqual([]);
   });
 
   test("X-35: a proxy that reconnects to a restarted control plane gets only differences", async () => {

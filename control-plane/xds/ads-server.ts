@@ -14,13 +14,13 @@ import type { MeshIndex } from "../model/mesh-index.ts";
 import { proxyNodeFrom, type NodeMessage } from "../model/proxy-node-from.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { ProvenIdentity } from "../translate/credential-access.ts";
-import type { Translator } from "../translate/types.ts";
+import type { ResourceJson, Translator } from "../translate/types.ts";
 import { createDebounce } from "./debounce.ts";
 import { discoveryServiceDefinition, type DiscoveryServiceDefinition } from "./discovery-service.ts";
 import type { EventBus } from "./events.ts";
 import { createProxyResources } from "./proxy-resources.ts";
 import { createResourceEncoder } from "./resource-encoder.ts";
-import { resourceTypeOf, type ResourceType } from "./resource-types.ts";
+import { PCDS, resourceTypeOf, type ResourceType } from "./resource-types.ts";
 import type { SubscriptionRequest } from "./subscription.ts";
 import { deltaRequestFrom, deltaResponseFrom, sotwRequestFrom, sotwResponseFrom } from "./wire-messages.ts";
 import { createXdsConnection, type XdsConnection, type XdsResponse } from "./xds-connection.ts";
@@ -34,6 +34,8 @@ export interface AdsServerDeps {
   readonly metrics: XdsMetrics;
   /** `control_plane.identifier` of every response. */
   readonly identifier: string;
+  /** What PCDS says now; always the same object while it says the same. */
+  readonly trust?: (() => ResourceJson) | undefined;
   readonly quietMs?: number | undefined;
   readonly maxMs?: number | undefined;
 }
@@ -59,6 +61,9 @@ export interface AdsServer {
   };
   /** A new mesh is in force: pushed after it has been quiet for a while. */
   update(mesh: MeshIndex): void;
+  /** The mesh's roots have changed: every proxy is told at once. */
+  trustChanged(): void;
+  /** Without the streams of agents that follow nothing but the roots. */
   connections(): readonly ConnectedProxy[];
   /** Of translation, for the proxies that are connected, each once. */
   problems(): readonly Problem[];
@@ -226,7 +231,13 @@ export function createAdsServer(deps: AdsServerDeps, initial: MeshIndex): AdsSer
       mesh,
       clock,
       resourcesIn: (target, lastGood, previous) =>
-        createProxyResources({ translator, encoder, identity: workload }, target, node, lastGood, previous),
+        createProxyResources(
+          { translator, encoder, identity: workload, trust: deps.trust },
+          target,
+          node,
+          lastGood,
+          previous,
+        ),
       send(response) {
         const { type, resources, removed, version } = response;
         write(response);
@@ -314,7 +325,10 @@ export function createAdsServer(deps: AdsServerDeps, initial: MeshIndex): AdsSer
       metrics.triggered("config");
       debounce.touch();
     },
-    connections: () => [...connections.values()],
+    trustChanged() {
+      for (const connection of connections.values()) connection.refresh(PCDS);
+    },
+    connections: () => [...connections.values()].filter((connection) => !followsOnlyTrust(connection)),
     problems() {
       const seen = new Map<string, Problem>();
       for (const { problems } of connections.values()) {
@@ -330,6 +344,11 @@ export function createAdsServer(deps: AdsServerDeps, initial: MeshIndex): AdsSer
         refuse(call, status.UNAVAILABLE, "the control plane is ending; connect again.");
     },
   };
+}
+
+function followsOnlyTrust(connection: XdsConnection): boolean {
+  const types = connection.statuses();
+  return types.size === 1 && types.has(PCDS);
 }
 
 /** Node metadata must say who the proxy proved to be (§4.6). */

@@ -6,7 +6,7 @@ import { endpointChange } from "../model/endpoint-change.ts";
 import { hostOfCluster } from "../translate/names.ts";
 import { withMesh } from "../model/proxy-node-from.ts";
 import type { ProvenIdentity } from "../translate/credential-access.ts";
-import type { Translated, Translator } from "../translate/types.ts";
+import type { ResourceJson, Translated, Translator } from "../translate/types.ts";
 import { resourceName, type EncodedResource, type ResourceEncoder } from "./resource-encoder.ts";
 import { CDS, ECDS, EDS, NDS, PCDS, RDS, type ResourceType } from "./resource-types.ts";
 
@@ -59,6 +59,8 @@ export function createProxyResources(
     readonly encoder: ResourceEncoder;
     /** Who the proxy has proved to be; without it it gets no Secrets. */
     readonly identity?: ProvenIdentity | undefined;
+    /** The roots of the mesh, for PCDS; undefined: nobody follows them. */
+    readonly trust?: (() => ResourceJson) | undefined;
   },
   mesh: MeshIndex,
   proxy: ProxyNode,
@@ -129,8 +131,9 @@ export function createProxyResources(
     made: { whole, named },
     changedHosts,
     available(type, names) {
-      // The proxy has its ProxyConfig from its start.
-      if (type === PCDS) return new Map();
+      // Of its ProxyConfig, which it has from its start, a proxy follows the mesh's roots. They are no part of the mesh.
+      if (type === PCDS)
+        return deps.trust === undefined ? new Map() : encodeAll(type, { resources: [deps.trust()], problems: [] });
       return type.isWildcard ? allOf(type) : namedOf(type, names);
     },
   };

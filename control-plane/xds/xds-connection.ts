@@ -52,6 +52,8 @@ export interface XdsConnection {
   request(type: ResourceType, request: SubscriptionRequest): Verdict;
   /** A new mesh: sends what differs. */
   push(mesh: MeshIndex): void;
+  /** What of this type differs is sent, though the mesh is as it was. */
+  refresh(type: ResourceType): void;
   /** Only types that were ever asked for. */
   statuses(): ReadonlyMap<ResourceType, SubscriptionStatus>;
   /** What the proxy has been sent and still has. */
@@ -223,6 +225,11 @@ export function createXdsConnection(deps: XdsConnectionDeps): XdsConnection {
       } else {
         pushEndpoints(changedHosts);
       }
+    },
+    refresh(type) {
+      if (!subscriptions.has(type)) return;
+      dirty.add(type);
+      flush();
     },
     statuses: () => new Map([...subscriptions].map(([type, subscription]) => [type, subscription.status])),
     inForce(type) {

@@ -41,25 +41,45 @@ export function envoyBootstrap(
     envoy: {
       ...rest,
       ...(others.length === 0 ? {} : { bootstrap_extensions: others }),
-      static_resources: { ...resources, clusters: [sdsCluster(sdsSocketPath), ...clusters.map(withCertificate)] },
+      static_resources: {
+        ...resources,
+        clusters: [
+          sdsCluster(sdsSocketPath),
+          ...clusters.map((cluster) => withCertificate(cluster, rootFileOf(identity as Json))),
+        ],
+      },
     },
   };
 }
 
 /**
  * Our own proxy sends its token with every stream of xDS; Envoy shows the workload's certificate instead, on every TLS
- * cluster of the bootstrap that has none of its own.
+ * cluster of the bootstrap that has none of its own. Envoy reads a file of roots once: where that file is the CA's, it
+ * gets the agent's roots in its place, which change with the mesh's.
  */
-function withCertificate(cluster: Json): Json {
+function withCertificate(cluster: Json, rootFile: unknown): Json {
   const socket = objectAt(cluster, "transport_socket", "transportSocket");
   const config = objectAt(socket, "typed_config", "typedConfig");
   if (config["@type"] !== UPSTREAM_TLS) return cluster;
   const common = objectAt(config, "common_tls_context", "commonTlsContext");
   if (Object.keys(common).some((key) => /^tls_?certificate/i.test(key))) return cluster;
   const { transport_socket: _snake, transportSocket: _camel, ...rest } = cluster;
-  const tls = { ...common, tls_certificate_sds_secret_configs: [secretConfig("default")] };
+  const tls = { ...withRoots(common, rootFile), tls_certificate_sds_secret_configs: [secretConfig("default")] };
   const { common_tls_context: _one, commonTlsContext: _other, ...others } = config;
   return { ...rest, transport_socket: { name: socket["name"], typed_config: { ...others, common_tls_context: tls } } };
+}
+
+function withRoots(common: Json, rootFile: unknown): Json {
+  const { validation_context: _snake, validationContext: _camel, ...others } = common;
+  const context = objectAt(common, "validation_context", "validationContext");
+  const { trusted_ca: _one, trustedCa: _other, ...rules } = context;
+  if (rootFile === undefined || objectAt(context, "trusted_ca", "trustedCa")["filename"] !== rootFile) return common;
+  const sds = { default_validation_context: rules, validation_context_sds_secret_config: secretConfig("ROOTCA") };
+  return { ...others, combined_validation_context: sds };
+}
+
+function rootFileOf(identity: Json): unknown {
+  return identity["ca_root_certificate_file"] ?? identity["caRootCertificateFile"];
 }
 
 function secretConfig(name: string): Json {

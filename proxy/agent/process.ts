@@ -6,13 +6,18 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { parse } from "yaml";
 import { nodeRuntime } from "#lib/node-runtime.ts";
+import type { Runtime } from "#lib/runtime.ts";
 import { formatProblem, MeshError } from "#lib/problem.ts";
 import { isLogLevel } from "../options.ts";
 import { messageFromJson } from "#protos/json.ts";
 import type { WorkloadIdentity as IdentityMessage } from "#protos/gen/glassmesh/config/v1/workload_identity_pb.js";
 import { createStatsStore } from "../observability/stats-store.ts";
 import { createSdsServer } from "../identity/sds-server.ts";
-import { startIdentity } from "../server/identity.ts";
+import type { WorkloadIdentity } from "../identity/workload-identity.ts";
+import type { StatsStore } from "../observability/stats-store.ts";
+import { loadBootstrap } from "../bootstrap/bootstrap.ts";
+import { followTrust, startIdentity } from "../server/identity.ts";
+import { createManagementServers, type ManagementServers } from "../server/management-servers.ts";
 import { envoyBootstrap, type Json } from "./envoy-bootstrap.ts";
 
 const USAGE = `glassmesh agent -c BOOTSTRAP [options] [-- ENVOY'S FLAGS…]
@@ -86,8 +91,11 @@ async function serve({ configPath, envoy, logLevel, envoyFlags }: AgentOptions):
   const runtime = nodeRuntime({ logLevel });
   const directory = mkdtempSync(join(tmpdir(), "glassmesh-agent-"));
   const socketPath = join(directory, "sds.sock");
-  const { identity: written, envoy: bootstrap } = envoyBootstrap(readBootstrap(configPath), socketPath);
-  const identity = startIdentity(identityMessage(written), runtime, createStatsStore().root);
+  const own = readBootstrap(configPath);
+  const { identity: written, envoy: bootstrap } = envoyBootstrap(own, socketPath);
+  const store = createStatsStore();
+  const identity = startIdentity(identityMessage(written), runtime, store.root);
+  const servers = await followMesh(own, identity, runtime, store);
   const sds = await createSdsServer({ socketPath, secrets: identity, log: runtime.log.child("secret") });
   const bootstrapPath = join(directory, "bootstrap.json");
   writeFileSync(bootstrapPath, JSON.stringify(bootstrap), { mode: 0o600 });
@@ -96,9 +104,26 @@ async function serve({ configPath, envoy, logLevel, envoyFlags }: AgentOptions):
     return await untilEnded(spawn(envoy, flags, { stdio: "inherit" }), envoy);
   } finally {
     sds.close();
+    servers?.close();
     identity.close();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** Hears of the mesh's roots on a stream of its own: Envoy's is Envoy's. Undefined: the bootstrap has no ADS. */
+async function followMesh(
+  bootstrap: Json,
+  identity: WorkloadIdentity,
+  runtime: Runtime,
+  store: StatsStore,
+): Promise<ManagementServers | undefined> {
+  const { value: model, problems } = loadBootstrap(JSON.stringify(bootstrap));
+  if (model === undefined) throw new MeshError("bootstrap", "the bootstrap can't be used", problems);
+  if (model.ads === undefined) return undefined;
+  const servers = createManagementServers(runtime, model, store);
+  const { ads } = await servers.load();
+  if (ads !== undefined) followTrust(ads, identity);
+  return servers;
 }
 
 function untilEnded(child: ChildProcess, envoy: string): Promise<number> {

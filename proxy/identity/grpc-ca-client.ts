@@ -75,7 +75,7 @@ export function createGrpcCaClient({ config, clock, timeoutMs = 10_000 }: GrpcCa
         "identity-roots-missing",
         "the roots that the CA's server is checked against",
       );
-      const { credentials, options } = grpcTls(caAddress, caRoots);
+      const { credentials, options } = grpcTls(caAddress, `${caRoots}\n${request.knownRoots ?? ""}`);
       const client = new Client(caAddress, credentials, { ...CHANNEL_OPTIONS, ...options });
       open.add(client);
       try {

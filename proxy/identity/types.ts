@@ -1,4 +1,5 @@
 /** The workload's own identity: configuration, and the seam to the CA. */
+import type { Certificate } from "#certs/certificate.ts";
 import type { KeyType } from "#certs/keys.ts";
 
 /** `glassmesh.config.v1.WorkloadIdentity` of the bootstrap, checked. */
@@ -15,11 +16,22 @@ export interface WorkloadIdentityConfig {
   readonly requestedTtlMs?: number | undefined;
 }
 
+/** What the control plane says of the mesh's trust (PCDS). */
+export interface MeshTrust {
+  readonly roots: readonly Certificate[];
+  /** SHA-256 of the certificate that signs now; undefined: a control plane that does not tell. */
+  readonly signer: string | undefined;
+  /** PEM. */
+  readonly crl: string | undefined;
+}
+
 export interface CertificateRequest {
   /** PEM. */
   readonly csr: string;
   /** 0: the CA decides. */
   readonly validitySeconds: number;
+  /** PEM: roots that are trusted already, beside those of the CA's root file. */
+  readonly knownRoots?: string | undefined;
 }
 
 export interface CertificateResponse {

@@ -10,6 +10,10 @@ import type { CertificateResponse } from "./types.ts";
 export interface VerifiedIdentity {
   readonly id: SpiffeId;
   readonly leaf: Certificate;
+  /** What signed the leaf. */
+  readonly signer: Certificate;
+  /** The root of its chain. */
+  readonly anchor: Certificate;
   /** PEM, leaf first, without the root: what a TLS peer is shown. */
   readonly certificateChain: string;
   /** PEM: the root of the chain and those of the CA's root file, each once. */
@@ -54,6 +58,8 @@ export function verifyResponse(
   return {
     id: result.id,
     leaf,
+    signer: result.path[1] ?? leaf,
+    anchor: result.path.at(-1) ?? leaf,
     certificateChain: certChain.slice(0, -1).join(""),
     trustBundle: bundleToPem({ authorities }),
   };

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { createCertificateAuthority } from "#certs/certificate-authority.ts";
-import { certificateToPem } from "#certs/certificate.ts";
+import { certificatesFromPem, certificateToPem } from "#certs/certificate.ts";
 import { parseCsr } from "#certs/csr.ts";
 import { createKeyPair } from "#certs/keys.ts";
 import { selfSignedRoot } from "#certs/signing-material.ts";
@@ -50,6 +50,11 @@ async function simulatedCa(runtime: SimulatedRuntime) {
     replaceRoot: async () => void (current = await make()),
     rootPem: () => certificateToPem(current.certificate),
   };
+}
+
+async function strangeRoot(runtime: SimulatedRuntime) {
+  const { privateKey } = await createKeyPair("ECDSA_P256");
+  return { certificate: selfSignedRoot(privateKey, "cluster.local", runtime.clock.now()) };
 }
 
 async function world(change?: (response: CertificateResponse) => CertificateResponse) {
@@ -151,6 +156,53 @@ describe("workload identity", () => {
     await runtime.advance(31_000);
     expect(bundles).toEqual([ca.roots, ca.rootPem() + ca.roots]);
     expect(certificates).toHaveLength(2);
+  });
+
+  test("a root that the control plane tells of is trusted at once, and no certificate is asked for", async () => {
+    const { runtime, ca, identity, bundles, certificates } = await world();
+    const [own] = certificatesFromPem(ca.roots, "root");
+    const { certificate: other } = await strangeRoot(runtime);
+    await runtime.settle();
+    identity.trust({ roots: [own, other].filter((root) => root !== undefined), signer: own?.sha256, crl: undefined });
+    expect(bundles).toEqual([ca.roots, ca.roots + certificateToPem(other)]);
+    await runtime.advance(20_000);
+    expect(certificates).toHaveLength(1);
+  });
+
+  test("another signer: a new certificate within seconds; the own root is trusted until then, though it is not named", async () => {
+    const { runtime, ca, identity, bundles, certificates } = await world();
+    await runtime.settle();
+    await ca.replaceRoot();
+    const [next] = certificatesFromPem(ca.rootPem(), "root");
+    identity.trust({ roots: next === undefined ? [] : [next], signer: next?.sha256, crl: undefined });
+    expect(bundles.at(-1)).toBe(ca.roots + ca.rootPem());
+    await runtime.advance(5000);
+    expect(certificates).toHaveLength(2);
+    expect(bundles.at(-1)).toBe(ca.rootPem());
+  });
+
+  test("a control plane that names no signer: a certificate whose root is not among the roots is renewed", async () => {
+    const { runtime, ca, identity, certificates } = await world();
+    await runtime.settle();
+    const [own] = certificatesFromPem(ca.roots, "root");
+    const { certificate: other } = await strangeRoot(runtime);
+    identity.trust({ roots: own === undefined ? [] : [own, other], signer: undefined, crl: undefined });
+    await runtime.advance(10_000);
+    expect(certificates).toHaveLength(1);
+    identity.trust({ roots: [other], signer: undefined, crl: undefined });
+    await runtime.advance(10_000);
+    expect(certificates.length).toBeGreaterThan(1);
+  });
+
+  test("revocation lists go along with the roots", async () => {
+    const { runtime, ca, identity } = await world();
+    const roots = certificatesFromPem(ca.roots, "root");
+    identity.trust({ roots, signer: undefined, crl: "a list" });
+    await runtime.settle();
+    const heard: Secret[] = [];
+    identity.subscribe("ROOTCA", (secret) => void heard.push(secret));
+    identity.trust({ roots, signer: undefined, crl: "another" });
+    expect(heard).toMatchObject([{ crl: "a list" }, { crl: "another" }]);
   });
 
   test.each<[string, (response: CertificateResponse) => CertificateResponse, string, RegExp]>([

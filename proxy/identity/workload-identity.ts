@@ -6,11 +6,12 @@ import { createCsr } from "#certs/csr.ts";
 import { createKeyPair, privateKeyToPem } from "#certs/keys.ts";
 import { type Rotation, startRotation } from "#certs/rotation.ts";
 import type { RotationPolicy } from "#certs/rotation-schedule.ts";
+import { bundleToPem, distinct } from "#certs/trust-bundle.ts";
 import { MeshError } from "#lib/problem.ts";
-import type { Runtime } from "#lib/runtime.ts";
+import type { Runtime, Timer } from "#lib/runtime.ts";
 import type { StatsScope } from "#proxy/observability/stats.ts";
 import type { Secret, SecretProvider, TlsCertificateSecret, ValidationSecret } from "#proxy/tls/types.ts";
-import type { CaClient, WorkloadIdentityConfig } from "./types.ts";
+import type { CaClient, MeshTrust, WorkloadIdentityConfig } from "./types.ts";
 import { type VerifiedIdentity, verifyResponse } from "./verify-response.ts";
 
 /** Istio's SDS names: the workload's certificate, and the roots that peers are checked against. */
@@ -33,6 +34,8 @@ export interface WorkloadIdentity extends SecretProvider {
   readonly current: CurrentIdentity | undefined;
   /** Gets a new certificate at once. */
   renewNow(): void;
+  /** The control plane says whom the mesh trusts and who signs now; a certificate of another signer is renewed soon. */
+  trust(mesh: MeshTrust): void;
   close(): void;
 }
 
@@ -46,6 +49,9 @@ export interface CurrentIdentity extends VerifiedIdentity {
 const POLICY: Partial<RotationPolicy> = { firstRetryMs: 250, maxRetryMs: 30_000 };
 /** With less of the certificate left than this, a failure is an error and no longer a warning. */
 const ERROR_BELOW_MS = 60_000;
+
+/** So many ask anew within this time when the signer changes, not all at once. */
+const REISSUE_WITHIN_MS = 5000;
 
 /** Begins at once; subscribers hear as soon as the CA has answered. */
 export function createWorkloadIdentity(deps: WorkloadIdentityDeps): WorkloadIdentity {
@@ -61,33 +67,67 @@ export function createWorkloadIdentity(deps: WorkloadIdentityDeps): WorkloadIden
     [ROOTS_NAME, new Set()],
   ]);
 
+  let mesh: MeshTrust | undefined;
+  let reissue: Timer | undefined;
+
+  /** Whom the mesh trusts, and always the root that we show ourselves; without the control plane's word what the CA answered. */
+  function validationOf(verified: VerifiedIdentity): ValidationSecret {
+    const trustedCa =
+      mesh === undefined
+        ? verified.trustBundle
+        : bundleToPem({ authorities: distinct([verified.anchor, ...mesh.roots]) });
+    return { kind: "validation", trustedCa, ...(mesh?.crl === undefined ? {} : { crl: mesh.crl }) };
+  }
+
   async function renew(): Promise<CurrentIdentity> {
     requests.inc();
     const keys = await createKeyPair(config.keyType);
     // The CA names whom the token says, whatever is asked for; a CSR has to ask for something.
     const csr = createCsr(keys, `spiffe://${config.trustDomain}`);
     const validitySeconds = Math.ceil((config.requestedTtlMs ?? 0) / 1000);
-    const response = await client.createCertificate({ csr, validitySeconds });
+    const knownRoots = rotation.current?.validation.trustedCa;
+    const response = await client.createCertificate({ csr, validitySeconds, knownRoots });
     const verified = verifyResponse(response, keys, config.trustDomain, clock.now());
     const privateKey = privateKeyToPem(keys.privateKey);
     return {
       ...verified,
       notAfterMs: verified.leaf.notAfterMs,
       certificate: { kind: "certificate", certificateChain: verified.certificateChain, privateKey },
-      validation: { kind: "validation", trustedCa: verified.trustBundle },
+      validation: validationOf(verified),
     };
   }
 
-  let bundleInUse: string | undefined;
+  let validationInUse: ValidationSecret | undefined;
+  function publishRoots(validation: ValidationSecret): void {
+    if (validation.trustedCa === validationInUse?.trustedCa && validation.crl === validationInUse.crl) return;
+    validationInUse = validation;
+    for (const hear of subscribers.get(ROOTS_NAME) ?? []) hear(validation);
+  }
+
+  /** A certificate of a signer that signs no more: its root may be dropped soon. */
+  function renewIfOutdated(): void {
+    const { current } = rotation;
+    if (current === undefined || mesh === undefined || reissue !== undefined) return;
+    const isCurrent =
+      mesh.signer === undefined
+        ? mesh.roots.some(({ sha256 }) => sha256 === current.anchor.sha256)
+        : mesh.signer === current.signer.sha256;
+    if (isCurrent) return;
+    const withinMs = Math.min(REISSUE_WITHIN_MS, Math.max(0, (current.notAfterMs - clock.now()) / 2));
+    reissue = clock.setTimer(withinMs * random.float(), () => {
+      reissue = undefined;
+      log.info("the mesh's CA signs with another certificate; asking for a new one");
+      rotation.renewNow();
+    });
+  }
+
   function publish(identity: CurrentIdentity): void {
     expiry.set(Math.floor(identity.notAfterMs / 1000));
     log.info(`the certificate of ${identity.id.uri} is valid until ${new Date(identity.notAfterMs).toISOString()}`);
     // Roots first: a peer that already has a certificate of a new root must be understood by whom we show ours.
-    if (identity.validation.trustedCa !== bundleInUse) {
-      bundleInUse = identity.validation.trustedCa;
-      for (const hear of subscribers.get(ROOTS_NAME) ?? []) hear(identity.validation);
-    }
+    publishRoots(identity.validation);
     for (const hear of subscribers.get(CERTIFICATE_NAME) ?? []) hear(identity.certificate);
+    renewIfOutdated();
   }
 
   const rotation: Rotation<CurrentIdentity> = startRotation({
@@ -128,14 +168,23 @@ export function createWorkloadIdentity(deps: WorkloadIdentityDeps): WorkloadIden
       const hear = (secret: Secret): void => onUpdate(secret);
       hearers.add(hear);
       const { current } = rotation;
-      if (current !== undefined) hear(name === CERTIFICATE_NAME ? current.certificate : current.validation);
+      if (current !== undefined)
+        hear(name === CERTIFICATE_NAME ? current.certificate : (validationInUse ?? current.validation));
       return { close: () => void hearers.delete(hear) };
     },
     get current() {
       return rotation.current;
     },
     renewNow: () => rotation.renewNow(),
+    trust(next) {
+      mesh = next;
+      const { current } = rotation;
+      if (current === undefined) return;
+      publishRoots(validationOf(current));
+      renewIfOutdated();
+    },
     close: () => {
+      reissue?.cancel();
       rotation.close();
       client.close();
       for (const hearers of subscribers.values()) hearers.clear();

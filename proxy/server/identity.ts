@@ -7,6 +7,8 @@ import { parseIdentityConfig } from "../identity/parse-identity-config.ts";
 import { createWorkloadIdentity, type WorkloadIdentity } from "../identity/workload-identity.ts";
 import type { StatsScope } from "../observability/stats.ts";
 
+export { followTrust } from "../identity/follow-trust.ts";
+
 /** Begins to get a certificate. Throws a `MeshError` when the configuration can't be used. */
 export function startIdentity(message: WorkloadIdentityMessage, runtime: Runtime, scope: StatsScope): WorkloadIdentity {
   const { value: config, problems } = parseIdentityConfig(

@@ -11,6 +11,7 @@ export const TypeUrl = {
   endpoint: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
   secret: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
   extensionConfig: "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+  proxyConfig: "type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig",
   runtime: "type.googleapis.com/envoy.service.runtime.v3.Runtime",
 } as const;
 

@@ -31,6 +31,8 @@ export interface TestMesh {
 export interface TestMeshOptions {
   readonly workloadCertTtl?: string;
   readonly loopback?: string;
+  readonly dataPlane?: "glassmesh" | "envoy";
+  readonly cacerts?: string;
 }
 
 /** Starts it and waits until everything is ready. */
@@ -51,9 +53,9 @@ export async function testMesh(
     loopback: options.loopback ?? process.env["GLASSMESH_LOOPBACK"] ?? "auto",
     trustDomain: "cluster.local",
     workloadCertTtl: options.workloadCertTtl,
-    cacerts: undefined,
+    cacerts: options.cacerts,
     logLevel: "warning",
-    dataPlane: process.env["GLASSMESH_DATA_PLANE"] ?? "glassmesh",
+    dataPlane: options.dataPlane ?? process.env["GLASSMESH_DATA_PLANE"] ?? "glassmesh",
     events: {
       onEnded: (name, how, log) => void said.push(`${name} ended: ${how}\n${log}`),
       onStarted: () => undefined,
