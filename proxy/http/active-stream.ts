@@ -358,6 +358,15 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
 
   // The response, through the filters to the codec.
 
+  /** What the route adds to responses, it adds to ours too, whoever makes them. */
+  #withRouteHeaders(reply: LocalReply): LocalReply {
+    const mutations = this.route?.responseMutations;
+    if (mutations === undefined) return reply;
+    const headers = HeaderMap.of(reply.headers ?? []);
+    mutations.apply(headers, { info: this.info, requestHeaders: this.requestHeaders, responseHeaders: headers });
+    return { ...reply, headers: headers.names.map((name, at) => [name, headers.values[at] ?? ""] as const) };
+  }
+
   sendLocalReply(reply: LocalReply): void {
     if (this.#isOver) return;
     const { info } = this;
@@ -369,9 +378,10 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     // Where the request would have gone is known all the same: statistics and logs ask for it.
     if (info.cluster === undefined && this.#chain !== undefined && this.forwardRoute !== undefined)
       info.cluster = this.#manager.clusters.get(this.forwardRoute.clusterName);
+    const routed = this.#withRouteHeaders(reply);
     info.responseCode = reply.status;
     const { headers, body } = localReplyMessage(
-      reply,
+      routed,
       this.requestHeaders,
       this,
       this.#manager.localReplies,

@@ -95,6 +95,9 @@ export function sanitizeRequest(
   isUpgrade: boolean,
 ): RequestTraits {
   const { config } = context;
+  const refusal = config.originalIpDetections.length === 0 ? undefined : refusalOf(headers, config);
+  if (refusal !== undefined)
+    return { refusal, hasForwardedClientCert: false, expectsContinue: false, isForceTraced: false, isInternal: false };
   const seen = seenIn(headers.names);
   if ((seen & Seen.te) !== 0) sanitizeTe(headers);
   if ((seen & Seen.connection) !== 0) removeHopByHop(headers, isUpgrade);
@@ -121,7 +124,7 @@ export function sanitizeRequest(
   if (config.generateRequestId && ((seen & Seen.requestId) === 0 || (isEdge && !config.preserveExternalRequestId)))
     headers.set("x-request-id", context.random.uuid());
   return {
-    refusal: config.originalIpDetections.length === 0 ? undefined : refusalOf(headers, config),
+    refusal: undefined,
     hasForwardedClientCert: (seen & Seen.forwardedClientCert) !== 0,
     expectsContinue: (seen & Seen.expect) !== 0 && headers.get("expect")?.toLowerCase() === "100-continue",
     isForceTraced: isInternal && (seen & Seen.forceTrace) !== 0,

@@ -5,7 +5,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { needEnvoy } from "../needs.ts";
 import type { Json } from "./harness/case.ts";
-import { aRequest, aRouteTable, Chance } from "./harness/generator.ts";
+import { aManager, aRequest, aRouteTable, Chance } from "./harness/generator.ts";
 import { randomOutcomes, type RandomTable } from "./harness/random-outcomes.ts";
 
 const need = needEnvoy();
@@ -17,7 +17,13 @@ function tablesOf(count: number): RandomTable[] {
   return Array.from({ length: count }, (_, index) => {
     const chance = new Chance(seed + index);
     const routes: Json = aRouteTable(chance, `t${index}`);
-    return { seed: seed + index, routes, requests: Array.from({ length: requestsPerTable }, () => aRequest(chance)) };
+    const manager = aManager(chance);
+    return {
+      seed: seed + index,
+      routes,
+      manager,
+      requests: Array.from({ length: requestsPerTable }, () => aRequest(chance)),
+    };
   });
 }
 
@@ -32,7 +38,7 @@ describe.skipIf(need.missing !== undefined)(`random route tables from seed ${see
     const table = tables[index];
     expect(outcomes.envoy[index]).toHaveLength(requestsPerTable);
     for (const [at, request] of (table?.requests ?? []).entries())
-      expect({ request, answer: outcomes.ours[index]?.[at] }, JSON.stringify(table?.routes)).toEqual({
+      expect({ request, answer: outcomes.ours[index]?.[at] }, JSON.stringify([table?.manager, table?.routes])).toEqual({
         request,
         answer: outcomes.envoy[index]?.[at],
       });

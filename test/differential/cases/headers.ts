@@ -3,6 +3,7 @@ import type { Case, Json } from "../harness/case.ts";
 import {
   answer,
   cluster,
+  filter,
   forward,
   get,
   http2,
@@ -10,6 +11,7 @@ import {
   raw,
   request,
   requestText,
+  router,
   says,
   rawUntilClosed,
   upstreamOptions,
@@ -104,6 +106,8 @@ const operators = [
   "%DOWNSTREAM_LOCAL_SUBJECT%",
   "%LOCAL_REPLY_BODY%",
 ] as const;
+
+const addsHeader = { response_headers_to_add: [option("x-r", "%ROUTE_NAME% %RESPONSE_CODE%")] };
 
 export const headerCases: readonly Case[] = [
   ...operators.map((operator): Case => ({
@@ -616,6 +620,67 @@ export const headerCases: readonly Case[] = [
         steps: [requestText("GET", "/1"), { until: "#1" }, { waitMs: 200 }, requestText("GET", "/2")],
       },
     ],
+  },
+  {
+    name: "R-31: headers of the route in a reply of the proxy: upgrade",
+    routes: [forward({}, { name: "r", ...addsHeader })],
+    exchanges: [get("/", { connection: "upgrade", upgrade: "websocket" })],
+  },
+  {
+    name: "R-31: headers of the route in a reply of the proxy: rbac",
+    manager: {
+      http_filters: [
+        filter("envoy.filters.http.rbac", "envoy.extensions.filters.http.rbac.v3.RBAC", {
+          rules: { action: "ALLOW", policies: {} },
+        }),
+        router,
+      ],
+    },
+    routes: [forward({}, { name: "r", ...addsHeader })],
+    exchanges: [get("/")],
+  },
+  {
+    name: "R-31: headers of the route in a reply of the proxy: fault",
+    manager: {
+      http_filters: [
+        filter("envoy.filters.http.fault", "envoy.extensions.filters.http.fault.v3.HTTPFault", {
+          abort: { http_status: 418, percentage: { numerator: 100 } },
+        }),
+        router,
+      ],
+    },
+    routes: [forward({}, { name: "r", ...addsHeader })],
+    exchanges: [get("/")],
+  },
+  {
+    name: "R-31: headers of the route in a reply of the proxy: unhealthy",
+    clusters: { "": cluster([]) },
+    routes: [forward({}, { name: "r", ...addsHeader })],
+    exchanges: [get("/")],
+  },
+  {
+    name: "R-31: headers of the route in a reply of the proxy: fragment",
+    routes: [forward({}, { name: "r", ...addsHeader })],
+    exchanges: [get("/a#b")],
+  },
+  {
+    name: "R-31: headers of the route in a reply of the proxy: idle",
+    manager: { stream_idle_timeout: "0.1s" },
+    routes: [forward({}, { name: "r", ...addsHeader })],
+    answers: { steps: [{ act: "hang" }] },
+    exchanges: [get("/")],
+  },
+  {
+    name: "R-31: headers of the route in a reply of the proxy: not found",
+    virtualHost: addsHeader,
+    routes: [says("x", { path: "/x" })],
+    exchanges: [get("/")],
+  },
+  {
+    name: "R-31: headers of the route in a reply of the proxy: missing host",
+    routeConfig: addsHeader,
+    routes: [],
+    exchanges: [get("/", { host: "other" })],
   },
   {
     name: "R-57: max_requests_per_connection",

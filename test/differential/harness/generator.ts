@@ -34,7 +34,17 @@ export class Chance {
 
 const segments = ["a", "b", "ab", "A", "a;p", "%61", "a.b", "..", ".", "", "é", "a%2Fb", "*"] as const;
 const values = ["", "a", "b", "ab", "A", "a,b", " a", "1", "42", "-3", "a b"] as const;
-const hosts = ["a.test", "b.a.test", "a", "A.test", "x.a.test:80", "b-x.test", "test.a"] as const;
+const hosts = [
+  "a.test",
+  "b.a.test",
+  "a",
+  "A.test",
+  "x.a.test:80",
+  "b-x.test",
+  "test.a",
+  "a.test.",
+  "a.test.:80",
+] as const;
 const headerNames = ["x-a", "x-b", "X-C"] as const;
 const regexes = [
   "a",
@@ -193,12 +203,26 @@ export function aRouteTable(chance: Chance, table: string): Json {
   };
 }
 
+/** Fields of the connection manager that change requests before they are routed. */
+export function aManager(chance: Chance): Json {
+  return {
+    normalize_path: chance.oneIn(2),
+    merge_slashes: chance.oneIn(3),
+    // Not what refuses or redirects: which headers of a route such an answer has is a matter of its own.
+    path_with_escaped_slashes_action: chance.pick(["KEEP_UNCHANGED", "UNESCAPE_AND_FORWARD"]),
+    strip_trailing_host_dot: chance.oneIn(3),
+    ...(chance.oneIn(3) ? { strip_any_host_port: true } : {}),
+    ...(chance.oneIn(3) ? { use_remote_address: true, xff_num_trusted_hops: chance.below(2) } : {}),
+  };
+}
+
 /** A request of HTTP/1.1 as text. */
 export function aRequest(chance: Chance): string {
   const fields = [
     ...chance.some(4, () => `${chance.pick(headerNames)}: ${chance.pick(values)}\r\n`),
     ...(chance.oneIn(6) ? ["x-forwarded-host: f.test\r\n"] : []),
     ...(chance.oneIn(8) ? ["x-forwarded-proto: https\r\n"] : []),
+    ...(chance.oneIn(6) ? [`x-forwarded-for: ${chance.pick(["1.2.3.4", "1.2.3.4, 5.6.7.8", "x", ""])}\r\n`] : []),
   ];
   const method = chance.pick(["GET", "GET", "POST", "PUT"]);
   const length = method === "GET" ? "" : "content-length: 0\r\n";

@@ -9,6 +9,7 @@ import { startSide, type Side } from "./side.ts";
 export interface RandomTable {
   readonly seed: number;
   readonly routes: Json;
+  readonly manager: Json;
   readonly requests: readonly string[];
 }
 
@@ -61,7 +62,7 @@ function bootstrapOf(tables: readonly RandomTable[], echoPort: number): Json {
     stats_flush_interval: "60s",
     admin: { address: at("port:any") },
     static_resources: {
-      listeners: tables.map(({ routes }, index) => ({
+      listeners: tables.map(({ routes, manager }, index) => ({
         name: `t${index}`,
         address: at("port:any"),
         filter_chains: [
@@ -69,7 +70,13 @@ function bootstrapOf(tables: readonly RandomTable[], echoPort: number): Json {
             filters: [
               {
                 name: "http",
-                typed_config: { "@type": type, stat_prefix: "t", route_config: routes, http_filters: [router] },
+                typed_config: {
+                  "@type": type,
+                  stat_prefix: "t",
+                  route_config: routes,
+                  http_filters: [router],
+                  ...manager,
+                },
               },
             ],
           },

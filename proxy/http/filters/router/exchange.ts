@@ -25,7 +25,7 @@ import {
   resetReply,
   retryBufferExceeded,
   timeoutReply,
-  withRouteHeaders,
+  withAttemptCount,
 } from "./upstream-failure.ts";
 import { UpstreamRequest } from "./upstream-request.ts";
 
@@ -310,9 +310,9 @@ export class UpstreamExchange {
     this.#answer(reply);
   }
 
-  /** An answer in the upstream's place carries what the route adds to one of its own. */
+  /** An answer in the upstream's place. */
   #answer(reply: LocalReply): void {
-    this.stream.sendLocalReply(withRouteHeaders(reply, this.#target.route, this.stream, this.#count));
+    this.stream.sendLocalReply(withAttemptCount(reply, this.#target.route, this.#count));
   }
 
   // Attempts after the first.

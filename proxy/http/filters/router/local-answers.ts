@@ -28,7 +28,6 @@ export function answerWithoutUpstream(
   } else if (route.status === 201 || (route.status >= 300 && route.status < 400)) {
     added.set("location", requestLocation(headers)); // RFC 9110, 10.2.2
   }
-  route.responseMutations?.apply(added, { info: stream.info, requestHeaders: headers, responseHeaders: added });
   const pairs = added.names.map((name, index) => [name, added.values[index] ?? ""] as const);
   const reply = { status: route.status, details: "direct_response", headers: pairs };
   if (route.kind === "redirect") return stream.sendLocalReply(reply);

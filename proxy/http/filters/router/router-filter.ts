@@ -21,7 +21,7 @@ import {
   droppedOverload,
   maintenanceMode,
   noHealthyUpstream,
-  withRouteHeaders,
+  withAttemptCount,
 } from "./upstream-failure.ts";
 
 export class RouterFilter implements HttpFilter {
@@ -81,7 +81,7 @@ export class RouterFilter implements HttpFilter {
     const cluster = factory.clusters.get(route.clusterName);
     if (cluster === undefined) {
       stats.noCluster.inc();
-      return stream.sendLocalReply(withRouteHeaders(clusterNotFound(route.clusterNotFoundStatus), route, stream, 0));
+      return stream.sendLocalReply(clusterNotFound(route.clusterNotFoundStatus));
     }
     const overrides = hasEnvoyHeaders(headers);
     if (overrides && config.strictCheckHeaders.length > 0) {
@@ -92,7 +92,7 @@ export class RouterFilter implements HttpFilter {
       cluster.stats.rqMaintenanceMode.inc();
       this.#requestStats(route, headers).forEach((one) => one.countResponse(503));
       cluster.stats.countResponse(503, headers.get("x-envoy-internal") === "true");
-      return stream.sendLocalReply(withRouteHeaders(maintenanceMode(config.suppressEnvoyHeaders), route, stream, 0));
+      return stream.sendLocalReply(maintenanceMode(config.suppressEnvoyHeaders));
     }
     const { dropOverload } = cluster;
     if (dropOverload !== undefined && isInFraction(dropOverload, factory.runtime.random.uint64())) {
@@ -132,7 +132,7 @@ export class RouterFilter implements HttpFilter {
       const status = wanted?.isStrict === true ? wanted.statusWhenMissing : noHealthyUpstream.status;
       cluster.stats.cxNoneHealthy.inc();
       target.countResponse(cluster, status);
-      return stream.sendLocalReply(withRouteHeaders({ ...noHealthyUpstream, status }, route, stream, 1));
+      return stream.sendLocalReply(withAttemptCount({ ...noHealthyUpstream, status }, route, 1));
     }
     route.finalizeRequest(headers, stream, config.suppressEnvoyHeaders);
     stream.tracing?.inject(headers);

@@ -3,8 +3,8 @@ import type { Fraction } from "../../../config-values.ts";
 import { ResponseFlag } from "../../../stream-info.ts";
 import type { ResetReason } from "../../codec.ts";
 import type { ForwardRoute } from "../../../router/types.ts";
-import type { FilterStream, LocalReply } from "../../filter.ts";
-import { HeaderMap } from "../../header-map.ts";
+import type { LocalReply } from "../../filter.ts";
+import type { HeaderMap } from "../../header-map.ts";
 
 const flags: Readonly<Record<ResetReason, number>> = {
   "local connection failure": ResponseFlag.UpstreamConnectionFailure,
@@ -51,20 +51,10 @@ export function resetReply(
   return reason === "overflow" && !suppressEnvoyHeaders ? { ...reply, headers: overloaded } : reply;
 }
 
-/** The reply with the headers of its own after those that the route adds to responses (R-31). `attempt` 0: none was made. */
-export function withRouteHeaders(
-  reply: LocalReply,
-  route: ForwardRoute,
-  stream: FilterStream,
-  attempt: number,
-): LocalReply {
-  const mutations = route.responseMutations;
-  const tellsAttempt = route.includeAttemptCountInResponse && attempt > 0;
-  if (mutations === undefined && !tellsAttempt) return reply;
-  const headers = HeaderMap.of(reply.headers ?? []);
-  mutations?.apply(headers, { info: stream.info, requestHeaders: stream.requestHeaders, responseHeaders: headers });
-  if (tellsAttempt) headers.set("x-envoy-attempt-count", String(attempt));
-  return { ...reply, headers: headers.names.map((name, at) => [name, headers.values[at] ?? ""] as const) };
+/** The reply, saying how many attempts were made where the route wants that told. */
+export function withAttemptCount(reply: LocalReply, route: ForwardRoute, attempt: number): LocalReply {
+  if (!route.includeAttemptCountInResponse) return reply;
+  return { ...reply, headers: [...(reply.headers ?? []), ["x-envoy-attempt-count", String(attempt)]] };
 }
 
 const overloaded: LocalReply["headers"] = [["x-envoy-overloaded", "true"]];
