@@ -1,4 +1,4 @@
-/** The origin (nginx) and the load (wrk). */
+/** The origins (nginx, nghttpd) and the load (wrk, h2load). */
 import { execFile } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -30,6 +30,26 @@ http {
   );
 }
 
+/** `/bench.Echo/Unary.grpc` at this port answers a gRPC message of 32 bytes and the trailer `grpc-status: 0` (nghttpd). */
+export async function startGrpcOrigin(folder: string, port: number): Promise<Running> {
+  const root = join(folder, "grpc");
+  mkdirSync(join(root, "bench.Echo"), { recursive: true });
+  writeFileSync(join(root, "bench.Echo", "Unary.grpc"), grpcMessage(32));
+  writeFileSync(join(folder, "mime.types"), "application/grpc grpc\n");
+  const options = ["--no-tls", "--htdocs", root, "--mime-types-file", join(folder, "mime.types")];
+  return start(
+    ["nghttpd", ...options, "--trailer", "grpc-status: 0", "--max-concurrent-streams", "1000", String(port)],
+    port,
+    join(folder, "nghttpd.out"),
+  );
+}
+
+function grpcMessage(bytes: number): Buffer {
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(bytes, 1);
+  return Buffer.concat([prefix, Buffer.alloc(bytes, "m")]);
+}
+
 export interface LoadResult {
   readonly requests: number;
   readonly seconds: number;
@@ -56,17 +76,43 @@ export async function load(port: number, seconds: number, connections: number): 
 }
 
 /** The same over HTTP/2 by prior knowledge: few connections, several streams on each. */
-export async function loadHttp2(
+export function loadHttp2(port: number, seconds: number, connections: number, streams: number): Promise<LoadResult> {
+  const headers = ["user-agent: curl/8.5.0", "accept: */*", "x-trace-color: blue"];
+  return h2load(seconds, connections, streams, headers, [`http://127.0.0.1:${port}/items/42?view=full`]);
+}
+
+/** gRPC calls with a message of 32 bytes. */
+export async function loadGrpc(
+  folder: string,
   port: number,
   seconds: number,
   connections: number,
   streams: number,
 ): Promise<LoadResult> {
-  const headers = ["user-agent: curl/8.5.0", "accept: */*", "x-trace-color: blue"].flatMap((header) => ["-H", header]);
-  const authority = ["-H", ":authority: origin.default.svc.cluster.local"];
-  const url = `http://127.0.0.1:${port}/items/42?view=full`;
-  const args = ["-t1", `-c${connections}`, `-m${streams}`, "-D", String(seconds), ...authority, ...headers, url];
-  const { stdout } = await run("h2load", args);
+  const body = join(folder, "call");
+  writeFileSync(body, grpcMessage(32));
+  const headers = ["content-type: application/grpc", "te: trailers", "user-agent: grpc-node-js/1.14.0"];
+  const target = `http://127.0.0.1:${port}/bench.Echo/Unary.grpc`;
+  return h2load(seconds, connections, streams, [...headers, "grpc-timeout: 5S"], ["-d", body, target]);
+}
+
+async function h2load(
+  seconds: number,
+  connections: number,
+  streams: number,
+  headers: readonly string[],
+  rest: readonly string[],
+): Promise<LoadResult> {
+  const fields = [":authority: origin.default.svc.cluster.local", ...headers].flatMap((header) => ["-H", header]);
+  const { stdout } = await run("h2load", [
+    "-t1",
+    `-c${connections}`,
+    `-m${streams}`,
+    "-D",
+    String(seconds),
+    ...fields,
+    ...rest,
+  ]);
   const [, done, failed] =
     /requests: \d+ total, \d+ started, (\d+) done, \d+ succeeded, (\d+) failed/.exec(stdout) ?? [];
   const [, ok] = /status codes: (\d+) 2xx/.exec(stdout) ?? [];

@@ -5,13 +5,17 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export interface ProxyCommand {
-  readonly name: "glassmesh" | "envoy";
+  readonly name: "glassmesh" | "base" | "envoy";
   readonly command: (bootstrap: string) => readonly string[];
 }
 
-export function glassmeshCommand(): ProxyCommand {
-  const main = join(dirname(fileURLToPath(import.meta.url)), "..", "proxy", "main.ts");
-  return { name: "glassmesh", command: (file) => [process.execPath, main, "-c", file, "-l", "error"] };
+/** The proxy of this checkout, or that of another one: `base`. */
+export function glassmeshCommand(base?: string): ProxyCommand {
+  const main = join(base ?? join(dirname(fileURLToPath(import.meta.url)), ".."), "proxy", "main.ts");
+  return {
+    name: base === undefined ? "glassmesh" : "base",
+    command: (file) => [process.execPath, main, "-c", file, "-l", "error"],
+  };
 }
 
 /** The Envoy of `$ENVOY` or of the PATH; undefined when there is none. */

@@ -1,8 +1,9 @@
 /**
- * The proxy beside a real Envoy, started with the same bootstrap file: CPU per request, plain hop, two hops with mTLS, and HTTP/2.
+ * The proxy beside a real Envoy, started with the same bootstrap file: CPU per request, plain hop, two hops with mTLS, HTTP/2 and gRPC.
  *
- *     npm run bench [-- --seconds 3 --rounds 5 --only plain|mtls|http2 --json FILE]
+ *     npm run bench [-- --seconds 3 --rounds 5 --only plain|mtls|http2|grpc --base FOLDER --json FILE]
  *
+ * With `--base`, the proxy of another checkout of this repository beside them (`git worktree add`, then its `npm ci`).
  * One core's worth of load (wrk, 32 keep-alive connections) against one proxy at a time, in alternating order; the CPU time
  * is the process' own (/proc/<pid>/stat). Identical runs differ on a shared machine: the ratio within a run is the result.
  */
@@ -14,7 +15,7 @@ import { parseArgs } from "node:util";
 import { bootstrapOf, type HopOptions } from "./bootstrap.ts";
 import { benchCertificates, type BenchCertificates } from "./hop-certificates.ts";
 import { envoyCommand, envoyVersion, glassmeshCommand, isInstalled, type ProxyCommand } from "./proxies.ts";
-import { load, loadHttp2, startOrigin, type LoadResult } from "./load.ts";
+import { load, loadGrpc, loadHttp2, startGrpcOrigin, startOrigin, type LoadResult } from "./load.ts";
 import { cpuMicroseconds, freePort, residentMegabytes, start, type Running } from "./processes.ts";
 
 const { values } = parseArgs({
@@ -23,6 +24,7 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "5" },
     connections: { type: "string", default: "32" },
     only: { type: "string" },
+    base: { type: "string" },
     json: { type: "string" },
   },
 });
@@ -34,6 +36,8 @@ const connections = Number(values.connections);
 interface Measured {
   readonly side: string;
   readonly process: Running;
+  /** MB, before the first request. */
+  readonly atRest: number;
   readonly samples: number[];
 }
 
@@ -52,6 +56,7 @@ interface Row {
   readonly minMicroseconds: number;
   readonly maxMicroseconds: number;
   readonly residentMegabytes: number;
+  readonly restingMegabytes: number;
   readonly samples: readonly number[];
 }
 
@@ -79,9 +84,13 @@ async function startHop(
   return { port: ports.listener, process: await run(proxy.command(file), ports.listener, name) };
 }
 
+function measured(side: string, process: Running): Measured {
+  return { side, process, atRest: Math.round(residentMegabytes(process.pid)), samples: [] };
+}
+
 async function plainChain(proxy: ProxyCommand, origin: number): Promise<Chain> {
   const hop = await startHop(proxy, `plain-${proxy.name}`, {}, origin);
-  return { proxy: proxy.name, port: hop.port, measured: [{ side: "", process: hop.process, samples: [] }] };
+  return { proxy: proxy.name, port: hop.port, measured: [measured("", hop.process)] };
 }
 
 async function mutualTlsChain(proxy: ProxyCommand, origin: number, files: BenchCertificates): Promise<Chain> {
@@ -90,26 +99,30 @@ async function mutualTlsChain(proxy: ProxyCommand, origin: number, files: BenchC
   return {
     proxy: proxy.name,
     port: client.port,
-    measured: [
-      { side: "client side", process: client.process, samples: [] },
-      { side: "server side", process: server.process, samples: [] },
-    ],
+    measured: [measured("client side", client.process), measured("server side", server.process)],
   };
 }
 
-async function http2Rows(proxies: readonly ProxyCommand[]): Promise<Row[]> {
-  if (!isInstalled("h2load")) {
-    process.stderr.write("no h2load on the PATH: no row for HTTP/2\n");
+async function http2Rows(proxies: readonly ProxyCommand[], kind: "http2" | "grpc"): Promise<Row[]> {
+  const missing = ["h2load", ...(kind === "grpc" ? ["nghttpd"] : [])].filter((name) => !isInstalled(name));
+  if (missing.length > 0) {
+    process.stderr.write(`no ${missing.join(" and ")} on the PATH: no row for ${kind}\n`);
     return [];
   }
   const originPort = await freePort();
-  running.push(await startOrigin(folder, originPort, true));
+  running.push(
+    kind === "grpc" ? await startGrpcOrigin(folder, originPort) : await startOrigin(folder, originPort, true),
+  );
   const chains: Chain[] = [];
   for (const proxy of proxies) {
-    const hop = await startHop(proxy, `http2-${proxy.name}`, { http2: true }, originPort);
-    chains.push({ proxy: proxy.name, port: hop.port, measured: [{ side: "", process: hop.process, samples: [] }] });
+    const hop = await startHop(proxy, `${kind}-${proxy.name}`, { http2: true }, originPort);
+    chains.push({ proxy: proxy.name, port: hop.port, measured: [measured("", hop.process)] });
   }
-  return measure("HTTP/2, 8 connections × 8 streams", chains, (port, forSeconds) => loadHttp2(port, forSeconds, 8, 8));
+  return kind === "grpc"
+    ? measure("gRPC unary, 8 connections × 8 streams", chains, (port, forSeconds) =>
+        loadGrpc(folder, port, forSeconds, 8, 8),
+      )
+    : measure("HTTP/2, 8 connections × 8 streams", chains, (port, forSeconds) => loadHttp2(port, forSeconds, 8, 8));
 }
 
 /** Loads the chains in turn, warm-up first, the order reversed each round. */
@@ -130,7 +143,7 @@ async function measure(
     }
   }
   return chains.flatMap(({ proxy, measured }) =>
-    measured.map(({ side, process, samples }) => {
+    measured.map(({ side, process, atRest, samples }) => {
       const sorted = samples.toSorted((a, b) => a - b);
       return {
         row,
@@ -139,6 +152,7 @@ async function measure(
         medianMicroseconds: sorted[Math.floor(sorted.length / 2)] ?? 0,
         minMicroseconds: sorted[0] ?? 0,
         maxMicroseconds: sorted.at(-1) ?? 0,
+        restingMegabytes: atRest,
         residentMegabytes: Math.round(residentMegabytes(process.pid)),
         samples: samples.map((sample) => Math.round(sample * 100) / 100),
       };
@@ -150,7 +164,11 @@ async function main(): Promise<void> {
   const envoy = envoyCommand();
   if (envoy === undefined)
     process.stderr.write("no envoy on the PATH (npm run bench -- needs one to compare with): our figures only\n");
-  const proxies = [glassmeshCommand(), ...(envoy === undefined ? [] : [envoy])];
+  const proxies = [
+    glassmeshCommand(),
+    ...(values.base === undefined ? [] : [glassmeshCommand(values.base)]),
+    ...(envoy === undefined ? [] : [envoy]),
+  ];
   const originPort = await freePort();
   running.push(await startOrigin(folder, originPort));
   const rows: Row[] = [];
@@ -165,7 +183,8 @@ async function main(): Promise<void> {
     for (const proxy of proxies) chains.push(await mutualTlsChain(proxy, originPort, files));
     rows.push(...(await measure("two hops, mTLS", chains)));
   }
-  if (values.only === undefined || values.only === "http2") rows.push(...(await http2Rows(proxies)));
+  if (values.only === undefined || values.only === "http2") rows.push(...(await http2Rows(proxies, "http2")));
+  if (values.only === undefined || values.only === "grpc") rows.push(...(await http2Rows(proxies, "grpc")));
   report(rows, envoy === undefined ? "" : envoyVersion(envoy));
 }
 
@@ -182,13 +201,13 @@ function report(rows: readonly Row[], envoy: string): void {
     `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGb} GB, Linux ${machine.linux}, Node ${machine.node}, Envoy ${envoy}`,
     `${connections} keep-alive connections, 1 KB answers, ${rounds} rounds of ${seconds} s, µs of proxy CPU a request`,
     "",
-    "| row | proxy | median | spread | ratio to Envoy | RSS under load |",
-    "| --- | --- | --- | --- | --- | --- |",
+    "| row | proxy | median | spread | ratio to Envoy | RSS at rest | under load |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
     ...rows.map((row) => {
       const peer = rows.find((other) => other.proxy === "envoy" && other.row === row.row && other.side === row.side);
       const ratio = peer === undefined ? "" : (row.medianMicroseconds / peer.medianMicroseconds).toFixed(2);
       const name = row.side === "" ? row.row : `${row.row}: ${row.side}`;
-      return `| ${name} | ${row.proxy} | ${row.medianMicroseconds.toFixed(1)} | ${row.minMicroseconds.toFixed(1)} – ${row.maxMicroseconds.toFixed(1)} | ${ratio} | ${row.residentMegabytes} MB |`;
+      return `| ${name} | ${row.proxy} | ${row.medianMicroseconds.toFixed(1)} | ${row.minMicroseconds.toFixed(1)} – ${row.maxMicroseconds.toFixed(1)} | ${ratio} | ${row.restingMegabytes} MB | ${row.residentMegabytes} MB |`;
     }),
   ];
   process.stdout.write(`${lines.join("\n")}\n`);

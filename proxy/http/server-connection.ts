@@ -139,7 +139,7 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
     if (requestHeadersMs === 0 || this.#headTimer !== undefined) return;
     this.#headTimer = this.manager.runtime.clock.wheel.schedule(requestHeadersMs, () => {
       this.#headTimer = undefined;
-      this.#codec?.abortHead?.({
+      this.#codecOfUndecided()?.abortHead?.({
         status: 408,
         details: "request_header_timeout",
         message: "the headers did not come in time",
@@ -257,11 +257,22 @@ export class ServerConnection implements ConnectionFilter, ConnectionHandler, Se
     const answer = isHttp2Preface(bytes);
     if (answer === "maybe") {
       this.#undecided = Buffer.from(bytes);
+      this.onHeadBegun();
       return;
     }
     this.#undecided = undefined;
     const codec = answer === "yes" ? this.#useHttp2() : this.#useHttp1();
     codec.onData(bytes);
+  }
+
+  /** What never became HTTP/2 was the beginning of a head, for Envoy from its first byte on. */
+  #codecOfUndecided(): ServerCodec | undefined {
+    const bytes = this.#undecided;
+    if (bytes === undefined) return this.#codec;
+    this.#undecided = undefined;
+    const codec = this.#useHttp1();
+    codec.onData(bytes);
+    return codec;
   }
 
   #useHttp1(): ServerCodec {
