@@ -13,9 +13,20 @@ import { specOf } from "./spec/spec.ts";
 import { hasExtension, type View } from "./view.ts";
 
 export interface AuthorizationFilters {
-  readonly http: readonly JsonObject[];
-  readonly tcp: readonly JsonObject[];
+  readonly http: AuthorizationSteps;
+  readonly tcp: AuthorizationSteps;
 }
+
+/** In this order; extensions stand before and after the second. */
+export interface AuthorizationSteps {
+  /** Others are asked before tokens are looked at (rule 75). */
+  readonly custom: readonly JsonObject[];
+  /** Who has which token is known when rules are judged. */
+  readonly tokens: readonly JsonObject[];
+  readonly rules: readonly JsonObject[];
+}
+
+export const NO_AUTHORIZATION: AuthorizationSteps = { custom: [], tokens: [], rules: [] };
 
 /** In this order: AUDIT marks, DENY refuses, then ALLOW must let through (rule 64). */
 const ACTIONS = [
@@ -53,13 +64,14 @@ function build(view: View, moved: MovedPort | undefined): AuthorizationFilters {
     });
   const [hasHttp, hasTcp] = [hasExtension(view, HTTP_RBAC), hasExtension(view, NETWORK_RBAC)];
   return {
-    // Others are asked before tokens are looked at (rule 75); who has which token is known when rules are judged.
-    http: [
-      ...(hasHttp ? externalAuthorizationFilters(view, false, moved) : []),
-      ...requestAuthenticationFilters(view),
-      ...(hasHttp ? filters(false) : []),
-    ],
-    tcp: hasTcp ? [...externalAuthorizationFilters(view, true, moved), ...filters(true)] : [],
+    http: {
+      custom: hasHttp ? externalAuthorizationFilters(view, false, moved) : [],
+      tokens: requestAuthenticationFilters(view),
+      rules: hasHttp ? filters(false) : [],
+    },
+    tcp: hasTcp
+      ? { custom: externalAuthorizationFilters(view, true, moved), tokens: [], rules: filters(true) }
+      : NO_AUTHORIZATION,
   };
 }
 

@@ -8,6 +8,7 @@ import { isSubsetOf } from "./hosts.ts";
 import { meshSni } from "./names.ts";
 import { statsFilter, tcpProxy } from "./network-filters.ts";
 import { destinationRuleOf, type ScopedPort, type ScopedService } from "./scope.ts";
+import { allPhases, networkExtensions } from "./traffic-extensions.ts";
 import type { View } from "./view.ts";
 
 const MESH_ALPN = ["istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2"];
@@ -49,6 +50,7 @@ export function autoPassthroughChains(view: View, sniHosts: readonly string[]): 
         json: {
           filterChainMatch: { serverNames: [cluster], applicationProtocols: MESH_ALPN },
           filters: [
+            ...allPhases(networkExtensions(view, { port: port.number, side: "CLIENT" })),
             ...statsFilter(view, "outbound"),
             tcpProxy(view, { direction: "outbound", statPrefix: cluster, target: { cluster } }),
           ],

@@ -11,6 +11,7 @@ import { byText, compact, type JsonObject } from "./json.ts";
 import { BLACK_HOLE } from "./names.ts";
 import { metadataExchange, tcpProxy } from "./network-filters.ts";
 import { inboundDenial } from "./security-policies.ts";
+import { allPhases, networkExtensions } from "./traffic-extensions.ts";
 import type { L4Match, RouteDestination, TlsRule } from "./spec/virtual-service.ts";
 import { routedFilters } from "./tcp-chains.ts";
 import { report, type View } from "./view.ts";
@@ -33,7 +34,12 @@ export function gatewayChains(
   taken: TakenSnis,
 ): readonly GatewayChain[] {
   if (isPlainHttp(port)) {
-    const filters = [httpManager(view, port.routeName, `outbound_${listener};`, port.protocol === "GRPC-Web")];
+    const filters = httpFilters(view, {
+      port: port.number,
+      rds: port.routeName,
+      statPrefix: `outbound_${listener};`,
+      isGrpcWeb: port.protocol === "GRPC-Web",
+    });
     return [{ json: chainJson(undefined, [], filters), readsTls: false }];
   }
   return port.servers.flatMap((server) => serverChains(view, server, port.number, listener, taken));
@@ -48,7 +54,12 @@ function serverChains(
 ): readonly GatewayChain[] {
   if (terminatesHttps(server)) {
     const name = server.spec.name ?? "";
-    const filters = [httpManager(view, server.routeName, name === "" ? `outbound_${listener};` : name, false)];
+    const filters = httpFilters(view, {
+      port: listenPort,
+      rds: server.routeName,
+      statPrefix: name === "" ? `outbound_${listener};` : name,
+      isGrpcWeb: false,
+    });
     return [terminating(view, server, filters)];
   }
   if (passesTlsThrough(server)) {
@@ -67,16 +78,26 @@ function terminating(view: View, server: GatewayServer, filters: readonly JsonOb
   return { json: chainJson(socket, sni, filters), readsTls: socket !== undefined };
 }
 
-function httpManager(view: View, rds: string, statPrefix: string, isGrpcWeb: boolean): JsonObject {
-  return httpConnectionManager(view, {
+interface HttpFiltersInput {
+  /** Of the listener. */
+  readonly port: number;
+  readonly rds: string;
+  readonly statPrefix: string;
+  readonly isGrpcWeb: boolean;
+}
+
+function httpFilters(view: View, { port, rds, statPrefix, isGrpcWeb }: HttpFiltersInput): readonly JsonObject[] {
+  const manager = httpConnectionManager(view, {
     direction: "outbound",
     isGateway: true,
+    port,
     statPrefix,
     routes: { rds },
     isGrpcWeb,
     authorization: authorizationFilters(view).http,
     extraLogs: callLogs(view),
   });
+  return [...allPhases(networkExtensions(view, { port, side: "CLIENT" })), manager];
 }
 
 /** Undefined when no `tcp` rule leads anywhere: the server is not there then. */
@@ -150,10 +171,15 @@ function guarded(
   const isDenied = inboundDenial(view) !== undefined;
   return [
     ...(isMesh ? (metadataExchange(view) ?? []) : []),
-    ...authorizationFilters(view).tcp,
     ...(isDenied
       ? [tcpProxy(view, { direction: "outbound", statPrefix: BLACK_HOLE, target: { cluster: BLACK_HOLE } })]
-      : routedFilters(view, { routes, owner, protocol: server.protocol, port: server.port })),
+      : routedFilters(view, {
+          routes,
+          owner,
+          protocol: server.protocol,
+          port: server.port,
+          authorization: authorizationFilters(view).tcp,
+        })),
   ];
 }
 

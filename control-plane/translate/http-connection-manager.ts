@@ -1,10 +1,12 @@
 /** The HTTP connection manager and its filters in their order (§4.3). */
+import { type AuthorizationSteps, NO_AUTHORIZATION } from "./authorization.ts";
 import { accessLogs } from "./access-log.ts";
 import { any, compact, type JsonObject, typedStruct } from "./json.ts";
 import { type Direction, statsFilter } from "./network-filters.ts";
 import { gatewayTopology, proxyOptions } from "./proxy-options.ts";
 import { ADS_SOURCE } from "./secrets.ts";
 import { tracing } from "./tracing.ts";
+import { httpExtensions } from "./traffic-extensions.ts";
 import { hasExtension, type View } from "./view.ts";
 
 export interface ConnectionManagerInput {
@@ -20,8 +22,10 @@ export interface ConnectionManagerInput {
   readonly isHttpProxy?: boolean;
   /** What comes from outside the mesh: who calls is the peer of the connection, unless trusted proxies stand before it. */
   readonly isGateway?: boolean;
+  /** By which extensions pick their listeners; 0 for what no port is known of. */
+  readonly port: number;
   /** Who may ask for what: before every other filter but the one that learns who asks. */
-  readonly authorization?: readonly JsonObject[];
+  readonly authorization?: AuthorizationSteps;
   /** Logs beside the mesh's own. */
   readonly extraLogs?: readonly JsonObject[];
 }
@@ -117,11 +121,18 @@ function pathNormalization(view: View): JsonObject {
 /** Peer metadata first: what follows may ask who calls. Faults and CORS before the router, statistics around them. */
 function httpFilters(
   view: View,
-  { direction, isGrpcWeb, authorization }: ConnectionManagerInput,
+  { direction, isGrpcWeb, authorization = NO_AUTHORIZATION, port }: ConnectionManagerInput,
 ): readonly JsonObject[] {
+  const extensions = httpExtensions(view, { port, side: direction === "inbound" ? "SERVER" : "CLIENT" });
   return [
     ...peerMetadata(view, direction),
-    ...(authorization ?? []),
+    ...authorization.custom,
+    ...extensions.AUTHN,
+    ...authorization.tokens,
+    ...extensions.AUTHZ,
+    ...authorization.rules,
+    ...extensions.STATS,
+    ...extensions.UNSPECIFIED,
     ...(isGrpcWeb === true ? optional(view, GRPC_WEB, any("envoy.extensions.filters.http.grpc_web.v3.GrpcWeb")) : []),
     ...optional(view, "envoy.filters.http.grpc_stats", GRPC_STATS),
     ...(direction === "outbound" ? alpn(view) : []),

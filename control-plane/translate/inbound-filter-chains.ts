@@ -10,6 +10,7 @@ import type { MtlsMode } from "./peer-authentication.ts";
 import { isHttp2, type ListenerProtocol } from "./protocols.ts";
 import { INBOUND_RETRY } from "./retry-policy.ts";
 import { TRUST_BUNDLE, WORKLOAD_CERTIFICATE } from "./secrets.ts";
+import { allPhases, networkExtensions } from "./traffic-extensions.ts";
 import type { Denial } from "./security-policies.ts";
 import type { View } from "./view.ts";
 
@@ -20,6 +21,8 @@ export interface InboundChainsInput {
   /** Of the service port, where there is one. */
   readonly portProtocol: InboundPort["port"]["protocol"];
   readonly cluster: string;
+  /** That the application listens on; 0 for all that no service names. */
+  readonly port: number;
   /** Service port, 0 for what no service names. */
   readonly servicePort: number;
   readonly serviceHost: string;
@@ -119,9 +122,16 @@ function chain(view: View, input: InboundChainsInput, plan: ChainPlan): JsonObje
 function tcpFilters(view: View, input: InboundChainsInput): readonly JsonObject[] {
   // A policy that can't be enforced lets no connection through.
   const cluster = input.denial === undefined ? input.cluster : BLACK_HOLE;
+  const { custom, rules } = authorizationFilters(view, input.moved).tcp;
+  const extensions = networkExtensions(view, { port: input.servicePort, side: "SERVER" });
   return [
     ...(metadataExchange(view) ?? []),
-    ...authorizationFilters(view, input.moved).tcp,
+    ...custom,
+    ...extensions.AUTHN,
+    ...extensions.AUTHZ,
+    ...rules,
+    ...extensions.STATS,
+    ...extensions.UNSPECIFIED,
     ...statsFilter(view, "inbound"),
     ...(input.portProtocol === "MONGO" ? mongoProxy(view, cluster) : []),
     tcpProxy(view, { direction: "inbound", statPrefix: cluster, target: { cluster } }),
@@ -131,8 +141,10 @@ function tcpFilters(view: View, input: InboundChainsInput): readonly JsonObject[
 function httpFilters(view: View, input: InboundChainsInput): readonly JsonObject[] {
   return [
     ...(metadataExchange(view) ?? []),
+    ...allPhases(networkExtensions(view, { port: input.port, side: "SERVER" })),
     httpConnectionManager(view, {
       direction: "inbound",
+      port: input.port,
       statPrefix: input.httpStatPrefix,
       isGrpcWeb: input.portProtocol === "GRPC-Web",
       isHttp2: isHttp2(input.portProtocol),

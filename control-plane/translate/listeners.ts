@@ -10,6 +10,7 @@ import { reportMissingKeys } from "./request-authentication.ts";
 import { reportDenials } from "./security-policies.ts";
 import { specOf } from "./spec/spec.ts";
 import type { SidecarSpec } from "./spec/sidecar.ts";
+import { reportExtensions } from "./traffic-extensions.ts";
 import { report, type View } from "./view.ts";
 
 /** Sorted by name. */
@@ -18,6 +19,7 @@ export function listeners(view: View): readonly JsonObject[] {
   reportDenials(view);
   reportCustomActions(view);
   reportMissingKeys(view);
+  reportExtensions(view);
   const all = view.proxy.type === "router" ? gatewayListeners(view) : sidecarListeners(view);
   return patchedListeners(
     view,

@@ -11,6 +11,7 @@ import { statsFilter, tcpProxy } from "./network-filters.ts";
 import { listenerProtocol } from "./protocols.ts";
 import { type EgressListener, instancesOfPort, type ScopedPort, type ScopedService } from "./scope.ts";
 import { balance, proxyOptions } from "./proxy-options.ts";
+import { allPhases, networkExtensions } from "./traffic-extensions.ts";
 import { addressesFor } from "./service-addresses.ts";
 import { type TcpChain, tcpChains } from "./tcp-chains.ts";
 import { hasExtension, report, type View } from "./view.ts";
@@ -174,7 +175,7 @@ function listenerJson(view: View, plan: ListenerPlan): JsonObject {
   const matched = plan.chains.filter((chain) => chain.sni.length > 0 || chain.cidrs.length > 0);
   const unmatched = plan.chains.find((chain) => chain.sni.length === 0 && chain.cidrs.length === 0);
   const isPlainHttp = rds !== undefined && plan.chains.length === 0 && !captures;
-  const http = rds === undefined ? [] : [httpChain(view, name, rds, isPlainHttp, plan.isGrpcWeb)];
+  const http = rds === undefined ? [] : [httpChain(view, plan, rds, isPlainHttp)];
   const needsDefault = !isPlainHttp && (rds !== undefined || matched.length > 0);
   const filterChains = [
     ...http,
@@ -205,13 +206,15 @@ function listenerFrame(view: View, name: string, address: string, portValue: num
   });
 }
 
-function httpChain(view: View, name: string, rds: string, isPlain: boolean, isGrpcWeb: boolean): JsonObject {
+function httpChain(view: View, { bind, port, isGrpcWeb }: ListenerPlan, rds: string, isPlain: boolean): JsonObject {
   return compact({
     filterChainMatch: isPlain ? undefined : HTTP_MATCH,
     filters: [
+      ...allPhases(networkExtensions(view, { port, side: "CLIENT" })),
       httpConnectionManager(view, {
         direction: "outbound",
-        statPrefix: `outbound_${name};`,
+        port,
+        statPrefix: `outbound_${bind}_${port};`,
         routes: { rds },
         isGrpcWeb,
       }),
@@ -277,8 +280,10 @@ function httpProxyListener(view: View): JsonObject | undefined {
     filterChains: [
       {
         filters: [
+          ...allPhases(networkExtensions(view, { port, side: "CLIENT" })),
           httpConnectionManager(view, {
             direction: "outbound",
+            port,
             statPrefix: `outbound_${name};`,
             routes: { rds: HTTP_PROXY_ROUTE },
             isHttpProxy: true,

@@ -15,6 +15,7 @@ import { mtlsModeOfPort } from "./peer-authentication.ts";
 import { listenerProtocol } from "./protocols.ts";
 import { inboundDenial } from "./security-policies.ts";
 import { tcpChains } from "./tcp-chains.ts";
+import { allPhases, networkExtensions } from "./traffic-extensions.ts";
 import type { View } from "./view.ts";
 import { callLogs, listenerAccessLogs } from "./access-log.ts";
 import { tcpOwners } from "./outbound-listeners.ts";
@@ -45,6 +46,7 @@ function inboundListener(view: View, { inbound, bind }: PlacedInboundPort): Json
       protocol,
       portProtocol: port.protocol,
       cluster: inboundCluster(targetPort),
+      port: targetPort,
       servicePort: port.number,
       serviceHost: service?.host ?? "",
       httpStatPrefix: `inbound_${name};`,
@@ -68,8 +70,10 @@ function outboundListener(view: View, { host, port: number, bind }: PlacedOutbou
     compact({
       filterChainMatch: match,
       filters: [
+        ...allPhases(networkExtensions(view, { port: number, side: "CLIENT" })),
         httpConnectionManager(view, {
           direction: "outbound",
+          port: number,
           statPrefix: `outbound_${name};`,
           routes: { rds: `${host}:${number}` },
           isGrpcWeb: port.protocol === "GRPC-Web",
@@ -121,6 +125,7 @@ function httpProxy(view: View, bind: PlacedAddress): JsonObject {
         filters: [
           httpConnectionManager(view, {
             direction: "outbound",
+            port: bind.port,
             statPrefix: HTTP_PROXY_ROUTE,
             routes: { rds: HTTP_PROXY_ROUTE },
             isHttpProxy: true,

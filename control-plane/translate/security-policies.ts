@@ -99,7 +99,8 @@ function refusedPolicies(view: View): readonly MeshObject[] {
   });
 }
 
-function isSelecting(object: MeshObject, view: View): boolean {
+/** Its `selector` or `targetRefs` mean the proxy. */
+export function isSelecting(object: MeshObject, view: View): boolean {
   const { namespace } = object.metadata;
   const spec = specOf<SelectingSpec>(object);
   const refs = [...(spec.targetRef === undefined ? [] : [spec.targetRef]), ...(spec.targetRefs ?? [])];

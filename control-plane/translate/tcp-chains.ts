@@ -1,4 +1,6 @@
 /** Filter chains of outbound TCP and TLS ports: `tcp` and `tls` rules, or the service itself (rule 37). */
+import { type AuthorizationSteps, NO_AUTHORIZATION } from "./authorization.ts";
+import { networkExtensions } from "./traffic-extensions.ts";
 import { isSubsetOf } from "./hosts.ts";
 import { tcpHashPolicy } from "./hash-policy.ts";
 import { compact, type JsonObject } from "./json.ts";
@@ -125,10 +127,15 @@ export interface RoutedInput {
   readonly protocol: ScopedPort["protocol"];
   /** The port that the client called. */
   readonly port: number;
+  /** At gateways: who may connect. */
+  readonly authorization?: AuthorizationSteps;
 }
 
 /** Network filters that lead to the destinations of a `tcp` or `tls` rule. */
-export function routedFilters(view: View, { routes, owner, protocol, port }: RoutedInput): readonly JsonObject[] {
+export function routedFilters(
+  view: View,
+  { routes, owner, protocol, port, authorization }: RoutedInput,
+): readonly JsonObject[] {
   const namespace = owner?.namespace ?? "";
   const destinations = routes.map(({ destination, weight }) => ({
     destination: expanded(destination, namespace),
@@ -143,7 +150,7 @@ export function routedFilters(view: View, { routes, owner, protocol, port }: Rou
   const single = destinations.length <= 1;
   const to = single ? { cluster: name(first?.destination ?? {}) } : { weightedClusters: { clusters } };
   const statPrefix = single ? name(first?.destination ?? {}) : `${owner?.object.metadata.name ?? ""}.${namespace}`;
-  return proxyTo(view, { protocol, statPrefix, target: to }, first?.destination ?? {}, port);
+  return proxyTo(view, { protocol, statPrefix, target: to, authorization }, first?.destination ?? {}, port);
 }
 
 function expanded(destination: Destination | undefined, namespace: string): Destination {
@@ -156,6 +163,7 @@ function defaultPort(view: View, host: string, called: number): number {
 }
 
 interface ProxyTo {
+  readonly authorization?: AuthorizationSteps | undefined;
   readonly protocol: ScopedPort["protocol"];
   readonly statPrefix: string;
   readonly target: JsonObject;
@@ -172,7 +180,15 @@ function proxyTo(view: View, to: ProxyTo, destination: Destination, port: number
     view.mesh.meshConfig,
   );
   const { tunnel } = policy;
+  const { custom, rules } = to.authorization ?? NO_AUTHORIZATION;
+  const extensions = networkExtensions(view, { port, side: "CLIENT" });
   return [
+    ...custom,
+    ...extensions.AUTHN,
+    ...extensions.AUTHZ,
+    ...rules,
+    ...extensions.STATS,
+    ...extensions.UNSPECIFIED,
     ...statsFilter(view, "outbound"),
     ...(to.protocol === "MONGO" ? mongoProxy(view, to.statPrefix) : []),
     tcpProxy(view, {

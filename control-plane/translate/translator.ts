@@ -4,8 +4,9 @@ import type { MeshIndex } from "../model/mesh-index.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import { clusters } from "./clusters.ts";
 import { endpoints } from "./endpoints.ts";
+import { wasmConfigs } from "./wasm-configs.ts";
 import { addedExtensionConfigs } from "./envoy-filter/extension-configs.ts";
-import { nonEmpty, type JsonObject } from "./json.ts";
+import { byText, nonEmpty, type JsonObject } from "./json.ts";
 import { listeners } from "./listeners.ts";
 import { nameTable } from "./name-table.ts";
 import { outboundView } from "./outbound-class.ts";
@@ -27,7 +28,7 @@ export function createTranslator(): Translator {
     routes: (mesh, proxy, names) => translated(mesh, proxy, (view) => routes(view, names)),
     secrets: (mesh, proxy, names, identity) =>
       translated(mesh, proxy, (view) => secretResources(view, names, identity)),
-    extensionConfigs: (mesh, proxy, names) => translated(mesh, proxy, (view) => addedExtensionConfigs(view, names)),
+    extensionConfigs: (mesh, proxy, names) => translated(mesh, proxy, (view) => extensionConfigs(view, names)),
     nameTable: (mesh, proxy) =>
       translated(mesh, proxy, (view) => {
         const table = nameTable(view);
@@ -45,10 +46,16 @@ function snapshotOf(view: View): ProxyConfigSnapshot {
     endpoints: endpoints(view, edsNames(allClusters)),
     listeners: allListeners,
     routes: routes(view, rdsNames(allListeners)),
-    extensionConfigs: nonEmpty(addedExtensionConfigs(view, ecdsNames(allListeners))),
+    extensionConfigs: nonEmpty(extensionConfigs(view, ecdsNames(allListeners))),
     nameTable: nameTable(view),
     problems: once([...view.problems, ...sharedProblems(view)]),
   };
+}
+
+/** Sorted by name. */
+function extensionConfigs(view: View, names: readonly string[]): readonly JsonObject[] {
+  const all = [...addedExtensionConfigs(view, names), ...wasmConfigs(view, names)];
+  return all.toSorted((a, b) => byText(String(a["name"]), String(b["name"])));
 }
 
 function edsNames(all: readonly JsonObject[]): readonly string[] {

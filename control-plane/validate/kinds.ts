@@ -39,8 +39,18 @@ export const istioKinds: Readonly<Record<string, KnownKind>> = {
   EnvoyFilter: { group: "networking.istio.io", versions: ["v1alpha3"], effect: "full" },
   ProxyConfig: { group: "networking.istio.io", versions: ["v1beta1"], effect: "full" },
   Telemetry: { group: "telemetry.istio.io", versions: ["v1", "v1alpha1"], effect: "full" },
-  TrafficExtension: { group: "extensions.istio.io", versions: ["v1alpha1"], effect: "none" },
-  WasmPlugin: { group: "extensions.istio.io", versions: ["v1alpha1"], effect: "none" },
+  TrafficExtension: {
+    group: "extensions.istio.io",
+    versions: ["v1alpha1"],
+    effect: "full",
+    exceptions: attachedElsewhere("TrafficExtension"),
+  },
+  WasmPlugin: {
+    group: "extensions.istio.io",
+    versions: ["v1alpha1"],
+    effect: "full",
+    exceptions: attachedElsewhere("WasmPlugin"),
+  },
 };
 
 const GATEWAY_API = "gateway.networking.k8s.io";

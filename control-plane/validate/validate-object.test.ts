@@ -104,7 +104,6 @@ describe("kinds without effect", () => {
     `{apiVersion: ${apiVersion}, kind: ${kind}, metadata: {name: x}, spec: {}}`;
 
   test.each([
-    ["extensions.istio.io/v1alpha1", "WasmPlugin", "warning GM0101"],
     ["linkerd.io/v1alpha2", "Server", "warning GM0101"],
     ["gateway.networking.k8s.io/v1", "UDPRoute", "warning GM0101"],
     ["v1", "ConfigMap", "info GM0101"],
