@@ -7,7 +7,9 @@ import type { SigningMaterial } from "./certificate-authority.ts";
 import { certificatesFromPem, certificateToPem } from "./certificate.ts";
 import { createKeyPair, privateKeyFromPem, privateKeyToPem } from "./keys.ts";
 import { fileError, fileExists, makePrivateDirectory, readTextFile, writeNewFile } from "./private-files.ts";
+import { revocationListsFromPem, verifiedRevocationLists } from "./revocation-list.ts";
 import { selfSignedRoot, verifiedMaterial } from "./signing-material.ts";
+import { distinct } from "./trust-bundle.ts";
 
 /** The files of each layout; `ca-crl.pem` may be absent. */
 export const SELF_SIGNED_FILES = ["ca-cert.pem", "ca-key.pem"] as const;
@@ -77,7 +79,8 @@ export function readSelfSignedRoot(directory: string, trustDomain: string, nowMs
 
 /**
  * A plugged-in CA in Istio's layout: `ca-cert.pem`, `ca-key.pem`, `root-cert.pem`, `cert-chain.pem`. Everything is
- * verified now, so that no workload finds out later. Throws `ca-file-*`, `pem-invalid`, `key-invalid`, `ca-key-mismatch`, `ca-chain-invalid`.
+ * verified now, so that no workload finds out later. Throws `ca-file-*`, `pem-invalid`, `key-invalid`, `ca-key-mismatch`, `ca-chain-invalid`,
+ * `crl-invalid`. `ca-crl.pem` may hold revocation lists; absent or empty, nothing is revoked.
  */
 export function openPluggedInAuthority(directory: string, nowMs: number): OpenedMaterial {
   const file = (name: string): string => join(directory, name);
@@ -105,8 +108,16 @@ export function openPluggedInAuthority(directory: string, nowMs: number): Opened
     chain: certificatesFromPem(chainText, names.chain),
     roots: certificatesFromPem(rootsText, names.roots),
   };
-  const material = verifiedMaterial(raw, names, nowMs);
+  const verified = verifiedMaterial(raw, names, nowMs);
+  const material = { ...verified, crl: revocationLists(file("ca-crl.pem"), verified, nowMs) };
   return { material, isNew: false, problems: warnings(material, names.certificate, names.key, nowMs) };
+}
+
+function revocationLists(file: string, material: SigningMaterial, nowMs: number): string | undefined {
+  const text = fileExists(file) ? readTextFile(file) : "";
+  if (text.trim() === "") return undefined;
+  const authorities = distinct([material.certificate, ...material.intermediates, ...material.roots]);
+  return verifiedRevocationLists(revocationListsFromPem(text, file), authorities, nowMs, file);
 }
 
 /** A fifth of the life left (Istio's grace) is near; permission bits say who else may read the key. */

@@ -66,11 +66,14 @@ function stepsTo(
   const old = now.material;
   const holds = (roots: SigningMaterial["roots"], wanted: SigningMaterial["roots"][number] | undefined): boolean =>
     roots.some(({ sha256 }) => sha256 === wanted?.sha256);
+  // Who enforces lists refuses a chain that has a CA without one: chains of both signers need the lists of both.
+  const crl = old.crl === undefined || next.crl === undefined ? undefined : next.crl + old.crl;
+  const isOtherSigner = old.certificate.sha256 !== next.certificate.sha256;
   const steps: SigningMaterial[] = [];
   if (!holds(old.roots, next.roots[0]) && now.canSign)
-    steps.push({ ...old, roots: distinct([...old.roots, ...next.roots]), crl: next.crl });
-  if (old.roots.some((root) => !holds(next.roots, root)))
-    steps.push({ ...next, roots: distinct([...next.roots, ...old.roots]) });
+    steps.push({ ...old, roots: distinct([...old.roots, ...next.roots]), crl });
+  if (old.roots.some((root) => !holds(next.roots, root)) || (isOtherSigner && next.crl !== undefined))
+    steps.push({ ...next, roots: distinct([...next.roots, ...old.roots]), crl });
   return [...steps, next];
 }
 

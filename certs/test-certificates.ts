@@ -1,7 +1,8 @@
 /** For tests: keys, CSRs and certificates of any shape, good and bad, made by another library than the one under test. */
 import "reflect-metadata";
-import type { webcrypto } from "node:crypto";
+import { type KeyObject, sign, type webcrypto } from "node:crypto";
 import * as x509 from "@peculiar/x509";
+import { bitString, oid, sequence, smallInteger, time, unsignedInteger } from "./der.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 
 export interface TestIssuer {
@@ -108,6 +109,32 @@ export function testLeaf(issuer: TestIssuer, description: TestCertificate = {}):
     },
     issuer,
   );
+}
+
+/** A revocation list of a signer, PEM, made without the code under test but for DER. */
+export function testCrl(
+  issuer: { readonly certificate: Certificate; readonly key: KeyObject },
+  revoked: readonly string[],
+  period: { readonly thisUpdateMs?: number; readonly nextUpdateMs?: number } = {},
+): string {
+  const { thisUpdateMs = NOW_MS - 60_000, nextUpdateMs = NOW_MS + 3_600_000 } = period;
+  const algorithm = sequence(oid("1.2.840.10045.4.3.2"));
+  const entries = revoked.map((serial) =>
+    sequence(
+      unsignedInteger(Buffer.from(serial.padStart(serial.length + (serial.length % 2), "0"), "hex")),
+      time(thisUpdateMs),
+    ),
+  );
+  const tbs = sequence(
+    smallInteger(1),
+    algorithm,
+    issuer.certificate.subject,
+    time(thisUpdateMs),
+    time(nextUpdateMs),
+    ...(entries.length === 0 ? [] : [sequence(...entries)]),
+  );
+  const body = sequence(tbs, algorithm, bitString(sign("sha256", tbs, issuer.key)));
+  return `-----BEGIN X509 CRL-----\n${body.toString("base64").replace(/.{64}/g, "$&\n")}\n-----END X509 CRL-----\n`;
 }
 
 /** A CSR over these keys, PEM. */

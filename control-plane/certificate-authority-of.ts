@@ -109,7 +109,7 @@ export async function openAuthority(runtime: Runtime, files: AuthorityFiles): Pr
       followed.close();
     },
     authenticators: [
-      clientCertificateAuthenticator({ clock, trustDomain }),
+      clientCertificateAuthenticator({ clock, trustDomain, crl: () => followed.current.crl }),
       tokenAuthenticator({ clock, trustDomain, issuers: [{ issuer, keys }], audiences: [CA_AUDIENCE] }),
     ],
   };

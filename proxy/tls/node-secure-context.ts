@@ -27,8 +27,13 @@ export function secureContextOptions(
         }),
     // Never the bundle that Node brings: who is trusted is what the configuration says.
     ca: trust?.trustedCa ?? [],
-    ...(trust?.crl === undefined ? {} : { crl: trust.crl }),
+    // Node takes the first list of a text and no more.
+    ...(trust?.crl === undefined ? {} : { crl: listsOf(trust.crl) }),
   };
+}
+
+function listsOf(pem: string): string[] {
+  return pem.match(/-----BEGIN X509 CRL-----[^-]*-----END X509 CRL-----/g) ?? [pem];
 }
 
 /** OpenSSL, as Node calls it, takes any text for a CA and then trusts nobody, without a word. */
