@@ -3,6 +3,7 @@ import { originalDestinations } from "#lib/node-original-destination.ts";
 import { formatAddress, type Connection } from "#lib/connection.ts";
 import type { Parsed, Problem } from "#lib/problem.ts";
 import type { Listener } from "#protos/gen/envoy/config/listener/v3/listener_pb.js";
+import type { Count } from "../count.ts";
 import type { AccessLogger } from "../observability/access-log/types.ts";
 import { ResponseFlag, StreamInfo } from "../stream-info.ts";
 import { AcceptedSocket, type AcceptedSocketContext } from "./accepted-socket.ts";
@@ -45,7 +46,7 @@ export class ActiveListener {
   readonly #filters: readonly ListenerFilter[];
   readonly #accessLog: AccessLogger | undefined;
   readonly #accepting: AcceptedSocketContext;
-  readonly #open: OpenConnections;
+  readonly #open: Count;
 
   private constructor(options: ListenerOptions, stats: ListenerStats, chains: readonly ActiveFilterChain[]) {
     const { model, message, version, isDynamic, open, deps, neighbours } = options;
@@ -134,7 +135,7 @@ export class ActiveListener {
       raw.destroy();
       return;
     }
-    this.#open.count++;
+    this.#open.add(1);
     const socket = new AcceptedSocket(this.#accepting, raw);
     if (passthrough !== undefined) socket.adopt(passthrough);
     socket.start();
@@ -142,7 +143,7 @@ export class ActiveListener {
 
   #mayEnter(): boolean {
     const limit = this.#deps.connectionLimit?.(this.model.name);
-    if (limit !== undefined && this.#open.count >= limit) {
+    if (limit !== undefined && this.#open.value >= limit) {
       this.stats.cxOverflow.inc();
       return false;
     }
@@ -154,7 +155,7 @@ export class ActiveListener {
   }
 
   #leave(): void {
-    this.#open.count--;
+    this.#open.add(-1);
     if (!this.model.ignoresGlobalConnectionLimit) this.#neighbours.leave();
   }
 
@@ -191,8 +192,8 @@ export class ActiveListener {
 
   /** The other listener runs filters of its own, on the destination that was found here. */
   #handOver(other: ActiveListener, raw: Connection, facts: AcceptedFacts, bytes: Buffer | undefined): void {
-    this.#open.count--;
-    other.#open.count++;
+    this.#open.add(-1);
+    other.#open.add(1);
     const socket = new AcceptedSocket(other.#accepting, raw);
     socket.localAddress = facts.localAddress;
     socket.inherit(facts);
@@ -218,17 +219,13 @@ export class ActiveListener {
   }
 }
 
-/** Open connections of a listener, whatever version they came by. */
-export interface OpenConnections {
-  count: number;
-}
-
 export interface ListenerOptions {
   readonly model: ListenerModel;
   readonly message: Listener;
   readonly version: string;
   readonly isDynamic: boolean;
-  readonly open: OpenConnections;
+  /** Open connections of the listener, whatever version they came by. */
+  readonly open: Count;
   readonly deps: ListenerManagerDeps;
   readonly neighbours: ListenerNeighbours;
 }

@@ -5,8 +5,9 @@ import { hasOriginalDestination } from "#lib/node-original-destination.ts";
 import type { Parsed, Problem } from "#lib/problem.ts";
 import { ListenError } from "#lib/runtime.ts";
 import type { Listener } from "#protos/gen/envoy/config/listener/v3/listener_pb.js";
+import { PlainCount, SharedCount, type Count } from "../count.ts";
 import type { ActiveFilterChain } from "./active-filter-chain.ts";
-import { ActiveListener, type ListenerNeighbours, type OpenConnections } from "./active-listener.ts";
+import { ActiveListener, type ListenerNeighbours } from "./active-listener.ts";
 import { differsOnlyInChains, isSame, isSameChain } from "./compare.ts";
 import { Draining } from "./draining.ts";
 import { ListenerSockets } from "./listener-sockets.ts";
@@ -19,7 +20,7 @@ interface Slot {
   active: ActiveListener | undefined;
   warming: ActiveListener | undefined;
   /** Open connections of all versions. */
-  readonly open: OpenConnections;
+  readonly open: Count;
 }
 
 /** Makes the manager of one proxy. Nothing is opened before `start`. */
@@ -40,10 +41,11 @@ class Manager implements ListenerManager, ListenerNeighbours {
   readonly #waiting: (() => void)[] = [];
   #isStarted = false;
   #isShutDown = false;
-  #connections = 0;
+  readonly #connections: Count;
 
   constructor(deps: ListenerManagerDeps) {
     this.#deps = deps;
+    this.#connections = this.#count("connections of all listeners");
     this.#stats = listenerManagerStats(deps.scope);
     this.#sockets = new ListenerSockets(deps.runtime);
     this.#draining = new Draining(deps, this.#stats);
@@ -52,7 +54,11 @@ class Manager implements ListenerManager, ListenerNeighbours {
   addOrUpdate(message: Message, version: string, { dynamic }: { readonly dynamic: boolean }): Parsed<void> {
     const listener = message as Listener;
     const name = listener.name === "" ? this.#deps.runtime.random.uuid() : listener.name;
-    const slot = this.#slots.get(name) ?? { active: undefined, warming: undefined, open: { count: 0 } };
+    const slot = this.#slots.get(name) ?? {
+      active: undefined,
+      warming: undefined,
+      open: this.#count(`listener ${name}`),
+    };
     const existing = slot.warming ?? slot.active;
     if (existing !== undefined && !existing.isDynamic && dynamic)
       return warn(`listener '${name}' is static: it cannot be updated by LDS`);
@@ -191,13 +197,18 @@ class Manager implements ListenerManager, ListenerNeighbours {
 
   admit(): boolean {
     const { globalConnectionLimit } = this.#deps;
-    if (globalConnectionLimit !== undefined && this.#connections >= globalConnectionLimit) return false;
-    this.#connections++;
+    if (globalConnectionLimit !== undefined && this.#connections.value >= globalConnectionLimit) return false;
+    this.#connections.add(1);
     return true;
   }
 
   leave(): void {
-    this.#connections--;
+    this.#connections.add(-1);
+  }
+
+  #count(name: string): Count {
+    const { sharedCells } = this.#deps;
+    return sharedCells === undefined ? new PlainCount() : new SharedCount(sharedCells.of(name));
   }
 
   // Versions.

@@ -14,6 +14,7 @@ import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import type { InternalNetwork } from "../tls/internal-network.ts";
 import type { TransportFactory } from "../tls/transport-factory.ts";
 import type { ClusterManager } from "../upstream/types.ts";
+import type { SharedCells } from "../workers/shared-cells.ts";
 import type { DrainStrategy } from "./drain-state.ts";
 import type { ListenerModel } from "./model.ts";
 
@@ -44,6 +45,8 @@ export interface ListenerManagerDeps {
   readonly connectionLimit?: ((listenerName: string) => number | undefined) | undefined;
   /** `overload.global_downstream_max_connections`. */
   readonly globalConnectionLimit?: number | undefined;
+  /** Connections are counted for the whole process; absent: this thread serves alone. */
+  readonly sharedCells?: SharedCells | undefined;
   /** Where a redirected connection was going; the system's answer by default. */
   readonly originalDestination?: ((connection: Connection) => SocketAddress | undefined) | undefined;
 }

@@ -8,6 +8,7 @@ import type { Cluster as ClusterMessage } from "#protos/gen/envoy/config/cluster
 import { FieldNames } from "../http/http1/field-names.ts";
 import type { NodeInfo } from "../http/filter.ts";
 import type { StatsScope } from "../observability/stats.ts";
+import type { SharedCells } from "../workers/shared-cells.ts";
 import type { XdsClient } from "../xds/types.ts";
 import type { ClusterDirectory } from "./aggregate.ts";
 import { ClusterEntry } from "./cluster.ts";
@@ -31,6 +32,8 @@ export interface ClusterManagerDeps {
   readonly outlierEventLog?: string | undefined;
   /** Appends a line to a file: event logs of health checks. */
   readonly writeLine?: ((path: string, line: string) => void) | undefined;
+  /** Circuit breakers count for the whole process; absent: this thread serves alone. */
+  readonly sharedCells?: SharedCells | undefined;
 }
 
 /** A cluster as the admin pages show it. */
@@ -168,7 +171,7 @@ class Manager implements ClusterManagerShell {
   }
 
   #create(message: Message): { readonly cluster?: ClusterEntry; readonly problems: readonly Problem[] } {
-    const { runtime, transports, xds, writeLine } = this.#deps;
+    const { runtime, transports, xds, writeLine, sharedCells } = this.#deps;
     // Owned by the cluster from here on: it lets go of it in `close`.
     const own = this.#clusterScope.scope(observabilityNameOf(message as ClusterMessage));
     const { value: config, problems } = parseCluster(message, { transports, scope: own });
@@ -199,6 +202,7 @@ class Manager implements ClusterManagerShell {
       xds,
       codecs,
       writeLine,
+      sharedCells,
       local: this.#local,
       outlierLog: this.#outlierLog(),
       directory: this.#directory,

@@ -4,6 +4,7 @@ import type { Runtime } from "#lib/runtime.ts";
 import type { Fraction } from "../config-values.ts";
 import type { Protocol } from "../http/codec.ts";
 import type { StatsScope } from "../observability/stats.ts";
+import type { SharedCells } from "../workers/shared-cells.ts";
 import type { XdsClient } from "../xds/types.ts";
 import { AggregateHosts, type ClusterDirectory } from "./aggregate.ts";
 import { MembershipStats, TrafficStats } from "./cluster-stats.ts";
@@ -29,7 +30,7 @@ import { HttpConnectionPool } from "./pool/http-pool.ts";
 import type { PoolEnvironment } from "./pool/pool-environment.ts";
 import { PredictivePreconnect } from "./pool/preconnect.ts";
 import { connectTcp } from "./pool/tcp-upstream.ts";
-import { createResourceManager } from "./resource-manager.ts";
+import { createResourceManager, type Thresholds } from "./resource-manager.ts";
 import { trackedStats } from "./tracked-stats.ts";
 import type {
   Cluster,
@@ -61,6 +62,8 @@ export interface ClusterDeps {
   /** Takes a line for each ejection and return. */
   readonly outlierLog?: ((line: string) => void) | undefined;
   readonly writeLine?: ((path: string, line: string) => void) | undefined;
+  /** Circuit breakers count for the whole process; absent: this thread serves alone. */
+  readonly sharedCells?: SharedCells | undefined;
 }
 
 export class ClusterEntry implements Cluster {
@@ -227,9 +230,14 @@ export class ClusterEntry implements Cluster {
 
   resources(priority: RoutingPriority): ResourceManager {
     const { thresholds } = this.config;
-    if (priority === "high")
-      return (this.#highResources ??= createResourceManager(thresholds.high, "high", this.scope));
-    return (this.#defaultResources ??= createResourceManager(thresholds.default, "default", this.scope));
+    if (priority === "high") return (this.#highResources ??= this.#createResources(thresholds.high, "high"));
+    return (this.#defaultResources ??= this.#createResources(thresholds.default, "default"));
+  }
+
+  /** Shared counts go by the name: what is still under way through an older version of the cluster counts as well. */
+  #createResources(thresholds: Thresholds, priority: RoutingPriority): ResourceManager {
+    const cells = this.#deps.sharedCells?.of(`circuit breakers of ${this.name}, ${priority}`);
+    return createResourceManager(thresholds, priority, this.scope, cells);
   }
 
   chooseHost(context: LbContext): Host | undefined {

@@ -1,5 +1,6 @@
 /** Circuit breakers of one cluster and priority: counts, limits and their gauges (L-45 … L-50). */
 import type { Gauge, StatsScope } from "../observability/stats.ts";
+import { createSharedResourceManager } from "./shared-resource-manager.ts";
 import type { Resource, ResourceManager, RoutingPriority } from "./types.ts";
 
 /** Limits of one priority. */
@@ -27,12 +28,17 @@ export const defaultThresholds: Thresholds = {
   trackRemaining: false,
 };
 
-/** `scope` is `cluster.<name>.`; gauges are made here, so make the manager when the cluster sees its first traffic. */
+/**
+ * `scope` is `cluster.<name>.`; gauges are made here, so make the manager when the cluster sees its first traffic. With
+ * `cells` the counts are those of the process, which its threads share.
+ */
 export function createResourceManager(
   thresholds: Thresholds,
   priority: RoutingPriority,
   scope: StatsScope,
+  cells?: Int32Array,
 ): ResourceManager {
+  if (cells !== undefined) return createSharedResourceManager(thresholds, priority, scope, cells);
   const stats = scope.scope("circuit_breakers").scope(priority);
   const remaining = (name: string): Gauge | undefined =>
     thresholds.trackRemaining ? stats.gauge(`remaining_${name}`) : undefined;

@@ -44,6 +44,29 @@ export function fileStats(scope: StatsScope): FileStats {
   };
 }
 
+/** Held while bytes go to a file that several threads write: lines stay whole where the system takes a piece at a time. */
+export class FileLock {
+  readonly #cells: Int32Array;
+
+  constructor(cells: Int32Array) {
+    this.#cells = cells;
+  }
+
+  tryTake(): boolean {
+    return Atomics.compareExchange(this.#cells, 0, 0, 1) === 0;
+  }
+
+  /** Waits, without the loop going on, for the other threads: at the end of the process, and when a file is exchanged. */
+  take(): void {
+    while (!this.tryTake()) Atomics.wait(this.#cells, 0, 1, RETRY_MS);
+  }
+
+  release(): void {
+    Atomics.store(this.#cells, 0, 0);
+    Atomics.notify(this.#cells, 0);
+  }
+}
+
 /**
  * One open file. At most one write is under way; what comes meanwhile is gathered in another buffer. A line is bytes as
  * soon as it is complete: the pieces that it was joined from would otherwise live until the file is written.
@@ -53,6 +76,7 @@ export class LogFile implements LineSink {
   readonly #runtime: Runtime;
   readonly #stats: FileStats;
   readonly #flushMs: number;
+  readonly #lock: FileLock | undefined;
   #descriptor: number;
   #gathered: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   #length = 0;
@@ -64,8 +88,10 @@ export class LogFile implements LineSink {
   #onWritten: (() => void) | undefined = undefined;
   #isClosed = false;
 
-  constructor(path: string, runtime: Runtime, stats: FileStats, flushMs: number) {
+  /** `lock`: where other threads write to the same file. */
+  constructor(path: string, runtime: Runtime, stats: FileStats, flushMs: number, lock?: FileLock) {
     this.#path = path;
+    this.#lock = lock;
     this.#runtime = runtime;
     this.#stats = stats;
     this.#flushMs = flushMs;
@@ -147,15 +173,20 @@ export class LogFile implements LineSink {
     if (bytes.buffer.byteLength === BUFFER_BYTES) this.#spare = Buffer.from(bytes.buffer as ArrayBuffer);
   }
 
-  #writeOn(bytes: Buffer): void {
+  #writeOn(bytes: Buffer, isLocked = this.#lock === undefined): void {
+    if (!isLocked && this.#lock?.tryTake() === false) {
+      this.#runtime.clock.setTimer(RETRY_MS, () => this.#writeOn(bytes));
+      return;
+    }
     write(this.#descriptor, bytes, (error, written) => {
       if (error?.code === "EAGAIN") {
-        this.#runtime.clock.setTimer(RETRY_MS, () => this.#writeOn(bytes));
+        this.#runtime.clock.setTimer(RETRY_MS, () => this.#writeOn(bytes, true));
       } else if (error === null && written < bytes.length) {
-        this.#writeOn(bytes.subarray(written));
+        this.#writeOn(bytes.subarray(written), true);
       } else {
         if (error === null) this.#stats.completed.inc();
         else this.#stats.failed.inc();
+        this.#lock?.release();
         this.#written();
       }
     });
@@ -175,6 +206,13 @@ export class LogFile implements LineSink {
   /** Synchronously, for the end of the process and before a file is exchanged. */
   #writeNow(): void {
     const bytes = this.#take();
+    if (bytes.length === 0) return;
+    this.#lock?.take();
+    this.#writeAll(bytes);
+    this.#lock?.release();
+  }
+
+  #writeAll(bytes: Buffer): void {
     for (let at = 0; at < bytes.length;) {
       try {
         at += writeSync(this.#descriptor, bytes, at);

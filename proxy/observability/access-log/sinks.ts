@@ -3,9 +3,10 @@ import type { Runtime } from "#lib/runtime.ts";
 import type { NodeInfo } from "../../http/filter.ts";
 import type { RuntimeSnapshot } from "../../runtime-layers.ts";
 import type { ClusterManager } from "../../upstream/types.ts";
+import type { SharedCells } from "../../workers/shared-cells.ts";
 import type { StatsScope } from "../stats.ts";
 import { formatEnvironment } from "./format.ts";
-import { fileStats, LogFile } from "./log-file.ts";
+import { FileLock, fileStats, LogFile } from "./log-file.ts";
 import type { AccessLogFilter, AccessLogger, AccessLogHost, AccessLogSinks, FormatContext } from "./types.ts";
 
 export interface AccessLogs extends AccessLogSinks {
@@ -25,6 +26,8 @@ export interface AccessLogsDeps {
   /** `--file-flush-interval-msec`. */
   readonly flushIntervalMs: number;
   readonly runtimeSnapshot?: RuntimeSnapshot | undefined;
+  /** Other threads write to the same files; absent: this thread serves alone. */
+  readonly sharedCells?: SharedCells | undefined;
 }
 
 /** The access logs of one proxy. */
@@ -32,6 +35,8 @@ export function createAccessLogs(deps: AccessLogsDeps): AccessLogs {
   const { runtime, scope, clusters, node, flushIntervalMs, runtimeSnapshot } = deps;
   const files = new Map<string, LogFile>();
   const stats = fileStats(scope);
+  const lockOf = (path: string): FileLock | undefined =>
+    deps.sharedCells === undefined ? undefined : new FileLock(deps.sharedCells.of(`log file ${path}`));
   const host: AccessLogHost = {
     runtime,
     scope,
@@ -41,7 +46,7 @@ export function createAccessLogs(deps: AccessLogsDeps): AccessLogs {
     file(path) {
       let file = files.get(path);
       if (file === undefined) {
-        file = new LogFile(path, runtime, stats, flushIntervalMs);
+        file = new LogFile(path, runtime, stats, flushIntervalMs, lockOf(path));
         files.set(path, file);
       }
       return file;
