@@ -3,8 +3,8 @@ import type { Message } from "@bufbuild/protobuf";
 import type { StringValueSchema } from "@bufbuild/protobuf/wkt";
 import type { MessageShape } from "@bufbuild/protobuf";
 import type { MessageReader } from "#protos/reader.ts";
-import type { FilterStateInput } from "#protos/gen/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.js";
 import type { Matcher as MatcherMessage } from "#protos/gen/xds/type/matcher/v3/matcher_pb.js";
+import { parseFilterStateInput } from "../matcher/common-inputs.ts";
 import type { Matcher, MatcherKit, MatchInput } from "../matcher/kit.ts";
 import { parseMatcher } from "../matcher/matcher.ts";
 import { RegexCache } from "../router/regex.ts";
@@ -39,15 +39,8 @@ const inputs: Readonly<Record<string, MatchInput<MatchedConnection>>> = {
 
 const kit: Omit<MatcherKit<MatchedConnection, string>, "regexes"> = {
   input(message: Message, reader: MessageReader<Message>) {
-    if (message.$typeName === `${PREFIX}FilterStateInput`) {
-      const state = reader as MessageReader<FilterStateInput>;
-      const key = state.get("key");
-      state.finish();
-      return ({ filterState }) => {
-        const value = filterState.get(key);
-        return value === undefined ? undefined : typeof value === "string" ? value : JSON.stringify(value);
-      };
-    }
+    const state = parseFilterStateInput(message, reader);
+    if (state !== undefined) return ({ filterState }) => state(filterState);
     const input = inputs[message.$typeName];
     if (input !== undefined) reader.finish();
     return input;

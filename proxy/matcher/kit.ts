@@ -17,6 +17,8 @@ export interface MatcherKit<Context, Action> {
   /** Reads an action, as `input`. */
   action(message: Message, reader: MessageReader<Message>): Action | undefined;
   readonly regexes: RegexCache;
+  /** Keys of maps as inputs give them (bytes, where these come off the wire); absent: as they are. */
+  readonly textOf?: (key: string) => string;
 }
 
 /** Opens an extension's Any and hands it to `read`; a type that `read` does not know is refused by name. */

@@ -31,8 +31,6 @@ export function parseMatcher<Context, Action>(
       : type.case === "matcherTree"
         ? [parseTree(new MessageReader(type.value, at, reader.problems), kit)]
         : [];
-  if (type.case === undefined && last === undefined)
-    reader.invalid("matcherType", "one of matcher_list, matcher_tree or on_no_match must be set");
   const [first = never] = parts;
   return (context) => first(context) ?? otherwise(context);
 }
@@ -45,7 +43,10 @@ function parseOnMatch<Context, Action>(
   const onMatch = reader.get("onMatch");
   const at = reader.at("onMatch");
   if (reader.get("keepMatching"))
-    reader.unsupported("keepMatching", "the first match ends the search here; leave keep_matching out");
+    reader.unsupported(
+      "keepMatching",
+      "keep_matching is not supported in this context: the first match ends the search",
+    );
   reader.finish();
   switch (onMatch.case) {
     case "matcher":
@@ -103,8 +104,9 @@ function parseTree<Context, Action>(
     case "exactMatchMap":
     case "prefixMatchMap": {
       const entries = new Map<string, Matcher<Context, Action>>();
+      const textOf = kit.textOf ?? ((text: string) => text);
       for (const [key, onMatch] of Object.entries(tree.value.map))
-        entries.set(key, parseOnMatch(new MessageReader(onMatch, `${at}.map["${key}"]`, reader.problems), kit));
+        entries.set(textOf(key), parseOnMatch(new MessageReader(onMatch, `${at}.map["${key}"]`, reader.problems), kit));
       if (entries.size === 0) reader.invalid("treeType", "the map has no entries");
       if (input === undefined) return never;
       return tree.case === "exactMatchMap" ? exactTree(input, entries) : prefixTree(input, entries);

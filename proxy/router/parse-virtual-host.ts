@@ -12,6 +12,7 @@ import { sslLocation } from "./redirect.ts";
 import { parseRetryPolicy } from "./retry-policy.ts";
 import { composeLevels, parseLevel } from "./route-level.ts";
 import { matchesRoute } from "./route-match.ts";
+import { parseRouteTree, type RouteTree } from "./route-tree.ts";
 import type { MatchContext, RedirectRoute, ResolvedRoute } from "./types.ts";
 
 export interface CompiledVirtualHost {
@@ -59,11 +60,15 @@ export function parseVirtualHost(reader: MessageReader<VirtualHost>, shared: Rou
   reader.ignore("metadata", "nothing but access-log operators of other proxies reads it");
   const requirement = tlsRequirements[reader.get("requireTls")] ?? "none";
   const routes = reader.children("routes").map((route) => parseRoute(route, context));
+  const matcher = reader.child("matcher");
+  const tree = matcher === undefined ? undefined : parseRouteTree(matcher, context);
+  if (tree !== undefined && routes.length > 0)
+    reader.invalid("matcher", "cannot set both matcher and routes on virtual host");
   reader.finish();
   return new VirtualHostEntry(
     name,
     domains,
-    routes.filter((route) => route !== undefined),
+    tree ?? routes.filter((route) => route !== undefined),
     requirement,
     sslRedirect(context),
   );
@@ -72,14 +77,14 @@ export function parseVirtualHost(reader: MessageReader<VirtualHost>, shared: Rou
 class VirtualHostEntry implements CompiledVirtualHost {
   readonly name: string;
   readonly domains: readonly string[];
-  readonly #routes: readonly CompiledRoute[];
+  readonly #routes: readonly CompiledRoute[] | RouteTree;
   readonly #requirement: TlsRequirement;
   readonly #sslRedirect: RedirectRoute;
 
   constructor(
     name: string,
     domains: readonly string[],
-    routes: readonly CompiledRoute[],
+    routes: readonly CompiledRoute[] | RouteTree,
     requirement: TlsRequirement,
     redirect: RedirectRoute,
   ) {
@@ -96,7 +101,8 @@ class VirtualHostEntry implements CompiledVirtualHost {
     if (this.#requirement !== "none" && protocol !== "https") {
       if (this.#requirement === "all" || headers.get("x-envoy-internal") !== "true") return this.#sslRedirect;
     }
-    const routes = this.#routes;
+    const routes = typeof this.#routes === "function" ? this.#routes({ headers, context }) : this.#routes;
+    if (routes === undefined) return undefined;
     for (let i = 0; i < routes.length; i++) {
       const route = routes[i] as CompiledRoute;
       if (matchesRoute(route.matcher, path, headers, context)) return route.select(headers, context);

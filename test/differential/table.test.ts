@@ -5,6 +5,7 @@ import { headerCases } from "./cases/headers.ts";
 import { retryCases } from "./cases/retries.ts";
 import { rewriteCases } from "./cases/rewrites.ts";
 import { routeMatchCases } from "./cases/route-match.ts";
+import { routeTreeCases } from "./cases/route-trees.ts";
 import { virtualHostCases } from "./cases/virtual-hosts.ts";
 import { describeBesideEnvoy } from "./harness/run.ts";
 
@@ -12,6 +13,7 @@ describeBesideEnvoy("router and connection manager, beside a real Envoy", {
   cases: [
     ...virtualHostCases,
     ...routeMatchCases,
+    ...routeTreeCases,
     ...choiceCases,
     ...rewriteCases,
     ...retryCases,
