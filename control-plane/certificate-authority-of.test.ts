@@ -35,8 +35,8 @@ beforeEach(() => {
   changes = 0;
 });
 
-afterEach(() => {
-  opened.close();
+afterEach(async () => {
+  await opened.close();
   rmSync(directory, { recursive: true, force: true });
 });
 

@@ -24,6 +24,13 @@ export const HELP = `glassmesh control-plane: Istio's objects in, xDS and certif
   --state-dir DIR           where the CA's root and the token key are kept (default .glassmesh/control-plane)
   --cacerts DIR             a CA of your own: ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem
   --trust-domain NAME       over the mesh configuration's (cluster.local)
+  --token-issuer URL        an OpenID Connect issuer whose tokens (sub: system:serviceaccount:NAMESPACE:NAME) the CA takes;
+                            may be repeated. Its keys are discovered, and fetched again as they change
+  --token-issuer-ca FILE    the roots that issuers are checked against (default: the system's)
+  --token-audience NAME     what a token must be meant for (default istio-ca); may be repeated
+  --token-review URL        a Kubernetes API server that is asked about tokens that nobody else vouches for
+  --token-review-ca FILE    its CA (default: where a pod has it)
+  --token-review-token FILE the control plane's own token for it (default: where a pod has it)
   --workload-cert-ttl TIME  lifetime of workload certificates for who asks for none, as 24h
   --address IP              where to listen (default 127.0.0.1)
   --http-port PORT          /debug and /ready (default 8080)
@@ -45,6 +52,12 @@ const known = {
   "state-dir": { type: "string" },
   cacerts: { type: "string" },
   "trust-domain": { type: "string" },
+  "token-issuer": { type: "string", multiple: true },
+  "token-issuer-ca": { type: "string" },
+  "token-audience": { type: "string", multiple: true },
+  "token-review": { type: "string" },
+  "token-review-ca": { type: "string" },
+  "token-review-token": { type: "string" },
   "workload-cert-ttl": { type: "string" },
   address: { type: "string" },
   "http-port": { type: "string" },
@@ -56,6 +69,9 @@ const known = {
   version: { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
+
+/** Where Kubernetes puts a pod's service account. */
+const POD_SECRETS = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 const logLevels: readonly LogLevel[] = ["trace", "debug", "info", "warning", "error", "critical", "off"];
 
@@ -89,6 +105,19 @@ export function readFlags(
       caCertsDirectory: values.cacerts,
       trustDomain: values["trust-domain"],
       meshConfigFile: values["mesh-config"],
+      tokens: {
+        issuers: values["token-issuer"] ?? [],
+        issuerCaFile: values["token-issuer-ca"],
+        audiences: values["token-audience"] ?? [],
+        review:
+          values["token-review"] === undefined
+            ? undefined
+            : {
+                url: values["token-review"],
+                caFile: values["token-review-ca"] ?? `${POD_SECRETS}/ca.crt`,
+                tokenFile: values["token-review-token"] ?? `${POD_SECRETS}/token`,
+              },
+      },
       workloadCertTtlMs: ttl === undefined ? undefined : duration("--workload-cert-ttl", ttl),
       debounceMs: {
         quiet: duration("PILOT_DEBOUNCE_AFTER", env["PILOT_DEBOUNCE_AFTER"] ?? "100ms"),

@@ -158,6 +158,16 @@ describe("control-plane/main.ts", () => {
       ["-f", "mesh", "--log-level", "warn"],
       /--log-level warn is none; did you mean warning\?/,
     ],
+    [
+      "an issuer that is asked in plaintext",
+      ["-f", "mesh", "--token-issuer", "http://issuer.example", ...anyPorts],
+      /--token-issuer: "http:\/\/issuer\.example" is no https/,
+    ],
+    [
+      "an API server without its CA",
+      ["-f", "mesh", "--token-review", "https://10.96.0.1", "--token-review-ca", "no.crt", ...anyPorts],
+      /no\.crt can't be read/,
+    ],
     ["a missing path", ["-f", "none", ...anyPorts], /none does not exist; name a file or a directory/],
     [
       "a missing mesh configuration",

@@ -11,7 +11,7 @@ import {
   createServerCredentials,
   type RotatingServerCredentials,
 } from "./ca/server-credentials.ts";
-import { openAuthority, type OpenedAuthority } from "./certificate-authority-of.ts";
+import { openAuthority, type OpenedAuthority, type TokenSources } from "./certificate-authority-of.ts";
 import { createMeshConfigSource } from "./config/mesh-config-source.ts";
 import type { ConfigSource } from "./config/source.ts";
 import { createConfigStore } from "./config/store.ts";
@@ -49,6 +49,8 @@ export interface ControlPlaneOptions {
   readonly trustDomain?: string | undefined;
   readonly meshConfigFile?: string | undefined;
   readonly workloadCertTtlMs?: number | undefined;
+  /** Issuers of workload tokens beside our own, and the API server that is asked about them. */
+  readonly tokens?: Omit<TokenSources, "blockedCidrs" | "refreshMs"> | undefined;
   /** Istio's PILOT_DEBOUNCE_AFTER and PILOT_DEBOUNCE_MAX: 100 ms, 10 s. */
   readonly debounceMs?: { readonly quiet: number; readonly max: number } | undefined;
   /** Fetching the key sets of JWT rules: networks that are never asked, and how often keys are fetched again (20 minutes). */
@@ -184,6 +186,11 @@ export function createControlPlane({
       caCertsDirectory: options.caCertsDirectory,
       trustDomain,
       workloadCertTtlMs: options.workloadCertTtlMs,
+      tokens: options.tokens && {
+        ...options.tokens,
+        blockedCidrs: options.jwks?.blockedCidrs ?? [],
+        refreshMs: options.jwks?.refreshMs,
+      },
       onChange: () => onAuthority.forEach((hear) => hear()),
     });
     opened = ownCa;

@@ -10,6 +10,10 @@ export interface TokenIssuerKeys {
   readonly issuer: string;
   /** Its public keys; asked at every call, so that a changed file counts. */
   readonly keys: () => JSONWebKeySet;
+  /** Of an issuer elsewhere: gets its newest keys; false: there is nothing new. */
+  fetchNow?(): Promise<boolean>;
+  /** Why its keys can't be had. */
+  readonly failure?: (() => string | undefined) | undefined;
 }
 
 export interface TokenAuthenticatorOptions {
@@ -48,8 +52,8 @@ async function verifyToken(token: string, options: TokenAuthenticatorOptions): P
     const known = issuers.map((candidate) => JSON.stringify(candidate.issuer)).join(", ");
     return refused(`unknown issuer ${JSON.stringify(claims.iss)}; this CA takes tokens of ${known}`);
   }
-  try {
-    const verified = await jwtVerify(token, createLocalJWKSet(issuer.keys()), {
+  const verify = (): ReturnType<typeof jwtVerify> =>
+    jwtVerify(token, createLocalJWKSet(issuer.keys()), {
       issuer: issuer.issuer,
       audience: [...audiences],
       algorithms: ALGORITHMS,
@@ -57,9 +61,18 @@ async function verifyToken(token: string, options: TokenAuthenticatorOptions): P
       clockTolerance: CLOCK_TOLERANCE_SECONDS,
       requiredClaims: ["exp", "sub"],
     });
+  try {
+    const verified = await verify().catch(async (error: unknown) => {
+      // A key that we do not know yet may be a new one.
+      const isNew = error instanceof errors.JWKSNoMatchingKey && (await issuer.fetchNow?.()) === true;
+      if (isNew) return await verify();
+      throw error;
+    });
     return identityOf(verified.payload, trustDomain);
   } catch (error) {
-    return refused(reasonOf(error, claims, audiences, now));
+    const failure = issuer.failure?.();
+    const reason = reasonOf(error, claims, audiences, now);
+    return refused(failure === undefined ? reason : `${reason} (its newest keys can't be had: ${failure})`);
   }
 }
 

@@ -77,6 +77,16 @@ export async function openTokenIssuer(
   };
 }
 
+/** Keys that are somewhere else. */
+export interface RemoteKeys {
+  /** The newest that came. */
+  readonly keys: () => JSONWebKeySet;
+  /** Why the last fetch failed. */
+  readonly failure: () => string | undefined;
+  /** Fetches unless that was done just now; false: nothing new came. */
+  fetchNow(): Promise<boolean>;
+}
+
 /** The keys in a JWKS file, read again whenever the file has changed. Throws `ca-file-*`, `jwks-invalid`. */
 export function keysFromFile(file: string): () => JSONWebKeySet {
   let readAt: number | undefined;
@@ -93,7 +103,8 @@ export function keysFromFile(file: string): () => JSONWebKeySet {
   return read;
 }
 
-function parseKeys(text: string, file: string): JSONWebKeySet {
+/** A JWK set of a text. Throws `jwks-invalid` that names the source. */
+export function parseKeys(text: string, file: string): JSONWebKeySet {
   let json: unknown;
   try {
     json = JSON.parse(text);

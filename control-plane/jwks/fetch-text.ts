@@ -18,10 +18,13 @@ const NEVER = ["169.254.0.0/16", "fe80::/10", "0.0.0.0/32", "::/128", "224.0.0.0
 export function createFetchText(
   network: Network,
   blocked: readonly string[],
+  /** PEM: roots in the place of the system's. */
+  ca?: string,
 ): { readonly fetch: FetchText; close(): Promise<void> } {
   const ranges = [...NEVER, ...blocked];
   const agent = new Agent({
     connect: {
+      ...(ca === undefined ? {} : { ca }),
       lookup: (host, options, done) => {
         void allowedAddresses(network, ranges, host).then((found) => {
           const [first] = found instanceof Error ? [] : found;
