@@ -13,7 +13,8 @@ export function faultConfig(fault: HttpFault): JsonObject {
 }
 
 function delay(settings: HttpFault["delay"]): JsonObject | undefined {
-  if (settings === undefined) return undefined;
+  // Envoy wants to know how long.
+  if (settings?.fixedDelay === undefined) return undefined;
   const percentage =
     settings.percentage === undefined
       ? compact({ numerator: settings.percent || undefined })
@@ -22,7 +23,8 @@ function delay(settings: HttpFault["delay"]): JsonObject | undefined {
 }
 
 function abort(settings: HttpFault["abort"]): JsonObject | undefined {
-  if (settings === undefined) return undefined;
+  // Envoy wants to know with what.
+  if (settings === undefined || (settings.httpStatus ?? settings.grpcStatus) === undefined) return undefined;
   return compact({
     percentage: settings.percentage === undefined ? undefined : perMillion(settings.percentage),
     httpStatus: settings.grpcStatus === undefined ? settings.httpStatus : undefined,

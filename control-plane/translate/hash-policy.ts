@@ -1,7 +1,32 @@
 /** `consistentHash` → hash policies of routes and TCP proxies (rule 45). */
 import { durationJson } from "./duration.ts";
 import { compact, type JsonObject } from "./json.ts";
-import type { ConsistentHash } from "./spec/destination-rule.ts";
+import type { DestinationRule } from "./destination-rule.ts";
+import type { ConsistentHash, TrafficPolicy } from "./spec/destination-rule.ts";
+
+/**
+ * By what the requests to a destination are hashed: its subset's, for the port that it names or at all; then the rule's
+ * own in the same order. Unlike the cluster's policy it is not replaced as a whole by that of a port.
+ */
+export function consistentHashOf(
+  rule: DestinationRule | undefined,
+  subsetName: string,
+  port: number | undefined,
+): ConsistentHash | undefined {
+  const subset = rule?.subsets.find(({ name }) => name === subsetName)?.trafficPolicy;
+  return (
+    ofPort(subset, port) ??
+    subset?.loadBalancer?.consistentHash ??
+    ofPort(rule?.trafficPolicy, port) ??
+    rule?.trafficPolicy?.loadBalancer?.consistentHash
+  );
+}
+
+function ofPort(policy: TrafficPolicy | undefined, port: number | undefined): ConsistentHash | undefined {
+  if (port === undefined) return undefined;
+  const settings = policy?.portLevelSettings?.find((setting) => setting.port?.number === port);
+  return settings?.loadBalancer?.consistentHash;
+}
 
 /** Empty when there is nothing to hash. */
 export function httpHashPolicy(hash: ConsistentHash | undefined): readonly JsonObject[] {

@@ -53,7 +53,9 @@ export function httpConnectionManager(view: View, input: ConnectionManagerInput)
         streamIdleTimeout: "0s",
         useRemoteAddress: input.isGateway === true,
         upgradeConfigs: [{ upgradeType: "websocket" }],
-        httpProtocolOptions: http1Options(input, acceptsHttp10),
+        // Keeping the case of headers stands for everything else that might be said of HTTP/1.
+        httpProtocolOptions: headers.keepsHeaderCase ? PRESERVE_CASE : http1Options(input, acceptsHttp10),
+        appendXForwardedPort: headers.hasForwardedPort ? true : undefined,
         http2ProtocolOptions: input.isHttp2 === true ? {} : undefined,
         requestIdExtension: {
           typedConfig: any("envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig", {
@@ -75,7 +77,7 @@ function serverFields(view: View, direction: Direction): JsonObject {
     ...server,
     ...(headers.hasServer && { serverName: headers.serverName ?? "istio-envoy" }),
     ...(headers.forwardedClientCert !== "SANITIZE" && { forwardClientCertDetails: headers.forwardedClientCert }),
-    setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
+    setCurrentClientCertDetails: headers.clientCertDetails,
   };
 }
 
@@ -151,6 +153,15 @@ function router(view: View): JsonObject {
   };
 }
 
+const PRESERVE_CASE: JsonObject = {
+  headerKeyFormat: {
+    statefulFormatter: {
+      name: "preserve_case",
+      typedConfig: any("envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"),
+    },
+  },
+};
+
 const GRPC_WEB = "envoy.filters.http.grpc_web";
 const GRPC_STATS: JsonObject = any("envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", {
   emitFilterState: true,
@@ -165,7 +176,8 @@ function optional(view: View, name: string, typedConfig: JsonObject): readonly J
 function peerMetadata(view: View, direction: Direction): readonly JsonObject[] {
   if (!hasExtension(view, "istio.metadata_exchange", "envoy.filters.http.peer_metadata")) return [];
   const discovery = [{ istio_headers: {} }, { workload_discovery: {} }];
-  const propagation = [{ istio_headers: {} }];
+  const isInMesh = direction === "outbound" && proxyOptions(view).headers.exchangesInMeshOnly;
+  const propagation = [{ istio_headers: isInMesh ? { skip_external_clusters: true } : {} }];
   const value =
     direction === "inbound"
       ? { downstream_discovery: discovery, downstream_propagation: propagation }

@@ -1,7 +1,7 @@
 /** `http[]` of a VirtualService → routes of a virtual host (rule 16). */
 import { CORS_FILTER, corsConfig } from "./cors.ts";
 import { FAULT_FILTER, faultConfig } from "./fault.ts";
-import { httpHashPolicy } from "./hash-policy.ts";
+import { consistentHashOf, httpHashPolicy } from "./hash-policy.ts";
 import { mutationFields } from "./header-operations.ts";
 import { compact, type JsonObject } from "./json.ts";
 import { configMetadata, outboundCluster } from "./names.ts";
@@ -10,7 +10,6 @@ import { ruleAction, type RouteContext } from "./route-action.ts";
 import { concerns, isCatchAll, type MatchContext, routeMatch } from "./route-match.ts";
 import { destinationRuleOf, type ScopedService } from "./scope.ts";
 import type { HttpMatch, HttpRule } from "./spec/virtual-service.ts";
-import { effectivePolicy } from "./traffic-policy.ts";
 import { report, type View } from "./view.ts";
 import type { VirtualService } from "./virtual-service.ts";
 
@@ -92,7 +91,7 @@ function perFilterConfig(rule: HttpRule): JsonObject {
 export function defaultRoute(view: View, service: ScopedService, port: number): JsonObject {
   const { mesh, scope, labels } = view;
   const rule = destinationRuleOf(mesh, scope, service.model, labels);
-  const hashPolicy = httpHashPolicy(effectivePolicy(rule, "", port, mesh.meshConfig).loadBalancer?.consistentHash);
+  const hashPolicy = httpHashPolicy(consistentHashOf(rule, "", port));
   return {
     name: "default",
     match: { prefix: "/" },

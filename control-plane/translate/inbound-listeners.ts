@@ -4,7 +4,15 @@ import { durationFromMs } from "./duration.ts";
 import { inboundChains, inspectorsOf } from "./inbound-filter-chains.ts";
 import { type InboundPort, inboundPorts } from "./inbound-ports.ts";
 import { compact, type JsonObject } from "./json.ts";
-import { exceptPorts, httpInspector, onlyPorts, originalDestination, tlsInspector } from "./listener-filters.ts";
+import { capturePort, isTransparent } from "./capture.ts";
+import {
+  exceptPorts,
+  httpInspector,
+  onlyPorts,
+  originalDestination,
+  originalSource,
+  tlsInspector,
+} from "./listener-filters.ts";
 import { BLACK_HOLE, configMetadata, INBOUND_PASSTHROUGH, inboundCluster, WILDCARD_ADDRESS } from "./names.ts";
 import { metadataExchange, statsFilter, tcpProxy } from "./network-filters.ts";
 import { type MtlsMode, mtlsModeOfPort, mtlsOf, type WorkloadMtls } from "./peer-authentication.ts";
@@ -12,8 +20,6 @@ import { listenerProtocol } from "./protocols.ts";
 import { balance, proxyOptions } from "./proxy-options.ts";
 import { inboundDenial } from "./security-policies.ts";
 import type { View } from "./view.ts";
-
-const CAPTURE_PORT = 15006;
 
 export function workloadMtls(view: View): WorkloadMtls {
   return mtlsOf(view.mesh, view.proxy.namespace, view.workload?.labels ?? view.labels);
@@ -26,7 +32,8 @@ export function virtualInbound(view: View): JsonObject | undefined {
   const ports = inboundPorts(view).filter(({ isBound }) => !isBound);
   return compact({
     name: "virtualInbound",
-    address: { socketAddress: { address: WILDCARD_ADDRESS, portValue: CAPTURE_PORT } },
+    address: { socketAddress: { address: WILDCARD_ADDRESS, portValue: capturePort(view, "inbound") } },
+    transparent: isTransparent(view),
     filterChains: [
       blackHole(view),
       ...passthroughChains(view, mtls.mode, undefined),
@@ -34,7 +41,11 @@ export function virtualInbound(view: View): JsonObject | undefined {
       ...ports.flatMap((port) => chainsOfPort(view, port, mtls)),
     ],
     connectionBalanceConfig: balance(proxyOptions(view).balancesInbound),
-    listenerFilters: [originalDestination(), ...inspectors(captureNeeds(mtls, ports), inspectorsOf(mtls.mode, "auto"))],
+    listenerFilters: [
+      originalDestination(),
+      ...(isTransparent(view) === true ? [originalSource()] : []),
+      ...inspectors(captureNeeds(view, mtls, ports), inspectorsOf(mtls.mode, "auto")),
+    ],
     listenerFiltersTimeout: durationFromMs(view.mesh.meshConfig.protocolDetectionTimeoutMs),
     continueOnListenerFiltersTimeout: true,
     maxConnectionsToAcceptPerSocketEvent: 1,
@@ -47,7 +58,7 @@ export function virtualInbound(view: View): JsonObject | undefined {
 function blackHole(view: View): JsonObject {
   return {
     name: "virtualInbound-blackhole",
-    filterChainMatch: { destinationPort: CAPTURE_PORT },
+    filterChainMatch: { destinationPort: capturePort(view, "inbound") },
     filters: [
       ...(metadataExchange(view) ?? []),
       ...statsFilter(view, "inbound"),
@@ -132,11 +143,15 @@ function need(mtls: WorkloadMtls, { targetPort, port }: InboundPort): Inspection
   return { port: targetPort, ...inspectorsOf(mtlsModeOfPort(mtls, targetPort), listenerProtocol(port.protocol)) };
 }
 
-function captureNeeds(mtls: WorkloadMtls, ports: readonly InboundPort[]): readonly (Inspection & { port: number })[] {
+function captureNeeds(
+  view: View,
+  mtls: WorkloadMtls,
+  ports: readonly InboundPort[],
+): readonly (Inspection & { port: number })[] {
   return [
     ...ports.map((port) => need(mtls, port)),
     ...extraPorts(mtls, ports).map((port) => ({ port, ...inspectorsOf(mtlsModeOfPort(mtls, port), "auto") })),
-    { port: CAPTURE_PORT, tls: false, http: false },
+    { port: capturePort(view, "inbound"), tls: false, http: false },
   ];
 }
 

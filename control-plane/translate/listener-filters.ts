@@ -11,6 +11,14 @@ export function originalDestination(): JsonObject {
   };
 }
 
+/** The application sees who calls: the mark keeps what the proxy opens from being captured again. */
+export function originalSource(): JsonObject {
+  return {
+    name: "envoy.filters.listener.original_src",
+    typedConfig: any("envoy.extensions.filters.listener.original_src.v3.OriginalSrc", { mark: 1337 }),
+  };
+}
+
 export function tlsInspector(filterDisabled?: JsonObject): JsonObject {
   return compact({
     name: TLS_INSPECTOR,

@@ -40,6 +40,8 @@ export interface TcpProxyInput {
   /** `cluster` or `weightedClusters`. */
   readonly target: JsonObject;
   readonly idleTimeout?: string | undefined;
+  /** How long a client's connection may live. */
+  readonly maxDuration?: string | undefined;
   readonly hashPolicy?: readonly JsonObject[] | undefined;
   readonly tunnelingConfig?: JsonObject | undefined;
   /** False for the chain that catches loops: it is neither logged nor kept. */
@@ -57,6 +59,7 @@ export function tcpProxy(view: View, input: TcpProxyInput): JsonObject {
         ...input.target,
         accessLog: logs,
         idleTimeout: input.idleTimeout ?? (input.isLogged === false ? undefined : proxyOptions(view).idleTimeout),
+        maxDownstreamConnectionDuration: input.maxDuration,
         hashPolicy: input.hashPolicy,
         tunnelingConfig: input.tunnelingConfig,
       }),

@@ -6,18 +6,19 @@ import { httpConnectionManager } from "./http-connection-manager.ts";
 import { compact, type JsonObject } from "./json.ts";
 import { protocolFromName } from "../model/protocol.ts";
 import { httpInspector, tlsInspector } from "./listener-filters.ts";
-import { BLACK_HOLE, HTTP_PROXY_ROUTE, PASSTHROUGH, WILDCARD_ADDRESS } from "./names.ts";
+import { BLACK_HOLE, HTTP_PROXY_ROUTE, WILDCARD_ADDRESS } from "./names.ts";
 import { statsFilter, tcpProxy } from "./network-filters.ts";
 import { listenerProtocol } from "./protocols.ts";
 import { type EgressListener, instancesOfPort, type ScopedPort, type ScopedService } from "./scope.ts";
 import { balance, proxyOptions } from "./proxy-options.ts";
+import { unknownTrafficCluster } from "./egress-proxy.ts";
+import { capturePort, isTransparent } from "./capture.ts";
 import { allPhases, networkExtensions } from "./traffic-extensions.ts";
 import { addressesFor } from "./service-addresses.ts";
 import { type TcpChain, tcpChains } from "./tcp-chains.ts";
 import { hasExtension, report, type View } from "./view.ts";
 import type { VirtualService } from "./virtual-service.ts";
 
-const CAPTURE_PORT = 15001;
 const LOCALHOST = "127.0.0.1";
 
 /** All outbound listeners but `virtualOutbound`. */
@@ -199,6 +200,7 @@ function listenerFrame(view: View, name: string, address: string, portValue: num
     name,
     address: { socketAddress: { address, portValue } },
     bindToPort: captures ? false : undefined,
+    connectionBalanceConfig: balance(proxyOptions(view).balancesOutbound),
     maxConnectionsToAcceptPerSocketEvent: captures ? undefined : 1,
     listenerFiltersTimeout: durationFromMs(view.mesh.meshConfig.protocolDetectionTimeoutMs),
     continueOnListenerFiltersTimeout: true,
@@ -233,7 +235,7 @@ function passthroughChain(view: View): JsonObject {
 }
 
 function unknownTrafficFilters(view: View): readonly JsonObject[] {
-  const cluster = view.scope.allowsUnknownTraffic ? PASSTHROUGH : BLACK_HOLE;
+  const cluster = view.scope.allowsUnknownTraffic ? unknownTrafficCluster(view) : BLACK_HOLE;
   return [
     ...statsFilter(view, "outbound"),
     tcpProxy(view, { direction: "outbound", statPrefix: cluster, target: { cluster } }),
@@ -245,15 +247,15 @@ export function virtualOutbound(view: View): JsonObject | undefined {
   if (view.proxy.interceptionMode === "NONE") return undefined;
   return compact({
     name: "virtualOutbound",
-    address: { socketAddress: { address: WILDCARD_ADDRESS, portValue: CAPTURE_PORT } },
+    address: { socketAddress: { address: WILDCARD_ADDRESS, portValue: capturePort(view, "outbound") } },
+    transparent: isTransparent(view),
     useOriginalDst: true,
-    connectionBalanceConfig: balance(proxyOptions(view).balancesOutbound),
     maxConnectionsToAcceptPerSocketEvent: 1,
     trafficDirection: "OUTBOUND",
     filterChains: [
       {
         name: "virtualOutbound-blackhole",
-        filterChainMatch: { destinationPort: CAPTURE_PORT },
+        filterChainMatch: { destinationPort: capturePort(view, "outbound") },
         filters: [
           ...statsFilter(view, "outbound"),
           tcpProxy(view, {

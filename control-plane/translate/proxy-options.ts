@@ -1,6 +1,6 @@
 /** What a proxy asks for itself, in its node's metadata and its ProxyConfig (§4.6). */
 import { durationJson } from "./duration.ts";
-import type { JsonObject } from "./json.ts";
+import { compact, type JsonObject } from "./json.ts";
 import { memoized } from "./memo.ts";
 import type { CustomTag } from "./spec/telemetry.ts";
 import type { View } from "./view.ts";
@@ -22,6 +22,14 @@ export interface ProxyHeaders {
   readonly hasAttemptCount: boolean;
   readonly hasDebugHeaders: boolean;
   readonly forwardedClientCert: string;
+  /** Of HTTP/1. */
+  readonly keepsHeaderCase: boolean;
+  readonly hasForwardedHost: boolean;
+  readonly hasForwardedPort: boolean;
+  /** What a proxy says of itself to others stays in the mesh. */
+  readonly exchangesInMeshOnly: boolean;
+  /** HttpConnectionManager.SetCurrentClientCertDetails of inbound connections. */
+  readonly clientCertDetails: JsonObject;
 }
 
 interface WrittenHeaders {
@@ -30,6 +38,19 @@ interface WrittenHeaders {
   readonly attemptCount?: Switch;
   readonly envoyDebugHeaders?: Switch;
   readonly forwardedClientCert?: string;
+  readonly preserveHttp1HeaderCase?: boolean;
+  readonly xForwardedHost?: { readonly enabled?: boolean };
+  readonly xForwardedPort?: { readonly enabled?: boolean };
+  readonly metadataExchangeHeaders?: { readonly mode?: string };
+  readonly setCurrentClientCertDetails?: ClientCertDetails;
+}
+
+interface ClientCertDetails {
+  readonly subject?: boolean;
+  readonly cert?: boolean;
+  readonly chain?: boolean;
+  readonly dns?: boolean;
+  readonly uri?: boolean;
 }
 
 interface Switch {
@@ -79,7 +100,8 @@ export const proxyOptions: (view: View) => ProxyOptions = memoized((view: View):
   const { metadata } = view.proxy;
   const idle = metadata["IDLE_TIMEOUT"];
   return {
-    acceptsHttp10: isOn(metadata["HTTP10"]),
+    // Nothing else turns it on.
+    acceptsHttp10: metadata["HTTP10"] === "1",
     idleTimeout: typeof idle === "string" ? durationJson(idle) : undefined,
     balancesInbound: isOn(metadata["INBOUND_LISTENER_EXACT_BALANCE"]),
     balancesOutbound: isOn(metadata["OUTBOUND_LISTENER_EXACT_BALANCE"]),
@@ -108,7 +130,24 @@ function headersFrom(written: WrittenHeaders): ProxyHeaders {
     hasAttemptCount: isKept(written.attemptCount),
     hasDebugHeaders: isKept(written.envoyDebugHeaders),
     forwardedClientCert: certificate === "" || certificate === "UNDEFINED" ? "APPEND_FORWARD" : certificate,
+    keepsHeaderCase: written.preserveHttp1HeaderCase === true,
+    hasForwardedHost: written.xForwardedHost?.enabled === true,
+    hasForwardedPort: written.xForwardedPort?.enabled === true,
+    exchangesInMeshOnly: written.metadataExchangeHeaders?.mode === "IN_MESH",
+    clientCertDetails: clientCertDetails(written.setCurrentClientCertDetails),
   };
+}
+
+/** Subject, DNS names and URI unless they are switched off; certificate and chain where they are asked for. */
+function clientCertDetails({ subject, cert, chain, dns, uri }: ClientCertDetails = {}): JsonObject {
+  const isTold = (value: boolean | undefined): true | undefined => (value === true ? true : undefined);
+  return compact({
+    subject: subject !== false,
+    cert: isTold(cert),
+    chain: isTold(chain),
+    dns: isTold(dns !== false),
+    uri: isTold(uri !== false),
+  });
 }
 
 function isOn(value: unknown): boolean {

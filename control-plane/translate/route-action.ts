@@ -1,15 +1,15 @@
 /** What a rule does with a request: forward, redirect, answer (rules 23–31, 36). */
 import { durationJson } from "./duration.ts";
-import { httpHashPolicy } from "./hash-policy.ts";
+import { consistentHashOf, httpHashPolicy } from "./hash-policy.ts";
 import { headerMutations, type HeaderMutations, joined, mutationFields, NO_MUTATIONS } from "./header-operations.ts";
 import { compact, type JsonObject } from "./json.ts";
 import { outboundCluster } from "./names.ts";
 import { perMillion } from "./fault.ts";
 import { PREFIX_MARK, quoted } from "../gateway-api/http-filters.ts";
+import { proxyOptions } from "./proxy-options.ts";
 import { retryPolicy } from "./retry-policy.ts";
 import { destinationRuleOf } from "./scope.ts";
 import type { Destination, HttpDestination, HttpRedirect, HttpRule, Percent } from "./spec/virtual-service.ts";
-import { effectivePolicy } from "./traffic-policy.ts";
 import type { View } from "./view.ts";
 
 /** Where routes are made for. */
@@ -57,7 +57,8 @@ function forward(rule: HttpRule, own: HeaderMutations, context: RouteContext): A
   const destinations = rule.route ?? [];
   const single = destinations.length === 1 ? destinations[0] : undefined;
   const singleMutations = headerMutations(single?.headers);
-  const hashPolicy = destinations.flatMap((destination) => hashPolicyOf(destination, context));
+  const counted = single === undefined ? destinations.filter(isWeighted) : destinations;
+  const hashPolicy = counted.flatMap((destination) => hashPolicyOf(destination, context));
   const timeout = durationJson(rule.timeout) ?? "0s";
   const authority = rule.rewrite?.authority || own.authority || singleMutations.authority;
   const route = compact({
@@ -68,6 +69,7 @@ function forward(rule: HttpRule, own: HeaderMutations, context: RouteContext): A
     ...(context.gatewayApi !== undefined && { clusterNotFoundResponseCode: "INTERNAL_SERVER_ERROR" }),
     ...rewrite(rule, context),
     hostRewriteLiteral: authority,
+    appendXForwardedHost: proxyOptions(context.view).headers.hasForwardedHost ? true : undefined,
     requestMirrorPolicies: mirrors(rule, context),
     hashPolicy: hashPolicy.length === 0 ? undefined : hashPolicy,
   });
@@ -128,10 +130,13 @@ function rewrite({ rewrite: settings }: HttpRule, { gatewayApi }: RouteContext):
 
 /** Without a percentage everything is copied, with 0 nothing (rule 31). */
 function mirrors(rule: HttpRule, context: RouteContext): readonly JsonObject[] | undefined {
-  const wanted =
-    rule.mirror === undefined
-      ? (rule.mirrors ?? []).map(({ destination, percentage }) => ({ destination, share: shareOf(percentage) }))
-      : [{ destination: rule.mirror, share: shareOf(rule.mirrorPercentage, rule.mirrorPercent) }];
+  const { mirror, mirrors: more = [] } = rule;
+  const wanted = [
+    ...(mirror === undefined
+      ? []
+      : [{ destination: mirror, share: shareOf(rule.mirrorPercentage, rule.mirrorPercent) }]),
+    ...more.map(({ destination, percentage }) => ({ destination, share: shareOf(percentage) })),
+  ];
   const policies = wanted
     .filter(({ share }) => share["numerator"] !== 0)
     .map(({ destination, share }) => ({
@@ -147,15 +152,12 @@ function shareOf(percentage: Percent | undefined, legacy?: number): JsonObject {
   return percentage === undefined ? { numerator: legacy ?? 100 } : perMillion(percentage);
 }
 
-function hashPolicyOf({ destination, weight }: HttpDestination, context: RouteContext): readonly JsonObject[] {
+function hashPolicyOf({ destination }: HttpDestination, context: RouteContext): readonly JsonObject[] {
   const service = context.view.scope.byAnyName.get(destination?.host ?? "");
-  if (service === undefined || weight === 0) return [];
+  if (service === undefined) return [];
   const { mesh, scope, labels } = context.view;
   const rule = destinationRuleOf(mesh, scope, service.model, labels);
-  const port = destination?.port?.number ?? context.defaultPort(service.host);
-  return httpHashPolicy(
-    effectivePolicy(rule, destination?.subset ?? "", port, mesh.meshConfig).loadBalancer?.consistentHash,
-  );
+  return httpHashPolicy(consistentHashOf(rule, destination?.subset ?? "", destination?.port?.number));
 }
 
 const REDIRECT_CODES: Readonly<Record<number, string | undefined>> = {

@@ -5,7 +5,8 @@ import { patchedRoutes } from "./envoy-filter/route-patches.ts";
 import { gatewayVirtualHosts } from "./gateway-routes.ts";
 import { mergedGateway } from "./gateway-servers.ts";
 import { byText, type JsonObject } from "./json.ts";
-import { HTTP_PROXY_ROUTE, PASSTHROUGH } from "./names.ts";
+import { unknownTrafficCluster } from "./egress-proxy.ts";
+import { HTTP_PROXY_ROUTE } from "./names.ts";
 import { memoizedBy } from "./memo.ts";
 import { outboundView } from "./outbound-class.ts";
 import type { EgressListener } from "./scope.ts";
@@ -87,7 +88,7 @@ function unknownTraffic(view: View): JsonObject {
   const isAllowed = view.scope.allowsUnknownTraffic;
   const name = isAllowed ? "allow_any" : "block_all";
   const action = isAllowed
-    ? { route: { cluster: PASSTHROUGH, timeout: "0s", maxGrpcTimeout: "0s" } }
+    ? { route: { cluster: unknownTrafficCluster(view), timeout: "0s", maxGrpcTimeout: "0s" } }
     : { directResponse: { status: 502 } };
   return {
     name,

@@ -6,12 +6,13 @@ import { tcpHashPolicy } from "./hash-policy.ts";
 import { compact, type JsonObject } from "./json.ts";
 import { selects } from "./labels.ts";
 import { configMetadata, outboundCluster, WILDCARD_ADDRESS } from "./names.ts";
-import { mongoProxy, statsFilter, tcpProxy } from "./network-filters.ts";
+import { mongoProxy, statsFilter, tcpProxy, type TcpProxyInput } from "./network-filters.ts";
 import { isTls } from "./protocols.ts";
 import { destinationCluster } from "./route-action.ts";
 import { destinationRuleOf, type ScopedPort, type ScopedService } from "./scope.ts";
+import type { DestinationRule } from "./destination-rule.ts";
+import type { Tunnel } from "./spec/destination-rule.ts";
 import type { Destination, L4Match, RouteDestination } from "./spec/virtual-service.ts";
-import { effectivePolicy } from "./traffic-policy.ts";
 import type { View } from "./view.ts";
 import type { VirtualService } from "./virtual-service.ts";
 import { durationJson } from "./duration.ts";
@@ -100,7 +101,7 @@ function direct(view: View, target: TcpTarget, sni: readonly string[]): TcpChain
   const portNumber = more === undefined && only !== undefined ? only.number : listenPort;
   const cluster = outboundCluster(portNumber, "", service.host);
   const to = { protocol: port.protocol, statPrefix: cluster, target: { cluster } };
-  const filters = proxyTo(view, to, { host: service.host }, portNumber);
+  const filters = proxyTo(view, to, { host: service.host, subset: "" }, listenPort);
   return { sni, cidrs: target.cidrs, json: chainJson(sni, target.cidrs, filters, undefined) };
 }
 
@@ -150,7 +151,10 @@ export function routedFilters(
   const single = destinations.length <= 1;
   const to = single ? { cluster: name(first?.destination ?? {}) } : { weightedClusters: { clusters } };
   const statPrefix = single ? name(first?.destination ?? {}) : `${owner?.object.metadata.name ?? ""}.${namespace}`;
-  return proxyTo(view, { protocol, statPrefix, target: to, authorization }, first?.destination ?? {}, port);
+  const { host = "", subset = "" } = first?.destination ?? {};
+  // Of several destinations none may speak for its subset.
+  const settings = { host, subset: single ? subset : "" };
+  return proxyTo(view, { protocol, statPrefix, target: to, authorization }, settings, port);
 }
 
 function expanded(destination: Destination | undefined, namespace: string): Destination {
@@ -169,17 +173,15 @@ interface ProxyTo {
   readonly target: JsonObject;
 }
 
-/** Idle timeout and hashing are those of the first destination. */
-function proxyTo(view: View, to: ProxyTo, destination: Destination, port: number): readonly JsonObject[] {
-  const service = view.scope.byAnyName.get(destination.host ?? "");
+/** The DestinationRule's settings are those of the first destination. */
+function proxyTo(
+  view: View,
+  to: ProxyTo,
+  { host, subset }: { readonly host: string; readonly subset: string },
+  port: number,
+): readonly JsonObject[] {
+  const service = view.scope.byAnyName.get(host);
   const rule = service && destinationRuleOf(view.mesh, view.scope, service.model, view.labels);
-  const policy = effectivePolicy(
-    rule,
-    destination.subset ?? "",
-    destination.port?.number ?? port,
-    view.mesh.meshConfig,
-  );
-  const { tunnel } = policy;
   const { custom, rules } = to.authorization ?? NO_AUTHORIZATION;
   const extensions = networkExtensions(view, { port, side: "CLIENT" });
   return [
@@ -195,17 +197,31 @@ function proxyTo(view: View, to: ProxyTo, destination: Destination, port: number
       direction: "outbound",
       statPrefix: to.statPrefix,
       target: to.target,
-      idleTimeout: durationJson(policy.connectionPool?.tcp?.idleTimeout),
-      hashPolicy: tcpHashPolicy(policy.loadBalancer?.consistentHash),
-      tunnelingConfig:
-        tunnel === undefined
-          ? undefined
-          : compact({
-              hostname: `${tunnel.targetHost ?? ""}:${tunnel.targetPort ?? 0}`,
-              usePost: tunnel.protocol === "POST" ? true : undefined,
-            }),
+      ...connectionSettings(rule, subset),
     }),
   ];
+}
+
+/** Timeouts are those of the whole rule, whatever ports and subsets say; hashing and tunnels may be a subset's. */
+function connectionSettings(
+  rule: DestinationRule | undefined,
+  subsetName: string,
+): Pick<TcpProxyInput, "idleTimeout" | "maxDuration" | "hashPolicy" | "tunnelingConfig"> {
+  const top = rule?.trafficPolicy;
+  const subset = rule?.subsets.find(({ name }) => name === subsetName)?.trafficPolicy;
+  const tcp = top?.connectionPool?.tcp;
+  const tunnel = subsetName === "" ? top?.tunnel : subset?.tunnel;
+  return {
+    idleTimeout: durationJson(tcp?.idleTimeout),
+    maxDuration: durationJson(tcp?.maxConnectionDuration),
+    hashPolicy: tcpHashPolicy((subset?.loadBalancer ?? top?.loadBalancer)?.consistentHash),
+    tunnelingConfig: tunnel && tunnelingConfig(tunnel),
+  };
+}
+
+function tunnelingConfig({ targetHost = "", targetPort = 0, protocol }: Tunnel): JsonObject {
+  const host = targetHost.includes(":") ? `[${targetHost}]` : targetHost;
+  return compact({ hostname: `${host}:${targetPort}`, usePost: protocol === "POST" ? true : undefined });
 }
 
 function chainJson(

@@ -25,7 +25,7 @@ export interface Header {
   readonly mesh?: Readonly<Record<string, unknown>>;
   /** `clusters outbound|80||x: outlierDetection lbPolicy`; without fields the names of all of a type. */
   readonly look: readonly string[];
-  readonly interception?: "REDIRECT" | "NONE";
+  readonly interception?: "REDIRECT" | "TPROXY" | "NONE";
   /** `router`: a gateway. */
   readonly type?: "sidecar" | "router";
   /** Of the node, beside what every proxy has. */

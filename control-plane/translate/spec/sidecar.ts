@@ -1,6 +1,7 @@
 /** networking.istio.io Sidecar, the fields that translation reads. */
 import type { Labels } from "../labels.ts";
 import type { ConnectionPool } from "./destination-rule.ts";
+import type { Destination } from "./virtual-service.ts";
 
 export type CaptureMode = "DEFAULT" | "IPTABLES" | "NONE";
 
@@ -29,6 +30,9 @@ export interface SidecarSpec {
   readonly workloadSelector?: { readonly labels?: Labels };
   readonly ingress?: readonly SidecarIngress[];
   readonly egress?: readonly SidecarEgress[];
-  readonly outboundTrafficPolicy?: { readonly mode?: "REGISTRY_ONLY" | "ALLOW_ANY"; readonly egressProxy?: object };
+  readonly outboundTrafficPolicy?: {
+    readonly mode?: "REGISTRY_ONLY" | "ALLOW_ANY";
+    readonly egressProxy?: Destination;
+  };
   readonly inboundConnectionPool?: ConnectionPool;
 }
