@@ -9,6 +9,7 @@ import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import { ResponseFlag, StreamInfo } from "../stream-info.ts";
 import type { CodecError, ResetReason, StreamDecoder, StreamEncoder } from "./codec.ts";
 import type { ConnectionManager } from "./connection-manager.ts";
+import { decorateRequest, decorateResponse } from "./decorator.ts";
 import type { FilterStream, HttpFilter, InternalRedirects, LocalReply } from "./filter.ts";
 import { FilterChain, type FilterChainEnds } from "./filter-chain.ts";
 import { setForwardedClientCert } from "./forwarded-client-cert.ts";
@@ -220,6 +221,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   }
 
   #isForceTraced = false;
+  /** The operation that the response is to name. */
+  #decoration: string | undefined = undefined;
 
   #isUpgradeAllowed(type: string, route: ResolvedRoute): boolean {
     const own = route.kind === "forward" ? route.upgrades.get(type) : undefined;
@@ -233,12 +236,13 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     const manager = this.#manager;
     const { tracing, stats, config, runtime } = manager;
     if (tracing === undefined) return;
-    const reason = decideTrace(headers, tracing, config.forwarding, this.#isForceTraced, stats.tracing, () =>
-      runtime.random.float(),
-    );
+    const random = (): number => runtime.random.float();
+    const isForced = this.#isForceTraced;
+    const reason = decideTrace(headers, tracing, config.forwarding, isForced, stats.tracing, random, route?.tracing);
     this.info.isTraced = reason !== "none";
     this.tracing = manager.tracer?.startSpan(headers, this.info, route, reason);
     if (this.tracing !== undefined) this.info.traceId = this.tracing.traceId;
+    this.#decoration = decorateRequest(headers, route, tracing, manager.isEgress);
   }
 
   #onRequestComplete(): void {
@@ -437,6 +441,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     this.#isResponseStarted = true;
     info.responseCode = headers.status;
     manager.finishResponseHeaders(headers, this.requestHeaders, this.#isForceTraced);
+    if (manager.tracing !== undefined)
+      decorateResponse(headers, this.#decoration, this.#route, manager.tracing, manager.isEgress, this.tracing);
     if (!this.isRequestComplete) manager.stats.rqResponseBeforeRqComplete.inc();
     this.#isTunnel = headers.status === 101 || (this.requestHeaders.method === "CONNECT" && headers.status < 300);
     if (!this.#isTunnel) this.#connection.drainIfAsked(this.isRequestComplete);

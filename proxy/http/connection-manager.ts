@@ -66,6 +66,8 @@ export class ConnectionManager {
   readonly http2: Http2ServerOptions;
   readonly tracing: TracingConfig | undefined;
   readonly tracer: Tracer | undefined;
+  /** Of requests that leave: spans are the client's. */
+  readonly isEgress: boolean;
   readonly bufferLimitBytes: number;
   readonly isDraining: () => boolean;
   /** Undefined until RDS has answered. */
@@ -111,6 +113,7 @@ export class ConnectionManager {
     };
     this.tracer = config.tracing?.makeTracer?.(filterContext);
     this.tracing = config.tracing;
+    this.isEgress = context.trafficDirection === "outbound";
     this.http1 = this.#http1Options(context);
     this.http2 = this.#http2Options(context);
     if (config.routes.kind === "inline") this.routes = config.routes.table;

@@ -4,6 +4,7 @@ import type { ForwardingConfig } from "./connection-manager-config.ts";
 import { connectionManagerStats } from "./connection-manager-stats.ts";
 import { HeaderMap } from "./header-map.ts";
 import { decideTrace } from "./trace-decision.ts";
+import type { RouteTracing } from "../router/route-tracing.ts";
 import type { TraceReason } from "./tracing.ts";
 
 const forwarding: ForwardingConfig = {
@@ -35,6 +36,7 @@ interface Asked {
   readonly isForced?: boolean;
   readonly clientTraceId?: string;
   readonly config?: Partial<ForwardingConfig>;
+  readonly route?: RouteTracing;
 }
 
 function decide(asked: Asked): readonly [TraceReason, string | undefined] {
@@ -44,10 +46,11 @@ function decide(asked: Asked): readonly [TraceReason, string | undefined] {
     clientSampling: asked.client ?? 10_000,
     randomSampling: asked.random ?? 0,
     overallSampling: asked.overall ?? 10_000,
+    hasOperation: false,
     makeTracer: undefined,
   };
   const config = { ...forwarding, ...asked.config };
-  const reason = decideTrace(headers, sampling, config, asked.isForced ?? false, stats, () => 0.5);
+  const reason = decideTrace(headers, sampling, config, asked.isForced ?? false, stats, () => 0.5, asked.route);
   return [reason, headers.get("x-request-id")];
 }
 
@@ -88,5 +91,24 @@ describe("R-82, R-83 the decision to trace", () => {
     const before = stats.randomSampling.value;
     decide({ random: 10_000 });
     expect(stats.randomSampling.value).toBe(before + 1);
+  });
+
+  test("what a route says of sampling stands in place of the connection manager's", () => {
+    const share = (numerator: number, denominator: 100 | 10_000 | 1_000_000 = 100) => ({ numerator, denominator });
+    const route = (random: RouteTracing["randomSampling"], overall = share(100)): RouteTracing => ({
+      clientSampling: share(0),
+      randomSampling: random,
+      overallSampling: overall,
+      customTags: [],
+      operation: undefined,
+    });
+    expect(decide({ route: route(share(100)) })[0]).toBe("sampled");
+    expect(decide({ random: 10_000, route: route(share(0)) })[0]).toBe("none");
+    // 5000 of 10,000 is 0 of 100.
+    expect(decide({ route: route(share(1)) })[0]).toBe("sampled");
+    expect(decide({ route: route(share(5000, 10_000)) })[0]).toBe("none");
+    expect(decide({ route: route(share(5001, 1_000_000)) })[0]).toBe("sampled");
+    expect(decide({ route: route(share(100), share(0)) })[0]).toBe("none");
+    expect(decide({ clientTraceId: "c", route: route(share(0)) })[0]).toBe("none");
   });
 });

@@ -1,6 +1,8 @@
 /** Whether a request is traced, decided from its request id so that every proxy decides alike (R-82, R-83). */
 import type { ForwardingConfig } from "./connection-manager-config.ts";
 import type { TracingStats } from "./connection-manager-stats.ts";
+import type { Fraction } from "../config-values.ts";
+import type { RouteTracing } from "../router/route-tracing.ts";
 import type { HeaderMap } from "./header-map.ts";
 import type { TracingConfig } from "./tracing-config.ts";
 import type { TraceReason } from "./tracing.ts";
@@ -22,6 +24,7 @@ export function decideTrace(
   isForced: boolean,
   stats: TracingStats,
   random: () => number,
+  route?: RouteTracing | undefined,
 ): TraceReason {
   const id = headers.get("x-request-id");
   let draw: number;
@@ -33,14 +36,20 @@ export function decideTrace(
     reason = reasonOf(id);
   } else draw = Math.floor(random() * 10_000);
   if (reason === "none") {
-    if (tracing.clientSampling > draw && headers.has("x-client-trace-id")) reason = "client-forced";
+    if (isWithin(draw, tracing.clientSampling, route?.clientSampling) && headers.has("x-client-trace-id"))
+      reason = "client-forced";
     else if (isForced) reason = "service-forced";
-    else if (tracing.randomSampling > draw) reason = "sampled";
+    else if (isWithin(draw, tracing.randomSampling, route?.randomSampling)) reason = "sampled";
   }
-  if (reason !== "none" && tracing.overallSampling <= draw) reason = "none";
+  if (reason !== "none" && !isWithin(draw, tracing.overallSampling, route?.overallSampling)) reason = "none";
   if (forwarding.packTraceReason && id !== undefined && id.length === 36 && id[reasonAt] !== reasonDigits[reason])
     headers.set("x-request-id", id.slice(0, reasonAt) + reasonDigits[reason] + id.slice(reasonAt + 1));
   return count(reason, stats);
+}
+
+/** `all` is of 10,000; a route's own share stands in its place. */
+function isWithin(draw: number, all: number, own: Fraction | undefined): boolean {
+  return own === undefined ? all > draw : own.numerator > draw % own.denominator;
 }
 
 function reasonOf(id: string): TraceReason {

@@ -11,6 +11,8 @@ export interface TracingConfig {
   readonly clientSampling: number;
   readonly randomSampling: number;
   readonly overallSampling: number;
+  /** `operation` names the spans, and decorators do not. */
+  readonly hasOperation: boolean;
   readonly makeTracer: TracerMaker | undefined;
 }
 
@@ -32,6 +34,7 @@ export function parseTracing(
     clientSampling: tenThousandths(message.clientSampling?.value),
     randomSampling: tenThousandths(message.randomSampling?.value),
     overallSampling: tenThousandths(message.overallSampling?.value),
+    hasOperation: message.operation !== "",
     makeTracer: parsed?.value,
   };
 }

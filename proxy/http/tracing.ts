@@ -34,6 +34,8 @@ export interface Tracer {
 export interface Span extends StreamTracing {
   /** 32 hex digits. */
   readonly traceId: string;
+  /** Names it anew. */
+  setOperation(name: string): void;
   /** The stream is complete; `stream.info` is final. */
   finish(stream: FormatContext): void;
 }

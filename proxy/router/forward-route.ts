@@ -6,6 +6,7 @@ import { rewriteHost, rewritePath, type HostRewrite, type PathRewrite } from "./
 import type { HashPolicy } from "./hash-policy.ts";
 import type { RouteRateLimits } from "./rate-limit-policy.ts";
 import type { RouteFilterConfigs } from "./route-level.ts";
+import type { RouteTracing } from "./route-tracing.ts";
 import type { Timeouts } from "./timeouts.ts";
 import type {
   ForwardRoute,
@@ -28,6 +29,7 @@ export interface ForwardRouteParts {
   readonly responseMutations: HeaderMutations | undefined;
   readonly decoratorOperation: string | undefined;
   readonly decoratorPropagate: boolean;
+  readonly tracing: RouteTracing | undefined;
   readonly clusterName: string;
   readonly statPrefix: string;
   readonly clusterNotFoundStatus: 503 | 404 | 500;
@@ -69,6 +71,7 @@ export class ForwardRouteEntry implements ForwardRoute {
   readonly responseMutations: HeaderMutations | undefined;
   readonly decoratorOperation: string | undefined;
   readonly decoratorPropagate: boolean;
+  readonly tracing: RouteTracing | undefined;
   readonly clusterName: string;
   readonly clusterNotFoundStatus: 503 | 404 | 500;
   readonly autoHostRewrite: boolean;
@@ -105,6 +108,7 @@ export class ForwardRouteEntry implements ForwardRoute {
     this.responseMutations = parts.responseMutations;
     this.decoratorOperation = parts.decoratorOperation;
     this.decoratorPropagate = parts.decoratorPropagate;
+    this.tracing = parts.tracing;
     this.clusterName = parts.clusterName;
     this.clusterNotFoundStatus = parts.clusterNotFoundStatus;
     this.autoHostRewrite = parts.autoHostRewrite;

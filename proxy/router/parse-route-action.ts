@@ -22,6 +22,7 @@ import { parseRedirectPredicate } from "./redirect-predicate.ts";
 import { parseRetryPolicy } from "./retry-policy.ts";
 import { composeLevels, parseLevel, type RouteLevel } from "./route-level.ts";
 import type { RouteMatcher } from "./route-match.ts";
+import type { RouteTracing } from "./route-tracing.ts";
 import { timeouts } from "./timeouts.ts";
 import type { ConnectConfig, ForwardRoute, HedgePolicy, InternalRedirectPolicy, MaxStreamDuration } from "./types.ts";
 import { numberIn, weightedSelector, type RouteSelector, type WeightedChoice } from "./weighted-clusters.ts";
@@ -37,6 +38,7 @@ export interface RouteAround {
   readonly level: RouteLevel;
   readonly decoratorOperation: string | undefined;
   readonly decoratorPropagate: boolean;
+  readonly tracing: RouteTracing | undefined;
   readonly perRequestBufferLimitBytes: number | undefined;
   readonly matcher: RouteMatcher;
 }

@@ -17,6 +17,7 @@ import { redirectLocation, type RedirectTarget } from "./redirect.ts";
 import { parsePathFormat } from "./parse-rewrites.ts";
 import { prefixRewrite, regexRewrite, rewritePath, type PathRewrite } from "./rewrite.ts";
 import { composeLevels, parseLevel, type ComposedLevels } from "./route-level.ts";
+import { parseRouteTracing } from "./route-tracing.ts";
 import { parseRouteMatch, type RouteMatcher } from "./route-match.ts";
 import type { DirectResponseRoute, RedirectRoute } from "./types.ts";
 import type { RouteSelector } from "./weighted-clusters.ts";
@@ -32,6 +33,7 @@ export function parseRoute(reader: MessageReader<Route>, context: VirtualHostCon
   const matcher = match === undefined ? undefined : parseRouteMatch(match, context.regexes);
   if (match === undefined) reader.invalid("match", "a route needs a match");
   const decorator = reader.child("decorator");
+  const tracing = reader.child("tracing");
   const level = parseLevel(
     {
       requestHeadersToAdd: reader.children("requestHeadersToAdd"),
@@ -51,6 +53,7 @@ export function parseRoute(reader: MessageReader<Route>, context: VirtualHostCon
     level,
     decoratorOperation: decorator?.get("operation"),
     decoratorPropagate: decorator?.get("propagate") ?? true,
+    tracing: tracing === undefined ? undefined : parseRouteTracing(tracing),
     perRequestBufferLimitBytes: bufferLimit(reader),
   };
   decorator?.finish();
@@ -171,7 +174,7 @@ function parseDirectResponse(
 }
 
 function shared(
-  { name, metadata, decoratorOperation, decoratorPropagate }: RouteAround,
+  { name, metadata, decoratorOperation, decoratorPropagate, tracing }: RouteAround,
   { virtualHostName }: VirtualHostContext,
   { filters, requestMutations, responseMutations }: ComposedLevels,
 ): Omit<DirectResponseRoute, "kind" | "status" | "body" | "bodyFormat"> {
@@ -180,6 +183,7 @@ function shared(
     metadata,
     decoratorOperation,
     decoratorPropagate,
+    tracing,
     virtualHostName,
     perFilter: (name) => filters.perFilter(name),
     perFilterLevels: (name) => filters.perFilterLevels(name),

@@ -125,6 +125,7 @@ function sslRedirect(context: VirtualHostContext): RedirectRoute {
     responseMutations: undefined,
     decoratorOperation: undefined,
     decoratorPropagate: true,
+    tracing: undefined,
     status: 301,
     rewritePath() {},
     location: sslLocation,

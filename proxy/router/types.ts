@@ -5,6 +5,7 @@ import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import type { StreamInfo } from "../stream-info.ts";
 import type { RoutingPriority } from "../upstream/types.ts";
 import type { RouteRateLimits } from "./rate-limit-policy.ts";
+import type { RouteTracing } from "./route-tracing.ts";
 import type { Timeouts } from "./timeouts.ts";
 
 /** What `perFilter` gives where `typed_per_filter_config` switches a filter off (`FilterConfig.disabled`). */
@@ -70,6 +71,8 @@ interface RouteBase {
   readonly decoratorOperation: string | undefined;
   /** `decorator.propagate`; true when absent. */
   readonly decoratorPropagate: boolean;
+  /** In place of what the connection manager says; undefined: it decides. */
+  readonly tracing: RouteTracing | undefined;
   readonly requestMutations: HeaderMutations | undefined;
 }
 

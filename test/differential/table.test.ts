@@ -6,6 +6,7 @@ import { retryCases } from "./cases/retries.ts";
 import { rewriteCases } from "./cases/rewrites.ts";
 import { routeMatchCases } from "./cases/route-match.ts";
 import { routeTreeCases } from "./cases/route-trees.ts";
+import { tracingCases } from "./cases/tracing.ts";
 import { virtualHostCases } from "./cases/virtual-hosts.ts";
 import { describeBesideEnvoy } from "./harness/run.ts";
 
@@ -19,5 +20,6 @@ describeBesideEnvoy("router and connection manager, beside a real Envoy", {
     ...retryCases,
     ...headerCases,
     ...clientCertificateCases,
+    ...tracingCases,
   ],
 });

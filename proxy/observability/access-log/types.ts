@@ -3,6 +3,7 @@ import type { Random, Runtime } from "#lib/runtime.ts";
 import type { NodeInfo } from "../../http/filter.ts";
 import type { HeaderMap } from "../../http/header-map.ts";
 import type { RuntimeSnapshot } from "../../runtime-layers.ts";
+import type { RouteTracing } from "../../router/route-tracing.ts";
 import type { StreamInfo } from "../../stream-info.ts";
 import type { ClusterManager, Metadata } from "../../upstream/types.ts";
 import type { StatsScope } from "../stats.ts";
@@ -30,8 +31,8 @@ export interface FormatContext {
   readonly accessLogType?: AccessLogType | undefined;
   /** Body of a local reply, for `%LOCAL_REPLY_BODY%`. */
   readonly localReplyBody?: string | undefined;
-  /** The route in force, for `%METADATA(ROUTE:…)%`. */
-  readonly route?: { readonly metadata: Metadata } | undefined;
+  /** The route in force, for `%METADATA(ROUTE:…)%` and what it says of its spans. */
+  readonly route?: { readonly metadata: Metadata; readonly tracing?: RouteTracing | undefined } | undefined;
 }
 
 /** A compiled format: one line, or one text, of a context. The result holds one byte a character (latin1). */

@@ -3,7 +3,7 @@ import { formatAddress } from "#lib/connection.ts";
 import type { Span } from "../../http/tracing.ts";
 import type { HeaderMap } from "../../http/header-map.ts";
 import type { StreamInfo } from "../../stream-info.ts";
-import type { FormatContext } from "../access-log/types.ts";
+import type { Format, FormatContext } from "../access-log/types.ts";
 import { grpcStatus, isGrpcContentType } from "../grpc-status.ts";
 import { formatResponseFlags } from "../response-flags.ts";
 import type { TagSource } from "./custom-tags.ts";
@@ -18,6 +18,8 @@ export interface SpanSettings {
   readonly zone: string;
   readonly maxPathTagLength: number;
   readonly customTags: readonly TagSource[];
+  /** `operation`: written at the end; undefined: the span keeps its name, unless its route has a format. */
+  readonly operation: Format | undefined;
   readonly propagation: Propagation;
   readonly sink: Sink<SpanRecord>;
 }
@@ -26,7 +28,7 @@ export class HttpSpan implements Span {
   readonly traceId: string;
   readonly #context: TraceContext;
   readonly #traceState: string;
-  readonly #name: string;
+  #name: string;
   readonly #isShared: boolean;
   readonly #settings: SpanSettings;
 
@@ -39,6 +41,10 @@ export class HttpSpan implements Span {
     this.#settings = settings;
   }
 
+  setOperation(name: string): void {
+    this.#name = name;
+  }
+
   inject(headers: HeaderMap): void {
     this.#settings.propagation.inject(headers, this.#context);
   }
@@ -46,13 +52,14 @@ export class HttpSpan implements Span {
   finish(stream: FormatContext): void {
     const { info } = stream;
     const { sink, kind } = this.#settings;
+    const operation = stream.route?.tracing?.operation ?? this.#settings.operation;
     const { traceId, spanId, parentSpanId } = this.#context;
     sink.add({
       traceId,
       spanId,
       parentSpanId,
       traceState: this.#traceState,
-      name: this.#name,
+      name: operation === undefined ? this.#name : operation(stream),
       kind,
       startMs: info.startTimeMs,
       endMs: info.startTimeMs + Math.max(0, info.end - info.start),
@@ -103,7 +110,10 @@ function tagsOf(stream: FormatContext, settings: SpanSettings): [string, string]
   tags.push(["http.status_code", String(info.responseCode)], ["response_flags", formatResponseFlags(info.flags)]);
   if (isGrpcContentType(requestHeaders?.get("content-type"))) addGrpcTags(tags, stream);
   if (isError(info, stream)) tags.push(["error", "true"]);
-  for (const source of settings.customTags) optional(source.tag, source.value(stream));
+  const own = stream.route?.tracing?.customTags ?? [];
+  for (const source of own) optional(source.tag, source.value(stream));
+  for (const source of settings.customTags)
+    if (!own.some(({ tag }) => tag === source.tag)) optional(source.tag, source.value(stream));
   return tags;
 }
 

@@ -39,6 +39,7 @@ export function parseOpenTelemetry(reader: MessageReader<OpenTelemetryConfig>): 
     traceIdBits: 128,
     sharesSpans: false,
     readsB3: false,
+    namesByHost: false,
     collector: ({ rootScope }) => ({
       stats: spanStats(rootScope.scope("tracing").scope("opentelemetry")),
       target,

@@ -20,6 +20,8 @@ export interface TracerSettings extends SpanSettings {
   readonly readsB3: boolean;
   /** `no_context_propagation`. */
   readonly writesContext: boolean;
+  /** Zipkin: a span without a name of its own has the host's. */
+  readonly namesByHost: boolean;
 }
 
 /** The tracer of one connection manager. */
@@ -65,10 +67,14 @@ class HttpTracer implements Tracer {
   }
 
   #nameOf(headers: HeaderMap, route: ResolvedRoute | undefined): string {
+    const { kind, namesByHost } = this.#settings;
     // An inbound request may carry the name that its sender's route gave it (Istio's decorator).
-    const given = this.#settings.kind === "server" ? headers.get("x-envoy-decorator-operation") : undefined;
+    const given = kind === "server" ? headers.get("x-envoy-decorator-operation") : undefined;
     if (given !== undefined && given !== "") return given;
-    return route?.decoratorOperation ?? (this.#settings.kind === "server" ? "ingress" : "egress");
+    const named = route?.decoratorOperation;
+    if (named !== undefined && named !== "") return named;
+    if (namesByHost) return headers.authority;
+    return kind === "server" ? "ingress" : `egress ${headers.authority}`;
   }
 
   #root(sampled: boolean): TraceContext {

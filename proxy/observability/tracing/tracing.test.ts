@@ -15,6 +15,9 @@ import { ResponseFlag, StreamInfo } from "../../stream-info.ts";
 import type { Cluster, Host, HttpPool, PoolCallbacks } from "../../upstream/types.ts";
 import { createStatsStore } from "../stats-store.ts";
 import { createTracingFactory } from "./tracing.ts";
+import { MessageReader } from "#protos/reader.ts";
+import type { Tracing } from "#protos/gen/envoy/config/route/v3/route_components_pb.js";
+import { parseRouteTracing } from "../../router/route-tracing.ts";
 
 const TYPE = "type.googleapis.com/envoy.config.trace.v3.";
 const otel = {
@@ -244,6 +247,53 @@ describe("OpenTelemetry", () => {
     trace(tracer, request({ "x-envoy-decorator-operation": "given" }));
     await flushed(runtime, collector.posts);
     expect(collector.posts[0]?.body.toString("latin1")).toContain("given");
+  });
+});
+
+describe("names of spans and tags of routes", () => {
+  const zipkinSpan = async (
+    route: object | undefined,
+    more: Readonly<Record<string, unknown>> = {},
+    outbound = false,
+  ) => {
+    const { tracer, collector, runtime } = setup(zipkin, more, outbound ? "outbound" : "inbound");
+    const info = new StreamInfo();
+    info.responseCode = 200;
+    const requestHeaders = request();
+    const span = tracer.startSpan(requestHeaders, info, route as unknown as ResolvedRoute, "sampled");
+    span?.finish({ info, requestHeaders, route: route as unknown as ResolvedRoute });
+    await flushed(runtime, collector.posts);
+    const [sent] = JSON.parse(collector.posts[0]?.body.toString() ?? "") as { name: string; tags: object }[];
+    return sent;
+  };
+  const routeTracing = (json: object) => {
+    const message = messageFromJson("envoy.config.route.v3.Tracing", json).value;
+    return parseRouteTracing(new MessageReader(message as Tracing, "tracing", []));
+  };
+
+  test("Zipkin names a span by its host, OpenTelemetry by its direction; a decorator goes before", async () => {
+    expect((await zipkinSpan(undefined))?.name).toBe("shop");
+    expect((await zipkinSpan({ decoratorOperation: "", metadata: {} }))?.name).toBe("shop");
+    expect((await zipkinSpan({ decoratorOperation: "op", metadata: {} }))?.name).toBe("op");
+    const { tracer, collector, runtime } = setup(otel, {}, "outbound");
+    const info = new StreamInfo();
+    tracer.startSpan(request(), info, undefined, "sampled")?.finish({ info, requestHeaders: request() });
+    await flushed(runtime, collector.posts);
+    expect(collector.posts[0]?.body.toString("latin1")).toContain("egress shop");
+  });
+
+  test("`operation` is written at the end; the route's goes before the connection manager's", async () => {
+    const hcm = { operation: "%REQ(:METHOD)% %RESPONSE_CODE%" };
+    expect((await zipkinSpan({ decoratorOperation: "op", metadata: {} }, hcm))?.name).toBe("GET 200");
+    const tracing = routeTracing({ operation: "%REQ(:PATH)%" });
+    expect((await zipkinSpan({ decoratorOperation: "op", metadata: {}, tracing }, hcm))?.name).toBe("/a?b");
+  });
+
+  test("a route's tag takes the place of the connection manager's of the same name", async () => {
+    const tag = (tag: string, value: string) => ({ tag, literal: { value } });
+    const tracing = routeTracing({ custom_tags: [tag("a", "route"), tag("b", "route")] });
+    const sent = await zipkinSpan({ metadata: {}, tracing }, { custom_tags: [tag("a", "all"), tag("c", "all")] });
+    expect(sent?.tags).toMatchObject({ a: "route", b: "route", c: "all" });
   });
 });
 

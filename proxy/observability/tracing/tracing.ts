@@ -8,6 +8,8 @@ import type { ZipkinConfig } from "#protos/gen/envoy/config/trace/v3/zipkin_pb.j
 import type { HttpConnectionManager_Tracing } from "#protos/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js";
 import type { FilterFactoryContext } from "../../http/filter.ts";
 import type { TracerMaker, TracingFactory } from "../../http/tracing.ts";
+import { parseOperation } from "../../router/route-tracing.ts";
+import type { Format } from "../access-log/types.ts";
 import { createCollector, type CollectorDeps } from "../collector.ts";
 import { parseCustomTag, type TagSource } from "./custom-tags.ts";
 import { parseOpenTelemetry } from "./open-telemetry-provider.ts";
@@ -16,7 +18,10 @@ import { createTracer, type TracerSettings } from "./tracer.ts";
 import { parseZipkin } from "./zipkin-provider.ts";
 
 /** What a provider adds to the settings of a tracer. */
-export interface Provider extends Pick<TracerSettings, "propagation" | "traceIdBits" | "sharesSpans" | "readsB3"> {
+export interface Provider extends Pick<
+  TracerSettings,
+  "propagation" | "traceIdBits" | "sharesSpans" | "readsB3" | "namesByHost"
+> {
   collector(context: FilterFactoryContext): Omit<CollectorDeps<SpanRecord>, "runtime" | "clusters">;
 }
 
@@ -39,6 +44,11 @@ function parseTracing(message: HttpConnectionManager_Tracing, path: string): Par
     .children("customTags")
     .map(parseCustomTag)
     .filter((tag) => tag !== undefined);
+  const operation = parseOperation(reader.get("operation"), reader.at("operation"), problems);
+  reader.ignore(
+    "upstreamOperation",
+    "names the spans of attempts, which spawn_upstream_span would make: it is refused",
+  );
   const writesContext = !reader.get("noContextPropagation");
   if (reader.get("spawnUpstreamSpan") === true)
     reader.unsupported("spawnUpstreamSpan", "a request has one span in each proxy; leave spawn_upstream_span out");
@@ -47,7 +57,8 @@ function parseTracing(message: HttpConnectionManager_Tracing, path: string): Par
   if (problems.length > 0) return { problems };
   if (provider === undefined) return { value: () => undefined, problems };
   return {
-    value: (context) => createTracer(settingsOf(context, provider, { customTags, maxPathTagLength, writesContext })),
+    value: (context) =>
+      createTracer(settingsOf(context, provider, { customTags, maxPathTagLength, operation, writesContext })),
     problems,
   };
 }
@@ -90,6 +101,7 @@ function settingsOf(
   common: {
     readonly customTags: readonly TagSource[];
     readonly maxPathTagLength: number;
+    readonly operation: Format | undefined;
     readonly writesContext: boolean;
   },
 ): TracerSettings {

@@ -25,6 +25,7 @@ export function parseZipkin(reader: MessageReader<ZipkinConfig>): Provider | und
     traceIdBits,
     sharesSpans,
     readsB3: true,
+    namesByHost: true,
     collector: ({ rootScope, node }) => ({
       stats: spanStats(rootScope.scope("tracing").scope("zipkin")),
       target,
