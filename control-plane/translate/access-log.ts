@@ -61,17 +61,23 @@ function meshFile(view: View): readonly Log[] {
   return [{ log: fileAccessLog(accessLogFile, format), filter: undefined }];
 }
 
-/** Provider → filter expression. The narrowest level that names providers for this side decides which there are. */
+/**
+ * Provider → filter expression. The narrowest level that names providers for this side decides which there are; the last
+ * rule that names a provider, by which requests are logged.
+ */
 function chosenProviders(
   levels: readonly (readonly AccessLoggingRule[])[],
   byDefault: readonly string[],
   side: "CLIENT" | "SERVER",
 ): ReadonlyMap<string, string | undefined> {
   let inForce: readonly string[] = byDefault;
+  const expressions = new Map<string, string | undefined>();
   for (const level of levels) {
-    const named = level
-      .filter((rule) => isForMode(rule.match?.mode, side))
-      .flatMap((rule) => providerNames(rule.providers));
+    const own = level.filter((rule) => isForMode(rule.match?.mode, side));
+    for (const { providers, filter } of own) {
+      for (const name of providerNames(providers)) expressions.set(name, filter?.expression);
+    }
+    const named = own.flatMap((rule) => providerNames(rule.providers));
     if (named.length > 0) inForce = named;
   }
   const result = new Map<string, string | undefined>(
@@ -85,7 +91,7 @@ function chosenProviders(
     if (!isForMode(rule.match?.mode, side)) continue;
     for (const name of names.filter((candidate) => inForce.includes(candidate))) {
       if (rule.disabled === true) result.delete(name);
-      else result.set(name, rule.filter?.expression ?? result.get(name));
+      else result.set(name, expressions.get(name));
     }
   }
   return result;

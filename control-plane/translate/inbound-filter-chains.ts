@@ -3,13 +3,13 @@ import { authorizationFilters } from "./authorization.ts";
 import type { MovedPort } from "./authorization-permissions.ts";
 import { httpConnectionManager } from "./http-connection-manager.ts";
 import type { InboundPort } from "./inbound-ports.ts";
-import { any, compact, type JsonObject } from "./json.ts";
+import { any, compact, type JsonObject, nonEmpty } from "./json.ts";
 import { BLACK_HOLE } from "./names.ts";
 import { metadataExchange, mongoProxy, statsFilter, tcpProxy } from "./network-filters.ts";
 import type { MtlsMode } from "./peer-authentication.ts";
 import { isHttp2, type ListenerProtocol } from "./protocols.ts";
 import { INBOUND_RETRY } from "./retry-policy.ts";
-import { TRUST_BUNDLE, WORKLOAD_CERTIFICATE } from "./secrets.ts";
+import { fileCertificate, fileRoot } from "./secrets.ts";
 import { allPhases, networkExtensions } from "./traffic-extensions.ts";
 import type { Denial } from "./security-policies.ts";
 import type { View } from "./view.ts";
@@ -188,23 +188,43 @@ const CIPHERS = [
   "AES128-GCM-SHA256",
 ];
 
+interface MeshMtls {
+  readonly minProtocolVersion?: string;
+  readonly cipherSuites?: readonly string[];
+}
+
+/** What the proxy says it has in files, else the workload's own (TLS_SERVER_CERT_CHAIN, TLS_SERVER_KEY, TLS_SERVER_ROOT_CERT). */
+function serverFiles({ proxy }: View): { readonly certificate: JsonObject; readonly root: JsonObject } {
+  const file = (key: string): string => (typeof proxy.metadata[key] === "string" ? proxy.metadata[key] : "");
+  const [chain, key] = [file("TLS_SERVER_CERT_CHAIN"), file("TLS_SERVER_KEY")];
+  return {
+    certificate: fileCertificate(key === "" ? "" : chain, key),
+    root: fileRoot(file("TLS_SERVER_ROOT_CERT")),
+  };
+}
+
 /** Terminates mesh TLS: the peer must have a certificate of this trust domain. */
 function downstreamTls(view: View, is: "http" | "tcp"): JsonObject {
   const { trustDomain, trustDomainAliases, raw } = view.mesh.meshConfig;
-  const written = raw["meshMTLS"] as { readonly minProtocolVersion?: string } | undefined;
+  const written = raw["meshMTLS"] as MeshMtls | undefined;
+  const { certificate, root } = serverFiles(view);
   const minimum = written?.minProtocolVersion === "TLSV1_3" ? "TLSv1_3" : "TLSv1_2";
   const domains = [...new Set([trustDomain, ...trustDomainAliases])];
   return {
     name: "envoy.transport_sockets.tls",
     typedConfig: any("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", {
       commonTlsContext: {
-        tlsParams: { tlsMinimumProtocolVersion: minimum, tlsMaximumProtocolVersion: "TLSv1_3", cipherSuites: CIPHERS },
-        tlsCertificateSdsSecretConfigs: [WORKLOAD_CERTIFICATE],
+        tlsParams: {
+          tlsMinimumProtocolVersion: minimum,
+          tlsMaximumProtocolVersion: "TLSv1_3",
+          cipherSuites: nonEmpty(written?.cipherSuites ?? []) ?? CIPHERS,
+        },
+        tlsCertificateSdsSecretConfigs: [certificate],
         combinedValidationContext: {
           defaultValidationContext: {
             matchSubjectAltNames: domains.map((domain) => ({ prefix: `spiffe://${domain}/` })),
           },
-          validationContextSdsSecretConfig: TRUST_BUNDLE,
+          validationContextSdsSecretConfig: root,
         },
         alpnProtocols: is === "http" ? ["h2", "http/1.1"] : ["istio-peer-exchange", "h2", "http/1.1"],
       },

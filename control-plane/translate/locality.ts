@@ -13,6 +13,8 @@ export interface LocalityPlan {
   /** Priorities hold without outlier detection, and localities are weighted: a Service's `trafficDistribution`. */
   readonly isForced: boolean;
   readonly usesPriorities: boolean;
+  /** Endpoints that fail are ejected. */
+  readonly hasOutlier: boolean;
 }
 
 /** DestinationRule, then the Service's traffic distribution, then the mesh. */
@@ -36,11 +38,14 @@ export function localityPlan(
 
 function planOf(setting: LocalityLbSetting, hasOutlier: boolean, isForced: boolean): LocalityPlan {
   const distributes = (setting.distribute ?? []).length > 0;
-  return { setting, isForced, usesPriorities: !distributes && (hasOutlier || isForced) };
+  return { setting, isForced, hasOutlier, usesPriorities: !distributes && (hasOutlier || isForced) };
 }
 
 export function weightsLocalities(plan: LocalityPlan | undefined): boolean {
-  return plan !== undefined && ((plan.setting.distribute ?? []).length > 0 || plan.isForced);
+  if (plan === undefined) return false;
+  const { distribute = [], failover = [], failoverPriority = [] } = plan.setting;
+  const failsOver = plan.hasOutlier && failover.length + failoverPriority.length > 0;
+  return distribute.length > 0 || plan.isForced || failsOver;
 }
 
 /** `spec.trafficDistribution`, or the annotation that says the same for a ServiceEntry. */

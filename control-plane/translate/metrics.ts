@@ -97,7 +97,8 @@ function applyOverride(plan: ProviderPlan, override: MetricsOverride, side: Side
     plan.disabled.add(side);
     return;
   }
-  if (override.disabled === false) plan.disabled.delete(side);
+  // What is said of one metric switches the filter on again.
+  plan.disabled.delete(side);
   const names = isAll ? Object.keys(METRICS) : [customMetric ?? metric ?? ""];
   for (const name of names) {
     const settings: MetricSettings = plan.overrides[side].get(name) ?? { tags: new Map() };

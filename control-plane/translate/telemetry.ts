@@ -1,42 +1,37 @@
 /** Which Telemetry rules hold for a proxy: the root namespace's, its own namespace's, its workload's (rule 115). */
 import type { MeshIndex } from "../model/mesh-index.ts";
 import type { MeshObject } from "../model/object.ts";
-import { isEmptySelector, selects } from "./labels.ts";
+import { isEmptySelector } from "./labels.ts";
 import { memoized } from "./memo.ts";
+import { isSelecting } from "./security-policies.ts";
 import { specOf } from "./spec/spec.ts";
 import type { ExtensionProvider, ServiceProvider, TelemetrySpec, WorkloadMode } from "./spec/telemetry.ts";
 import { outboundCluster } from "./names.ts";
 import type { View } from "./view.ts";
 
-/** From the widest to the narrowest; at most one of each level, the oldest. */
+/** From the widest to the narrowest: the oldest of the root namespace, of the proxy's, then all that are for the workload. */
 export function telemetrySpecs(view: View): readonly TelemetrySpec[] {
   return specsOf(view);
 }
 
 const specsOf = memoized((view: View): readonly TelemetrySpec[] => {
-  const all = view.mesh.objects<TelemetrySpec>("Telemetry").filter((object) => isForWorkloads(object));
+  const all = view.mesh.objects<TelemetrySpec>("Telemetry");
   const root = view.mesh.meshConfig.rootNamespace;
   const { namespace } = view.proxy;
   const wide = (space: string): MeshObject | undefined =>
-    all.find((object) => object.metadata.namespace === space && isEmptySelector(selectorOf(object)));
-  const own = all.find(
-    (object) =>
-      object.metadata.namespace === namespace &&
-      !isEmptySelector(selectorOf(object)) &&
-      selects(selectorOf(object), view.labels),
+    all.find((object) => object.metadata.namespace === space && isWide(object));
+  const own = all.filter(
+    (object) => object.metadata.namespace === namespace && !isWide(object) && isSelecting(object, view),
   );
-  return [wide(root), namespace === root ? undefined : wide(namespace), own]
+  return [wide(root), namespace === root ? undefined : wide(namespace), ...own]
     .filter((object) => object !== undefined)
     .map((object) => specOf<TelemetrySpec>(object));
 });
 
-function isForWorkloads(object: MeshObject): boolean {
-  const spec = specOf<TelemetrySpec>(object);
-  return spec.targetRef === undefined && (spec.targetRefs ?? []).length === 0;
-}
-
-function selectorOf(object: MeshObject): Readonly<Record<string, string>> | undefined {
-  return specOf<TelemetrySpec>(object).selector?.matchLabels;
+/** It selects nothing in particular. */
+function isWide(object: MeshObject): boolean {
+  const { selector, targetRef, targetRefs = [] } = specOf<TelemetrySpec>(object);
+  return isEmptySelector(selector?.matchLabels) && targetRef === undefined && targetRefs.length === 0;
 }
 
 /** A rule without a mode is for both sides. */
@@ -50,7 +45,7 @@ export function providerNames(providers: readonly { readonly name?: string }[] |
 
 export function extensionProvider(mesh: MeshIndex, name: string): ExtensionProvider | undefined {
   const all = (mesh.meshConfig.raw["extensionProviders"] ?? []) as readonly ExtensionProvider[];
-  return all.find((provider) => provider.name === name);
+  return all.find((provider) => provider.name?.toLowerCase() === name.toLowerCase());
 }
 
 export type DefaultProviderKind = "tracing" | "metrics" | "accessLogging";

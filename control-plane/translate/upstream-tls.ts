@@ -2,7 +2,7 @@
 import type { MeshObject } from "../model/object.ts";
 import type { ServiceModel } from "../model/service.ts";
 import type { ServiceInstance } from "../model/mesh-index.ts";
-import { any, compact, type JsonObject } from "./json.ts";
+import { any, compact, type JsonObject, nonEmpty } from "./json.ts";
 import { isEmptySelector } from "./labels.ts";
 import { meshSni } from "./names.ts";
 import { namespaceMtls } from "./peer-authentication.ts";
@@ -130,7 +130,7 @@ function ownTls(view: View, input: UpstreamTlsInput, tls: ClientTls): UpstreamTl
   const certificate = clientCertificate(tls);
   const context = compact({
     commonTlsContext: compact({
-      tlsParams: TLS_PARAMS,
+      tlsParams: { ...TLS_PARAMS, ...meshTlsDefaults(view) },
       tlsCertificateSdsSecretConfigs: certificate === undefined ? undefined : [certificate],
       ...validation(tls, names, verifies),
       alpnProtocols: input.isHttp2 ? ["h2"] : undefined,
@@ -138,7 +138,8 @@ function ownTls(view: View, input: UpstreamTlsInput, tls: ClientTls): UpstreamTl
     sni: sni === "" ? undefined : sni,
   });
   const autoSni = sni === "";
-  const autoNames = autoSni && names.length === 0 && verifies;
+  // Names of a ServiceEntry are verified beside the one that the request asks for.
+  const autoNames = autoSni && written.length === 0 && verifies;
   return {
     fields: { transportSocket: tlsSocket(context) },
     keepsAlpn: true,
@@ -150,10 +151,10 @@ function ownTls(view: View, input: UpstreamTlsInput, tls: ClientTls): UpstreamTl
 const SERVED_TO_ALL = ["configmap://", "invalid://"];
 
 function validation(tls: ClientTls, names: readonly string[], verifies: boolean): JsonObject {
-  if (!verifies) return { validationContext: {} };
+  const credential = tls.credentialName ?? "";
+  if (!verifies) return credential === "" ? { validationContext: {} } : {};
   const crl = tls.caCrl ?? "";
   const roots = tls.caCertificates ?? "";
-  const credential = tls.credentialName ?? "";
   return {
     combinedValidationContext: {
       defaultValidationContext: { ...exactNames(names), ...(crl !== "" && { crl: { filename: crl } }) },
@@ -163,6 +164,15 @@ function validation(tls: ClientTls, names: readonly string[], verifies: boolean)
           : credentialSecret(`${credential}${CA_SUFFIX}`),
     },
   };
+}
+
+/** MeshConfig.tlsDefaults, as far as clients have it. */
+function meshTlsDefaults({ mesh }: View): JsonObject {
+  const { cipherSuites = [], ecdhCurves = [] } = (mesh.meshConfig.raw["tlsDefaults"] ?? {}) as {
+    readonly cipherSuites?: readonly string[];
+    readonly ecdhCurves?: readonly string[];
+  };
+  return compact({ cipherSuites: nonEmpty(cipherSuites), ecdhCurves: nonEmpty(ecdhCurves) });
 }
 
 function clientCertificate(tls: ClientTls): JsonObject | undefined {
