@@ -120,13 +120,21 @@ function parseExtensions(reader: MessageReader<Bootstrap>): Extensions {
         identity = value as WorkloadIdentity;
         break;
       case "envoy.extensions.bootstrap.internal_listener.v3.InternalListener":
-        internalListeners = { bufferBytes: ((value as InternalListener).bufferSizeKb ?? 1024) * 1024 };
+        internalListeners = parseInternalListener(
+          new MessageReader(value as InternalListener, extension.at("typedConfig"), reader.problems),
+        );
         break;
       default:
         extension.unsupported("typedConfig", `the bootstrap extension ${value?.$typeName} is not supported; remove it`);
     }
   }
   return { identity, internalListeners };
+}
+
+function parseInternalListener(reader: MessageReader<InternalListener>): BootstrapModel["internalListeners"] {
+  const bufferBytes = (reader.get("bufferSizeKb") ?? 1024) * 1024;
+  reader.finish();
+  return { bufferBytes };
 }
 
 function unpackExtension(reader: MessageReader<TypedExtensionConfig>): ReturnType<typeof unpackAny> {

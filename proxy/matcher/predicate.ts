@@ -9,6 +9,7 @@ import type {
 } from "#protos/gen/xds/type/matcher/v3/matcher_pb.js";
 import type { StringMatcher as StringMatcherMessage } from "#protos/gen/xds/type/matcher/v3/string_pb.js";
 import type { StringMatcher as EnvoyStringMatcher } from "#protos/gen/envoy/type/matcher/v3/string_pb.js";
+import type { RegexMatcher as XdsRegexMatcher } from "#protos/gen/xds/type/matcher/v3/regex_pb.js";
 import type { RegexMatcher } from "#protos/gen/envoy/type/matcher/v3/regex_pb.js";
 import { createMessage } from "#protos/registry.ts";
 import { isInRanges, parseCidrRanges } from "../http/cidr.ts";
@@ -92,7 +93,9 @@ function parseText(
     pattern.case === "safeRegex"
       ? {
           case: "safeRegex",
-          value: createMessage<RegexMatcher>("envoy.type.matcher.v3.RegexMatcher", { regex: pattern.value.regex }),
+          value: createMessage<RegexMatcher>("envoy.type.matcher.v3.RegexMatcher", {
+            regex: regexOf(reader.oneof("matchPattern", pattern.value)),
+          }),
         }
       : pattern.case === "custom"
         ? { case: undefined }
@@ -102,6 +105,13 @@ function parseText(
     matchPattern: own,
   });
   return parseStringMatcher(new MessageReader(message, reader.path, reader.problems), kit.regexes);
+}
+
+function regexOf(reader: MessageReader<XdsRegexMatcher>): string {
+  reader.ignore("engineType", "RE2 is the only engine");
+  const regex = reader.get("regex");
+  reader.finish();
+  return regex;
 }
 
 /** Input matchers; `envoy.matching.matchers.ip` is the one that there is. */

@@ -91,7 +91,10 @@ export function parseValueMatcher(
 
 function doubleTest(matcher: DoubleMatcher): ValuePredicate {
   const pattern = matcher.matchPattern;
-  if (pattern.case === "exact") return (value) => value === pattern.value;
+  if (pattern.case === "exact") {
+    const { value: wanted } = pattern;
+    return (value) => value === wanted;
+  }
   if (pattern.case !== "range") return () => false;
   const { start, end } = pattern.value;
   return (value) => typeof value === "number" && value >= start && value < end;

@@ -181,7 +181,12 @@ function readDiscovery(readers: readonly MessageReader<Config_DiscoveryMethod>[]
   let byHeaders = false;
   for (const reader of readers) {
     const method = reader.get("methodSpecifier");
-    if (method.case === "istioHeaders") byHeaders = true;
+    if (method.case === "istioHeaders") {
+      byHeaders = true;
+      const headers = reader.oneof("methodSpecifier", method.value);
+      headers.ignore("skipExternalClusters", "says what is told, not what is discovered");
+      headers.finish();
+    }
     // `workload_discovery` asks a service that only ambient meshes have; without it, it finds nobody, as in Istio's proxy.
     else if (method.case !== "workloadDiscovery") reader.unsupported("methodSpecifier");
     reader.finish();

@@ -178,8 +178,10 @@ function valueTemplate(reader: MessageReader<AnyValue>): Template {
     }
     case undefined:
       return () => () => "";
-    default:
-      return () => () => value.value;
+    default: {
+      const fixed = value.value;
+      return () => () => fixed;
+    }
   }
 }
 

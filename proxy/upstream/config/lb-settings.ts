@@ -45,15 +45,24 @@ export function parseSlowStart(
   if (reader === undefined) return undefined;
   const read = reader as MessageReader<Cluster_SlowStartConfig>;
   const window: Duration | undefined = read.get("slowStartWindow");
-  const aggression: RuntimeDouble | undefined = read.get("aggression");
+  const aggression = parseAggression(read.child("aggression"));
   const minimum: Percent | undefined = read.get("minWeightPercent");
   read.finish();
-  if (aggression !== undefined && aggression.defaultValue <= 0) read.invalid("aggression", "must be greater than 0");
+  if (aggression !== undefined && aggression <= 0) read.invalid("aggression", "must be greater than 0");
   return {
     windowMs: durationMs(window) ?? 0,
-    aggression: aggression?.defaultValue ?? 1,
+    aggression: aggression ?? 1,
     minWeightPercent: minimum?.value ?? 10,
   };
+}
+
+function parseAggression(reader: MessageReader<RuntimeDouble> | undefined): number | undefined {
+  if (reader === undefined) return undefined;
+  const value = reader.get("defaultValue");
+  // Differs from Envoy: the runtime does not override it.
+  reader.ignore("runtimeKey", "the default is in force whatever the runtime says");
+  reader.finish();
+  return value;
 }
 
 export interface LeastRequestSettings {

@@ -104,12 +104,19 @@ function parseEventLogs(reader: MessageReader<HealthCheck>): string[] {
     logger.ignore("name", "the type says what it is");
     const config = logger.get("typedConfig");
     logger.finish();
-    const opened = config === undefined ? undefined : unpackAny(config, logger.at("typedConfig")).value;
+    const at = logger.at("typedConfig");
+    const opened = config === undefined ? undefined : unpackAny(config, at).value;
     if (opened?.$typeName === "envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink")
-      paths.push((opened as HealthCheckEventFileSink).eventLogPath);
+      paths.push(parseFileSink(new MessageReader(opened as HealthCheckEventFileSink, at, reader.problems)));
     else logger.unsupported("typedConfig", "events of health checks are written to files only");
   }
   return paths;
+}
+
+function parseFileSink(reader: MessageReader<HealthCheckEventFileSink>): string {
+  const path = reader.get("eventLogPath");
+  reader.finish();
+  return path;
 }
 
 function parseHttp(reader: MessageReader<HealthCheck_HttpHealthCheck>): HttpCheckConfig {
