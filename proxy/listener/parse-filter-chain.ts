@@ -36,7 +36,8 @@ export function parseFilterChain(
 ): FilterChainModel {
   const match = reader.child("filterChainMatch");
   const filters = reader.children("filters");
-  reader.ignore("useProxyProto", "read of the first chain, where the listener filters are made");
+  // Counts of the first chain, where the listener filters are made.
+  reader.get("useProxyProto");
   if (reader.get("onDemandConfiguration") !== undefined) reader.unsupported("onDemandConfiguration");
   const model: FilterChainModel = {
     name: reader.get("name"),

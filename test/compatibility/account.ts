@@ -133,7 +133,9 @@ class Walk {
     const values = field.enum !== undefined && isRead ? enumValues(place, field, found) : undefined;
     const noted = note(gathered, place, field, found.verdict, values);
     if (field.message === undefined) return;
-    const isPoint = field.message.fields.some(({ name, message }) => name === "typed_config" && message?.typeName === ANY);
+    const isPoint = field.message.fields.some(
+      ({ name, message }) => name === "typed_config" && message?.typeName === ANY,
+    );
     if (isRead || (isPoint && !isRefusedWhole(found.verdict)))
       this.#descend(place, field, field.message, found.base, isFirst, isPoint ? noted : undefined);
   }
@@ -212,7 +214,8 @@ class Walk {
   ): { readonly verdict: Verdict; readonly isOpened: boolean; readonly around: (message: Message) => Message } {
     const desc = registry().getMessage(typeName);
     if (desc === undefined) throw new Error(typeName);
-    const around = (message: Message): Message => place.wrap(withField(base, field, anyAround(desc, message), typeName));
+    const around = (message: Message): Message =>
+      place.wrap(withField(base, field, anyAround(desc, message), typeName));
     const path = join(place.path, field.name);
     let verdict: Verdict = { kind: "unknown", message: "" };
     let isOpened = false;
@@ -262,12 +265,14 @@ function isRefusedWhole(verdict: Verdict): boolean {
 }
 
 function verdictOf(path: string, field: DescField, seen: Observation, typeName: string): Verdict {
-  if (seen.thrown !== undefined) return { kind: "unknown", message: `threw: ${String(seen.thrown)}` };
+  if (seen.thrown !== undefined)
+    return { kind: "unknown", message: `threw: ${seen.thrown instanceof Error ? seen.thrown.message : "no Error"}` };
   const own = join(path, field.name);
   const errors = seen.problems.filter(({ level }) => level === "error");
   const about = errors.find((problem) => placeOf(problem.path) === own);
   if (about !== undefined && about.code === "unsupported-field") return { kind: "refused", message: about.message };
-  const isHere = (sight: Sight): boolean => sight.path === path && (sight.type === undefined || sight.type === typeName);
+  const isHere = (sight: Sight): boolean =>
+    sight.path === path && (sight.type === undefined || sight.type === typeName);
   const ofField = seen.sights.filter((sight) => isHere(sight) && isOf(sight, field));
   const ignored = ofField.find(({ kind }) => kind === "ignored");
   const isRead = ofField.some(({ kind }) => (needsTaking(field) ? kind === "taken" : kind !== "ignored"));
@@ -278,7 +283,10 @@ function verdictOf(path: string, field: DescField, seen: Observation, typeName: 
   if (whole !== undefined) return { kind: "refused", message: whole.message };
   const above = errors.find(({ code, path: at }) => code === "unsupported-field" && own.startsWith(`${placeOf(at)}.`));
   if (above !== undefined) return { kind: "refused", message: above.message };
-  return { kind: "unknown", message: `nobody looked; ${errors.map((error) => `${error.path}: ${error.message}`).join("; ")}` };
+  return {
+    kind: "unknown",
+    message: `nobody looked; ${errors.map((error) => `${error.path}: ${error.message}`).join("; ")}`,
+  };
 }
 
 /** A member of a oneof is read when its value is; where it says all by being there, when the oneof is. */
@@ -318,15 +326,17 @@ function candidates(): readonly DescMessage[] {
   const names = new Set([...text.matchAll(/[a-z_]+\.(?:[a-z][\w]*\.)*[A-Z]\w*|\}[A-Z]\w*/g)].map(([name]) => name));
   const found: DescMessage[] = [];
   for (const type of registry())
-    if (type.kind === "message" && isNamed(type.typeName, names) && !/^google\./.test(type.typeName)) found.push(type);
+    if (type.kind === "message" && isNamed(type.typeName, names) && !type.typeName.startsWith("google."))
+      found.push(type);
   return found.sort((a, b) => (a.typeName < b.typeName ? -1 : 1));
 }
 
 function isNamed(typeName: string, names: ReadonlySet<string>): boolean {
   if (names.has(typeName)) return true;
   const parts = typeName.split(".");
-  return typeName.startsWith("envoy.extensions.") && (names.has(parts.slice(-3).join(".")) || names.has(`}${parts.at(-1)}`));
+  return (
+    typeName.startsWith("envoy.extensions.") && (names.has(parts.slice(-3).join(".")) || names.has(`}${parts.at(-1)}`))
+  );
 }
 
 const join = (path: string, name: string): string => (path === "" ? name : `${path}.${name}`);
-

@@ -15,8 +15,13 @@ describe("the fields of the xDS API", () => {
 
   test("each is read, without effect for a reason, or refused by name", () => {
     const unknown = [...accounts].flatMap(([type, { fields }]) =>
-      [...fields].flatMap(([name, { verdict: { kind, ...rest } }]) =>
-        kind === "unknown" ? [`${type}.${name}: ${JSON.stringify(rest)}`] : [],
+      [...fields].flatMap(
+        ([
+          name,
+          {
+            verdict: { kind, ...rest },
+          },
+        ]) => (kind === "unknown" ? [`${type}.${name}: ${JSON.stringify(rest)}`] : []),
       ),
     );
     expect(unknown).toEqual([]);
@@ -41,7 +46,8 @@ describe("the fields of the xDS API", () => {
 
 describe("Differs from Envoy", () => {
   test("a comment is taken to its end", () => {
-    const source = "/** Says this. Differs from Envoy: it\n * goes on. */\na();\n// Differs from Envoy: one line\n// and another.\nb();\n";
+    const source =
+      "/** Says this. Differs from Envoy: it\n * goes on. */\na();\n// Differs from Envoy: one line\n// and another.\nb();\n";
     expect(differencesIn(source, "x.ts").map(({ text }) => text)).toEqual([
       "Differs from Envoy: it goes on.",
       "Differs from Envoy: one line and another.",

@@ -11,7 +11,9 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 
 /** In the order of the files. */
 export function differences(): readonly Difference[] {
-  const files = globSync("{proxy,lib,certs}/**/*.ts", { cwd: ROOT }).filter((file) => !/\.test\.ts$|\/testing\//.test(file));
+  const files = globSync("{proxy,lib,certs}/**/*.ts", { cwd: ROOT }).filter(
+    (file) => !/\.test\.ts$|\/testing\//.test(file),
+  );
   return files.sort().flatMap((file) => differencesIn(readFileSync(`${ROOT}${file}`, "utf8"), file));
 }
 
@@ -29,7 +31,14 @@ export function differencesIn(source: string, file: string): readonly Difference
       if (!isMore || parts.at(-1)?.includes("*/") === true) break;
       parts.push(next);
     }
-    const text = parts.map((part) => part.replace(/\*\/.*$/, "").replace(/^\s*(?:\/\/|\*)?\s*/, "").trim()).join(" ");
+    const text = parts
+      .map((part) =>
+        part
+          .replace(/\*\/.*$/, "")
+          .replace(/^\s*(?:\/\/|\*)?\s*/, "")
+          .trim(),
+      )
+      .join(" ");
     found.push({ file, text: text.trim() });
   }
   return found;

@@ -10,14 +10,18 @@ import { settings, specialValues } from "./settings.ts";
 export function basesOf(desc: DescMessage): readonly Message[] {
   const known = bases.get(desc);
   if (known !== undefined) return known;
-  const written = (settings[desc.typeName] ?? []).map((json) => {
-    const { value, problems } = messageFromJson(desc.typeName, json);
-    if (value === undefined) throw new Error(`${desc.typeName}: ${JSON.stringify(problems)}`);
-    return value;
-  });
+  const written = (settings[desc.typeName] ?? []).map((json) => parsed(desc, json));
   const all = written.length > 0 ? written : [smallest(desc, 0)];
   bases.set(desc, all);
   return all;
+}
+
+const isJson = (value: unknown): value is object => typeof value === "object" && value !== null;
+
+function parsed(desc: DescMessage | undefined, json: object): Message {
+  const { value, problems } = messageFromJson(desc?.typeName ?? "", json);
+  if (value === undefined) throw new Error(`${desc?.typeName}: ${JSON.stringify(problems)}`);
+  return value;
 }
 
 const bases = new Map<DescMessage, readonly Message[]>();
@@ -26,7 +30,7 @@ const bases = new Map<DescMessage, readonly Message[]>();
 export function valuesOf(field: DescField): readonly unknown[] {
   if (field.enum !== undefined) return field.enum.values.map(({ number }) => number).filter((number) => number !== 0);
   const special = specialValues[`${field.parent.typeName}.${field.name}`];
-  if (special !== undefined) return special;
+  if (special !== undefined) return special.map((value) => (isJson(value) ? parsed(field.message, value) : value));
   if (field.message !== undefined) return basesOf(field.message).map((base) => plainOf(field, base));
   const check = planOf(field.parent).fields.find((plan) => plan.field === field)?.value;
   const values = scalarsOf(field).filter((value) => check?.(value) === undefined);
@@ -82,7 +86,8 @@ function smallest(desc: DescMessage, depth: number): Message {
 function isNeeded({ field, required, size, value }: FieldPlan): boolean {
   if (required) return true;
   if (field.fieldKind === "list" || field.fieldKind === "map") return size?.(0) !== undefined;
-  if (field.fieldKind === "scalar" && field.presence === 2) return value?.(field.getDefaultValue() ?? zeroOf(field)) !== undefined;
+  if (field.fieldKind === "scalar" && field.presence === 2)
+    return value?.(field.getDefaultValue() ?? zeroOf(field)) !== undefined;
   return false;
 }
 
@@ -91,7 +96,8 @@ const zeroOf = (field: DescField): unknown => (typeof scalarsOf(field)[0] === "s
 function filled(message: Message, field: DescField, depth: number): Message {
   if (field.message === undefined) return withField(message, field, valuesOf(field)[0]);
   if (field.message.typeName === "google.protobuf.Any") return message;
-  const inner = settings[field.message.typeName] === undefined ? smallest(field.message, depth + 1) : basesOf(field.message)[0];
+  const inner =
+    settings[field.message.typeName] === undefined ? smallest(field.message, depth + 1) : basesOf(field.message)[0];
   return inner === undefined ? message : withField(message, field, plainOf(field, inner));
 }
 

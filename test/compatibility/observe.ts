@@ -28,23 +28,23 @@ export function observe(parse: () => readonly Problem[]): Observation {
   const sights: Sight[] = [];
   const lists = new Set<readonly Problem[]>();
   const prototype = MessageReader.prototype as AnyReader;
-  const { get, ignore, finish, invalid, unsupported } = prototype;
+  const before = { get: prototype.get, ignore: prototype.ignore, finish: prototype.finish };
   prototype.get = function (field) {
     lists.add(this.problems);
     const { path, message } = this;
     sights.push({ kind: "read", path: placeOf(path), field, type: message.$typeName, why: undefined });
-    return watched(get.call(this, field), { path: placeOf(path), field }, sights);
+    return watched(before.get.call(this, field), { path: placeOf(path), field }, sights);
   };
   prototype.ignore = function (field, why) {
     lists.add(this.problems);
     const { path, message } = this;
     sights.push({ kind: "ignored", path: placeOf(path), field, type: message.$typeName, why });
-    ignore.call(this, field, why);
+    before.ignore.call(this, field, why);
   };
   prototype.finish = function () {
     lists.add(this.problems);
     sights.push({ kind: "read", path: placeOf(this.path), field: "", type: this.message.$typeName, why: undefined });
-    finish.call(this);
+    before.finish.call(this);
   };
   try {
     const found = parse();
@@ -52,7 +52,7 @@ export function observe(parse: () => readonly Problem[]): Observation {
   } catch (thrown) {
     return { sights, problems: [...lists].flat(), thrown };
   } finally {
-    Object.assign(prototype, { get, ignore, finish, invalid, unsupported });
+    Object.assign(prototype, before);
   }
 }
 
@@ -60,11 +60,9 @@ interface AnyReader {
   readonly message: Message;
   readonly path: string;
   readonly problems: Problem[];
-  get(this: AnyReader, field: string): unknown;
-  ignore(this: AnyReader, field: string, why: string): void;
-  finish(this: AnyReader): void;
-  invalid: unknown;
-  unsupported: unknown;
+  get: (this: AnyReader, field: string) => unknown;
+  ignore: (this: AnyReader, field: string, why: string) => void;
+  finish: (this: AnyReader) => void;
 }
 
 /** A path without what differs between parsers: `a[0].b["x"]` → `a.b`. */

@@ -14,7 +14,9 @@ export function compatibilityPage(
 
 function differencesSection(differences: readonly Difference[]): string {
   const byFile = Map.groupBy(differences, ({ file }) => file);
-  const rows = [...byFile].map(([file, list]) => `- \`${file}\`: ${list.map(({ text }) => sentence(text)).join(" ")}\n`);
+  const rows = [...byFile].map(
+    ([file, list]) => `- \`${file}\`: ${list.map(({ text }) => sentence(text)).join(" ")}\n`,
+  );
   return `## Where it differs from Envoy, as the code says it\n\nFrom the comments \`Differs from Envoy:\`.\n\n${rows.join("")}`;
 }
 
@@ -48,7 +50,9 @@ function messageSection({ desc, trail, fields }: MessageAccount): string {
     ["**refused**", of("refused", (name, { verdict }) => `\`${name}\`${reason(verdict)}`)],
     ["**unknown**", of("unknown", (name, { verdict }) => `\`${name}\`${reason(verdict)}`)],
   ] as const;
-  const lines = lists.filter(([, items]) => items.length > 0).map(([title, items]) => `- ${title}: ${items.join(", ")}\n`);
+  const lines = lists
+    .filter(([, items]) => items.length > 0)
+    .map(([title, items]) => `- ${title}: ${items.join(", ")}\n`);
   const place = trail === "" ? "" : `\n${code(shortened(trail))}\n`;
   return `#### ${desc.typeName}\n${place}\n${lines.length === 0 ? "It has no fields.\n" : lines.join("")}`;
 }
@@ -58,7 +62,9 @@ function notes({ values, types, refusedAt }: FieldAccount): string {
   const parts = [
     values === undefined ? "" : `only ${[...values].join(", ")}`,
     types === undefined || types.size === 0 ? "" : `types ${[...types].sort().map(shortType).join(", ")}`,
-    refusedAt.length === 0 || types !== undefined ? "" : `refused in ${[...new Set(refusedAt)].map((at) => code(shortened(at))).join(", ")}`,
+    refusedAt.length === 0 || types !== undefined
+      ? ""
+      : `refused in ${[...new Set(refusedAt)].map((at) => code(shortened(at))).join(", ")}`,
   ].filter((part) => part !== "");
   return parts.length === 0 ? "" : ` (${parts.join("; ")})`;
 }
@@ -67,7 +73,9 @@ const shortType = (name: string): string => name.split(".").slice(-3).join(".");
 
 function reason(verdict: FieldAccount["verdict"]): string {
   const text = verdict.kind === "ignored" ? verdict.why : verdict.kind === "read" ? "" : verdict.message;
-  return text === "" || text.includes("is not supported by this proxy; remove it") ? "" : ` (${text.replaceAll("\n", " ")})`;
+  return text === "" || text.includes("is not supported by this proxy; remove it")
+    ? ""
+    : ` (${text.replaceAll("\n", " ")})`;
 }
 
 const code = (text: string): string => `\`${text}\``;
@@ -77,4 +85,3 @@ function shortened(trail: string): string {
   const steps = trail.split(".");
   return steps.length <= 4 ? trail : `… ${steps.slice(-4).join(".")}`;
 }
-

@@ -16,8 +16,11 @@ const tcpProxy = extension(tcpProxyType, { stat_prefix: "x", cluster: "x" });
 const routerType = "envoy.extensions.filters.http.router.v3.Router";
 const grpc = { grpc_service: { envoy_grpc: { cluster_name: "x" } }, transport_api_version: "V3" };
 const assignment = { cluster_name: "x", endpoints: [] };
+const roundRobin = extension("envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin");
 const route = { match: { prefix: "/" }, route: { cluster: "x" } };
 const cluster = { name: "x", type: "STATIC", load_assignment: assignment };
+
+const jwks = { inline_string: '{"keys":[{"kty":"oct","k":"AAAA","alg":"HS256","kid":"x"}]}' };
 
 /** Proto3 JSON, by type; a field is probed in each of them. */
 export const settings: Readonly<Record<string, readonly object[]>> = {
@@ -26,6 +29,7 @@ export const settings: Readonly<Record<string, readonly object[]>> = {
   "envoy.config.core.v3.CidrRange": [{ address_prefix: "10.0.0.0", prefix_len: 8 }],
   "envoy.config.core.v3.DataSource": [{ inline_string: "x" }],
   "envoy.config.core.v3.KeyValuePair": [{ key: "x", value: "y" }],
+  "envoy.additions.KeyValuePair": [{ key: "x", value: "y" }],
   "envoy.config.core.v3.RuntimeDouble": [{ default_value: 1, runtime_key: "x" }],
   "envoy.type.v3.Int64Range": [{ start: 200, end: 300 }],
   "envoy.config.core.v3.ConfigSource": [ads],
@@ -33,7 +37,11 @@ export const settings: Readonly<Record<string, readonly object[]>> = {
     { api_type: "DELTA_GRPC", transport_api_version: "V3", grpc_services: [{ envoy_grpc: { cluster_name: "x" } }] },
   ],
   "envoy.config.core.v3.ExtensionConfigSource": [
-    { config_source: ads, type_urls: [tcpProxyType], default_config: any(tcpProxyType, { stat_prefix: "x", cluster: "x" }) },
+    {
+      config_source: ads,
+      type_urls: [tcpProxyType],
+      default_config: any(tcpProxyType, { stat_prefix: "x", cluster: "x" }),
+    },
     { config_source: ads, type_urls: [routerType], default_config: any(routerType) },
   ],
   "envoy.config.core.v3.HealthCheck.HttpHealthCheck": [{ path: "/", method: "POST" }],
@@ -123,29 +131,64 @@ export const settings: Readonly<Record<string, readonly object[]>> = {
   ],
   "envoy.config.cluster.v3.LoadBalancingPolicy": [
     {
-      policies: [
-        { typed_extension_config: extension("envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin") },
-      ],
+      policies: [{ typed_extension_config: roundRobin }],
     },
   ],
-  "envoy.config.cluster.v3.LoadBalancingPolicy.Policy": [
-    { typed_extension_config: extension("envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin") },
-  ],
+  "envoy.config.cluster.v3.LoadBalancingPolicy.Policy": [{ typed_extension_config: roundRobin }],
   "envoy.config.cluster.v3.OutlierDetection": [{ base_ejection_time: "0.5s" }],
   "envoy.config.endpoint.v3.ClusterLoadAssignment": [{ cluster_name: "x", named_endpoints: { x: { address } } }],
   "envoy.config.endpoint.v3.LbEndpoint": [{ endpoint: { address } }],
   "envoy.config.metrics.v3.TagSpecifier": [{ tag_name: "x", regex: "x" }],
   "envoy.config.bootstrap.v3.Bootstrap": [{ node: { id: "x", cluster: "x" } }],
+  "envoy.config.bootstrap.v3.Bootstrap.DynamicResources": [
+    {
+      ads_config: {
+        api_type: "DELTA_GRPC",
+        transport_api_version: "V3",
+        grpc_services: [{ envoy_grpc: { cluster_name: "x" } }],
+      },
+    },
+  ],
   "envoy.config.bootstrap.v3.Admin": [{ address }],
   "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext": [
     { tls_certificate_sds_secret_configs: [secret] },
     { tls_certificate_sds_secret_configs: [secret], validation_context_sds_secret_config: secret },
   ],
   "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext": [
-    { common_tls_context: { tls_certificate_sds_secret_configs: [secret], validation_context_sds_secret_config: secret } },
+    {
+      common_tls_context: {
+        tls_certificate_sds_secret_configs: [secret],
+        validation_context_sds_secret_config: secret,
+      },
+    },
   ],
   "envoy.extensions.transport_sockets.tls.v3.TlsParameters": [{ tls_maximum_protocol_version: "TLSv1_3" }],
   "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig": [secret],
+  "envoy.extensions.load_balancing_policies.subset.v3.Subset": [
+    {
+      subset_selectors: [{ keys: ["x"] }],
+      locality_weight_aware: true,
+      subset_lb_policy: { policies: [{ typed_extension_config: roundRobin }] },
+    },
+  ],
+  "envoy.extensions.load_balancing_policies.wrr_locality.v3.WrrLocality": [
+    {
+      endpoint_picking_policy: {
+        policies: [
+          {
+            typed_extension_config: extension(
+              "envoy.extensions.load_balancing_policies.client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin",
+            ),
+          },
+        ],
+      },
+    },
+  ],
+  "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication": [
+    { providers: { x: { local_jwks: jwks } }, requirement_map: { x: { provider_name: "x" } } },
+  ],
+  "envoy.extensions.filters.http.jwt_authn.v3.JwtProvider": [{ local_jwks: jwks }],
+  "envoy.extensions.filters.http.jwt_authn.v3.ProviderWithAudiences": [{ provider_name: "x", audiences: ["x"] }],
   "xds.core.v3.TypedExtensionConfig": [
     extension("envoy.extensions.matching.common_inputs.network.v3.DestinationPortInput"),
   ],
@@ -167,6 +210,9 @@ export const specialValues: Readonly<Record<string, readonly unknown[]>> = {
   "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.verify_certificate_hash": ["00".repeat(32)],
   "envoy.extensions.transport_sockets.tls.v3.TlsParameters.cipher_suites": ["ECDHE-RSA-AES128-GCM-SHA256"],
   "envoy.extensions.transport_sockets.tls.v3.TlsParameters.ecdh_curves": ["X25519"],
+  "envoy.config.cluster.v3.Cluster.MaglevLbConfig.table_size": [65_537n],
+  "envoy.extensions.load_balancing_policies.maglev.v3.Maglev.table_size": [65_537n],
+  "envoy.extensions.filters.http.jwt_authn.v3.JwtProvider.local_jwks": [jwks],
   "envoy.config.core.v3.ExtensionConfigSource.type_urls": [tcpProxyType, routerType],
   "glassmesh.config.v1.WorkloadIdentity.ca_address": ["x:1"],
 };

@@ -54,14 +54,17 @@ export function parseHeaderKeyFormat(
   const at = reader.at("headerFormat");
   reader.finish();
   if (chosen.case === "properCaseWords") return { format: properCase, newSpelling: undefined };
-  const config = chosen.value?.typedConfig;
-  const opened = config === undefined ? undefined : unpackAny(config, at);
+  const formatter = chosen.value === undefined ? undefined : reader.oneof("headerFormat", chosen.value);
+  formatter?.ignore("name", "the type says what it is");
+  const config = formatter?.get("typedConfig");
+  const inside = `${at}.typed_config`;
+  const opened = config === undefined ? undefined : unpackAny(config, inside);
   if (opened?.value === undefined || opened.value.$typeName !== preserveCase) {
     if (opened?.value === undefined && opened !== undefined) reader.problems.push(...opened.problems);
     else reader.unsupported("headerFormat", `a formatter of names is proper_case_words or ${preserveCase}`);
     return lowerCaseKeys;
   }
-  const inner = new MessageReader(opened.value as PreserveCaseFormatterConfig, at, reader.problems);
+  const inner = new MessageReader(opened.value as PreserveCaseFormatterConfig, inside, reader.problems);
   const others = inner.get("formatterTypeOnEnvoyHeaders") === 1 ? properCase : undefined;
   if (inner.get("forwardReasonPhrase")) inner.unsupported("forwardReasonPhrase", "reason phrases are written anew");
   inner.finish();

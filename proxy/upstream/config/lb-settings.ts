@@ -59,7 +59,7 @@ export function parseSlowStart(
 function parseAggression(reader: MessageReader<RuntimeDouble> | undefined): number | undefined {
   if (reader === undefined) return undefined;
   const value = reader.get("defaultValue");
-  // Differs from Envoy: the runtime does not override it.
+  // Differs from Envoy: the runtime does not override the aggression of slow start.
   reader.ignore("runtimeKey", "the default is in force whatever the runtime says");
   reader.finish();
   return value;

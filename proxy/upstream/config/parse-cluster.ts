@@ -36,7 +36,7 @@ export interface ClusterParseDeps {
 }
 
 /** Name in statistics and logs: `alt_stat_name` without the `;` at its end, else the name. */
-export function observabilityNameOf({ name, altStatName }: Cluster): string {
+export function observabilityNameOf({ name, altStatName }: Pick<Cluster, "name" | "altStatName">): string {
   return altStatName.replace(/;$/, "") || name;
 }
 
@@ -49,8 +49,7 @@ export function parseCluster(message: Message, deps: ClusterParseDeps): Parsed<C
   const problems: Problem[] = [];
   const reader = new MessageReader(message as Cluster, "", problems);
   const name = reader.get("name");
-  reader.ignore("altStatName", "read by observabilityNameOf");
-  const observabilityName = observabilityNameOf(message as Cluster);
+  const observabilityName = observabilityNameOf({ name, altStatName: reader.get("altStatName") });
   const balancing = parseLbPolicy(reader);
   const limits = parseCircuitBreakers(reader.child("circuitBreakers"));
   const outlier = reader.child("outlierDetection");

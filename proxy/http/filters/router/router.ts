@@ -70,7 +70,6 @@ function parseRouter(message: Message, path: string): Parsed<RouterConfig> {
     strictCheckHeaders,
   };
   reader.ignore("startChildSpan", "deprecated; `spawn_upstream_span` of the connection manager decides");
-  reader.ignore("rejectConnectRequestEarlyData", "concerns CONNECT only, which is refused elsewhere");
   reader.finish();
   return problems.length > 0 ? { problems } : { value, problems };
 }
