@@ -105,7 +105,19 @@ function watched(value: unknown, holder: Holder, sights: Sight[]): unknown {
 
 /** Whether the property is read by the proxy's own code, not by the reader, the checks, or the library below it. */
 function isReadByProxy(): boolean {
-  const frames = (new Error().stack ?? "").split("\n").slice(3);
-  const caller = frames.find((frame) => !frame.includes("<anonymous>"));
-  return caller !== undefined && /\/(?:proxy|lib|certs)\//.test(caller) && !caller.includes("/node_modules/");
+  const before = { prepareStackTrace: Error.prepareStackTrace, stackTraceLimit: Error.stackTraceLimit };
+  const holder: { stack?: unknown } = {};
+  // The frames as they are: text with source maps would cost more than the parsing.
+  Error.prepareStackTrace = (_error, sites) => sites;
+  Error.stackTraceLimit = 4;
+  Error.captureStackTrace(holder, isReadByProxy);
+  const sites = holder.stack as readonly NodeJS.CallSite[];
+  Object.assign(Error, before);
+  // The first frame is the trap of the Proxy; built-in functions have no file.
+  const file =
+    sites
+      .slice(1)
+      .find((site) => !site.isNative() && site.getFileName() !== null)
+      ?.getFileName() ?? "";
+  return /\/(?:proxy|lib|certs)\//.test(file) && !file.includes("/node_modules/");
 }
