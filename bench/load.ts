@@ -57,14 +57,18 @@ export interface LoadResult {
 }
 
 /** Closed-loop load over keep-alive connections, with the headers of an ordinary client. */
-export async function load(port: number, seconds: number, connections: number): Promise<LoadResult> {
+export function load(port: number, seconds: number, connections: number): Promise<LoadResult> {
+  return loadPath(port, seconds, connections, "/items/42?view=full");
+}
+
+export async function loadPath(port: number, seconds: number, connections: number, path: string): Promise<LoadResult> {
   const headers = [
     "Host: origin.default.svc.cluster.local",
     "User-Agent: curl/8.5.0",
     "Accept: */*",
     "X-Trace-Color: blue",
   ].flatMap((header) => ["-H", header]);
-  const args = ["-t1", `-c${connections}`, `-d${seconds}s`, ...headers, `http://127.0.0.1:${port}/items/42?view=full`];
+  const args = ["-t1", `-c${connections}`, `-d${seconds}s`, ...headers, `http://127.0.0.1:${port}${path}`];
   const { stdout } = await run("wrk", args);
   const [, requests, taken] = /(\d+) requests in ([\d.]+)s/.exec(stdout) ?? [];
   const socketErrors = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(stdout);

@@ -133,13 +133,16 @@ export class FrameWriter {
   /** Hands over what has been collected. */
   flush(): void {
     this.#isScheduled = false;
-    if (this.out.length === 0) return;
+    const { length } = this.out;
+    if (length === 0) return;
     const { connection, sentBytes } = this.#options;
-    const bytes = this.out.take();
-    if (this.#isClosed || connection.isClosed) return;
-    sentBytes?.add(bytes.length);
-    if (!connection.write(bytes)) this.isBlocked = true;
-    this.#count.onWrite(bytes.length, connection.bufferedBytes);
+    if (this.#isClosed || connection.isClosed) {
+      this.out.take();
+      return;
+    }
+    sentBytes?.add(length);
+    if (!this.out.writeTo(connection)) this.isBlocked = true;
+    this.#count.onWrite(length, connection.bufferedBytes);
   }
 
   /** Nothing more goes out, not even what waits. */

@@ -1,25 +1,27 @@
 /** What has come for a stream that nobody reads at the moment; the peer's window bounds it. */
 import type { HeaderMap } from "../header-map.ts";
+import { HeldPiece } from "./held-piece.ts";
 
 export class StreamInbox {
   bytes = 0;
   endStream = false;
   trailers: HeaderMap | undefined = undefined;
   isBeingRead = false;
-  readonly #chunks: Buffer[] = [];
+  readonly #chunks: (HeldPiece | undefined)[] = [];
   #next = 0;
 
   /** Copies. An empty chunk is kept too when it is what ends the stream. */
   add(chunk: Buffer): void {
-    this.#chunks.push(Buffer.from(chunk));
+    this.#chunks.push(new HeldPiece(chunk));
     this.bytes += chunk.length;
   }
 
-  take(): Buffer | undefined {
+  /** To be released when it has been read. */
+  take(): HeldPiece | undefined {
     const chunk = this.#chunks[this.#next];
     if (chunk === undefined) return undefined;
-    this.#chunks[this.#next++] = nothing;
-    this.bytes -= chunk.length;
+    this.#chunks[this.#next++] = undefined;
+    this.bytes -= chunk.bytes.length;
     return chunk;
   }
 
@@ -27,5 +29,3 @@ export class StreamInbox {
     return this.#next >= this.#chunks.length;
   }
 }
-
-const nothing = Buffer.alloc(0);

@@ -1,5 +1,6 @@
 /** What a stream has to send and may not yet: its window, or the connection's, or the connection itself is full. */
 import type { HeaderMap } from "../header-map.ts";
+import { holdPieces, HeldPiece } from "./held-piece.ts";
 
 export class StreamOutbox {
   bytes = 0;
@@ -7,36 +8,45 @@ export class StreamOutbox {
   trailers: HeaderMap | undefined = undefined;
   /** Of the first chunk, how much has been sent. */
   offset = 0;
-  readonly #chunks: Buffer[] = [];
+  readonly #chunks: (HeldPiece | undefined)[] = [];
+  #spent: HeldPiece | undefined = undefined;
   #next = 0;
 
   /** Copies `chunk` from `start` on; returns how many bytes that are. */
   add(chunk: Buffer | string, start: number): number {
     const rest = start === 0 ? chunk : typeof chunk === "string" ? chunk.slice(start) : chunk.subarray(start);
-    const copy = typeof rest === "string" ? Buffer.from(rest, "latin1") : Buffer.from(rest);
-    if (copy.length > 0) this.#chunks.push(copy);
-    this.bytes += copy.length;
-    return copy.length;
+    const { length } = rest;
+    if (length === 0) return 0;
+    if (typeof rest === "string") this.#chunks.push(new HeldPiece(Buffer.from(rest, "latin1")));
+    else holdPieces(rest, this.#chunks as HeldPiece[]);
+    this.bytes += length;
+    return length;
   }
 
   get first(): Buffer | undefined {
-    return this.#chunks[this.#next];
+    return this.#chunks[this.#next]?.bytes;
   }
 
-  /** `size` bytes of the first chunk have been sent. True: nothing is left. */
+  /** `size` bytes of the first chunk are being sent, until `releaseSpent`. True: nothing is left. */
   take(size: number): boolean {
     const chunks = this.#chunks;
     this.bytes -= size;
     this.offset += size;
-    if (this.offset < (chunks[this.#next] as Buffer).length) return false;
+    const first = chunks[this.#next] as HeldPiece;
+    if (this.offset < first.bytes.length) return false;
     this.offset = 0;
-    chunks[this.#next++] = nothing;
+    this.#spent = first;
+    chunks[this.#next++] = undefined;
     if (this.#next > 64) {
       chunks.splice(0, this.#next);
       this.#next = 0;
     }
     return this.#next === chunks.length;
   }
-}
 
-const nothing = Buffer.alloc(0);
+  /** What was taken last has been copied. */
+  releaseSpent(): void {
+    this.#spent?.release();
+    this.#spent = undefined;
+  }
+}

@@ -121,6 +121,7 @@ export abstract class Http2Stream implements StreamEncoder {
       owner.pendingBytes(-room);
       const ends = isLast && outbox.endStream && outbox.trailers === undefined;
       owner.writeData(this, chunk, start, start + room, ends);
+      outbox.releaseSpent();
       if (!isLast) return true;
     }
     this.#outbox = undefined;
@@ -213,7 +214,10 @@ export abstract class Http2Stream implements StreamEncoder {
       const chunk = inbox.take();
       const isLast = inbox.isEmpty;
       if (isLast) this.#inbox = undefined;
-      if (chunk !== undefined) this.#deliver(chunk, isLast && inbox.endStream);
+      if (chunk !== undefined) {
+        this.#deliver(chunk.bytes, isLast && inbox.endStream);
+        chunk.release();
+      }
       if (!isLast) continue;
       if (inbox.trailers !== undefined && !this.isOver) this.receiveTrailers(inbox.trailers);
       break;

@@ -1,4 +1,5 @@
 /** What a connection is about to write: frames one after another, handed over once a turn of the event loop. */
+import type { Connection } from "#lib/connection.ts";
 import { writeLatin1 } from "../http1/latin1.ts";
 import { frameHeaderBytes } from "./frames.ts";
 
@@ -17,8 +18,8 @@ export class BufferPool {
 
 const pooledBytes = 64 * 1024;
 const maxPooled = 64;
-/** From here on a buffer is given away rather than copied. */
-const largeBytes = 32 * 1024;
+/** From here on a buffer is given away rather than copied: a slow peer makes us keep four times its bytes at most. */
+const largeBytes = 16 * 1024;
 
 const nothing: Buffer = Buffer.alloc(0);
 
@@ -91,6 +92,15 @@ export class WriteBuffer {
       writeLatin1(this.bytes, start === 0 && end === data.length ? data : data.slice(start, end), this.length);
     else data.copy(this.bytes, this.length, start, end);
     this.length += end - start;
+  }
+
+  /** Writes what there is to `connection` and has its buffer back when it is written. As `Connection.write`. */
+  writeTo(connection: Connection): boolean {
+    const { bytes, length } = this;
+    if (length < largeBytes || bytes.length !== pooledBytes) return connection.write(this.take());
+    this.bytes = nothing;
+    this.length = 0;
+    return connection.write(bytes.subarray(0, length), () => this.#pool.give(bytes));
   }
 
   /** Gives what there is to its new owner. */
