@@ -29,7 +29,7 @@ describe("layered_runtime", () => {
     expect(runtime.fraction("c.f")).toEqual({ numerator: 3, denominator: 10_000 });
     expect(runtime.fraction("a.b")).toEqual({ numerator: 1, denominator: 100 });
     expect(runtime.fraction("nothing")).toBeUndefined();
-    expect([stat("num_layers"), stat("num_keys"), stat("load_success")]).toEqual([1, 6, 1]);
+    expect([stat("num_layers"), stat("num_keys"), stat("load_success")]).toEqual([1, 6, 2]);
   });
 
   test("the last layer that has a key wins; /runtime shows all", () => {

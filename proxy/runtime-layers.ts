@@ -61,6 +61,7 @@ export class RuntimeLayers implements RuntimeSnapshot {
     this.#layers = layers.map(({ kind, name, values }) => ({ kind, name, entries: entriesOf(values ?? {}) }));
     this.#stats.numLayers.set(layers.length);
     this.#load();
+    this.#load(); // as Envoy, which loads once more when its clusters are there: it shows in `load_success`
   }
 
   integer(key: string): number | undefined {

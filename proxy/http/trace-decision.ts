@@ -24,7 +24,7 @@ export function decideTrace(
   isForced: boolean,
   stats: TracingStats,
   random: () => number,
-  route?: RouteTracing | undefined,
+  route?: RouteTracing,
 ): TraceReason {
   const id = headers.get("x-request-id");
   let draw: number;

@@ -84,7 +84,10 @@ class Subscription {
       onAbsent: (reason) => {
         if (reason === "timeout" && this.#hasConfig) return;
         if (reason === "timeout") log.warning(`no extension configuration ${name} within initial_fetch_timeout`);
-        else records.remove(name);
+        else {
+          records.remove(name);
+          this.#stats.reload.inc();
+        }
         this.#hasConfig = false;
         this.#fallBack();
       },

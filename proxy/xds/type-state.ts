@@ -105,14 +105,14 @@ export class TypeState implements Interest {
         rejected.push({ name: resource.name, problems: resource.problems });
         this.#watched.get(resource.name)?.reject(resource.problems);
       } else if (resource.message === undefined) {
-        for (const alias of resource.aliases) this.#watched.get(alias)?.remove();
+        for (const alias of resource.aliases) this.#watched.get(alias)?.remove(update.version);
       } else {
         good.push(resource);
       }
     }
     if (this.#wildcard !== undefined) rejected.push(...this.#wildcard.update(update, good, rejected.length > 0));
     for (const resource of good) rejected.push(...this.#updateWatched(resource, update));
-    for (const name of update.removed) this.#watched.get(name)?.remove();
+    for (const name of update.removed) this.#watched.get(name)?.remove(update.version);
     this.#applyErrors(update);
     this.#rememberVersions(good, update.removed, rejected);
     return rejected;

@@ -76,9 +76,11 @@ export class WatchedResource {
     return refused;
   }
 
-  remove(): void {
+  /** `version` is that of the response which said so: it counts as any other. */
+  remove(version?: string): void {
     this.#state = "absent";
     this.#bytes = undefined;
+    if (version !== undefined) this.confirm(version);
     for (const entry of this.#entries) {
       settle(entry);
       entry.watcher.onAbsent("removed");
