@@ -2,6 +2,7 @@
 import type { Problem } from "#lib/problem.ts";
 import { durationMsFrom } from "./duration.ts";
 import { meantOrAllowed } from "./near-names.ts";
+import { inCamelCase } from "./camel-case.ts";
 import { fieldsOf, type Fields } from "./read-fields.ts";
 
 /** One layer of mesh configuration, and where it was written. */
@@ -68,8 +69,8 @@ const meshConfigFields: Readonly<Record<string, FieldType>> = {
 /** The fields of a layer that are good; the others become problems. */
 export function checkMeshConfigLayer(layer: MeshConfigLayer, problems: Problem[]): Fields {
   const accepted: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(layer.values)) {
-    const type = meshConfigFields[key];
+  for (const [key, value] of Object.entries(inCamelCase(layer.values))) {
+    const type = Object.hasOwn(meshConfigFields, key) ? meshConfigFields[key] : undefined;
     const finding = (level: Problem["level"], code: string, message: string): void => {
       const place = layer.problemAt(key);
       problems.push({ code, level, path: `meshConfig.${key}`, message, object: layer.origin, ...place });

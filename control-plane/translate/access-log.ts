@@ -1,5 +1,6 @@
 /** Access logs: what Telemetry asks for, else the mesh's file (§4.9). */
 import {
+  bootstrapAccessLog,
   callLogFormat,
   fileAccessLog,
   grpcAccessLog,
@@ -14,15 +15,18 @@ import { defaultProviders, extensionProvider, isForMode, providerNames, telemetr
 import { hasExtension, type View } from "./view.ts";
 
 /** For HTTP connection managers and TCP proxies; undefined: none. */
-export function accessLogs(view: View, direction: Direction): readonly JsonObject[] | undefined {
-  const logs = logsOf(view, direction).map(({ log, filter }) => (filter === undefined ? log : { filter, ...log }));
+export function accessLogs(view: View, direction: Direction, kind: "http" | "tcp"): readonly JsonObject[] | undefined {
+  const logs = logsOf(view, direction, kind).map(({ log, filter }) =>
+    filter === undefined ? log : { filter, ...log },
+  );
   return logs.length === 0 ? undefined : logs;
 }
 
 /** For listeners: connections for which no filter chain was found. */
 export function listenerAccessLogs(view: View, direction: Direction): readonly JsonObject[] | undefined {
+  if (view.mesh.meshConfig.raw["disableEnvoyListenerLog"] === true) return undefined;
   const noRoute = { responseFlagFilter: { flags: ["NR"] } };
-  const logs = logsOf(view, direction).map(({ log, filter }) => ({
+  const logs = logsOf(view, direction, "listener").map(({ log, filter }) => ({
     filter: filter === undefined ? noRoute : { andFilter: { filters: [noRoute, filter] } },
     ...log,
   }));
@@ -40,25 +44,48 @@ interface Log {
   readonly filter: JsonObject | undefined;
 }
 
-function logsOf(view: View, direction: Direction): readonly Log[] {
+type LogKind = "http" | "tcp" | "listener";
+
+function logsOf(view: View, direction: Direction, kind: LogKind): readonly Log[] {
   const levels = telemetrySpecs(view).map((spec) => spec.accessLogging ?? []);
   const byDefault = defaultProviders(view.mesh, "accessLogging");
-  if (levels.every((level) => level.length === 0) && byDefault.length === 0) return meshFile(view);
+  if (levels.every((level) => level.length === 0) && byDefault.length === 0) return meshLogs(view, kind);
   const side = direction === "outbound" ? "CLIENT" : "SERVER";
-  return [...chosenProviders(levels, byDefault, side)]
+  const logs = [...chosenProviders(levels, byDefault, side)]
     .toSorted(([a], [b]) => byText(a, b))
-    .flatMap(([name, expression]) => {
+    .flatMap(([name, { isDisabled, expression }]) => {
       const provider = extensionProvider(view.mesh, name);
       const log = provider === undefined ? undefined : accessLogOf(view, provider);
-      return log === undefined ? [] : [{ log, filter: expressionFilter(view, expression) }];
+      return log === undefined ? [] : [{ log, isDisabled, filter: expressionFilter(view, expression) }];
     });
+  // What is neither asked for nor switched off for this side is left to the mesh.
+  return logs.length === 0 ? meshLogs(view, kind) : logs.filter(({ isDisabled }) => !isDisabled);
+}
+
+/** The mesh's file, and the service that the bootstrap knows (`enableEnvoyAccessLogService`). */
+function meshLogs(view: View, kind: LogKind): readonly Log[] {
+  const hasService = view.mesh.meshConfig.raw["enableEnvoyAccessLogService"] === true;
+  const service = hasService ? bootstrapAccessLog(view, kind) : undefined;
+  return [...meshFile(view), ...(service === undefined ? [] : [{ log: service, filter: undefined }])];
 }
 
 function meshFile(view: View): readonly Log[] {
-  const { accessLogFile, accessLogFormat, accessLogEncoding } = view.mesh.meshConfig;
+  const { accessLogFile } = view.mesh.meshConfig;
   if (accessLogFile === "") return [];
-  const format = accessLogEncoding === "JSON" ? jsonFormat(accessLogFormat) : textFormat(accessLogFormat);
-  return [{ log: fileAccessLog(accessLogFile, format), filter: undefined }];
+  return [{ log: fileAccessLog(accessLogFile, meshFormat(view)), filter: undefined }];
+}
+
+function meshFormat({ mesh }: View): JsonObject {
+  const { accessLogFormat, accessLogEncoding } = mesh.meshConfig;
+  return accessLogEncoding === "JSON" ? jsonFormat(accessLogFormat) : textFormat(accessLogFormat);
+}
+
+/** The provider that always exists logs in the mesh's format, unless it was given one of its own. */
+const BUILTIN_PROVIDER = "envoy";
+
+interface Choice {
+  readonly isDisabled: boolean;
+  readonly expression: string | undefined;
 }
 
 /**
@@ -69,7 +96,7 @@ function chosenProviders(
   levels: readonly (readonly AccessLoggingRule[])[],
   byDefault: readonly string[],
   side: "CLIENT" | "SERVER",
-): ReadonlyMap<string, string | undefined> {
+): ReadonlyMap<string, Choice> {
   let inForce: readonly string[] = byDefault;
   const expressions = new Map<string, string | undefined>();
   for (const level of levels) {
@@ -80,8 +107,9 @@ function chosenProviders(
     const named = own.flatMap((rule) => providerNames(rule.providers));
     if (named.length > 0) inForce = named;
   }
-  const result = new Map<string, string | undefined>(
-    levels.flat().length === 0 ? byDefault.map((name) => [name, undefined]) : [],
+  const enabled = (name: string): Choice => ({ isDisabled: false, expression: expressions.get(name) });
+  const result = new Map<string, Choice>(
+    levels.flat().length === 0 ? byDefault.map((name) => [name, enabled(name)]) : [],
   );
   let inherited = byDefault;
   for (const rule of levels.flat()) {
@@ -90,8 +118,7 @@ function chosenProviders(
     inherited = names;
     if (!isForMode(rule.match?.mode, side)) continue;
     for (const name of names.filter((candidate) => inForce.includes(candidate))) {
-      if (rule.disabled === true) result.delete(name);
-      else result.set(name, expressions.get(name));
+      result.set(name, rule.disabled === true ? { isDisabled: true, expression: undefined } : enabled(name));
     }
   }
   return result;
@@ -101,6 +128,9 @@ function chosenProviders(
 function accessLogOf(view: View, provider: ExtensionProvider): JsonObject | undefined {
   if (provider.envoyFileAccessLog !== undefined) {
     const { path = "/dev/stdout", logFormat, omitEmptyValues } = provider.envoyFileAccessLog;
+    if (provider.name === BUILTIN_PROVIDER && logFormat === undefined && omitEmptyValues !== true) {
+      return fileAccessLog(path, meshFormat(view));
+    }
     const format = logFormat?.labels === undefined ? textFormat(logFormat?.text ?? "") : jsonFormat(logFormat.labels);
     return fileAccessLog(
       path === "" ? "/dev/stdout" : path,

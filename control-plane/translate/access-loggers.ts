@@ -2,7 +2,7 @@
 import { any, compact, type JsonObject, sortedEntries } from "./json.ts";
 import type { ExtensionProvider, GrpcLogProvider } from "./spec/telemetry.ts";
 import { providerCluster } from "./telemetry.ts";
-import type { View } from "./view.ts";
+import { hasExtension, type View } from "./view.ts";
 
 const TEXT_FORMAT =
   '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% ' +
@@ -41,13 +41,22 @@ const JSON_FIELDS: JsonObject = {
 /** Empty: Istio's default line. */
 export function textFormat(written: string): JsonObject {
   const text = written === "" ? TEXT_FORMAT : written;
-  return { textFormatSource: { inlineString: text.endsWith("\n") ? text : `${text}\n` } };
+  const inlineString = text.endsWith("\n") ? text : `${text}\n`;
+  return { textFormatSource: { inlineString }, ...formatters([text]) };
 }
 
 /** Fields, or their JSON text; text that is no JSON object falls back to the default fields, as istiod does. */
 export function jsonFormat(written: string | JsonObject): JsonObject {
-  const fields = typeof written === "string" ? parsed(written) : written;
-  return { jsonFormat: fields ?? JSON_FIELDS, jsonFormatOptions: {} };
+  const own = typeof written === "string" ? parsed(written) : Object.keys(written).length === 0 ? undefined : written;
+  const fields = own ?? JSON_FIELDS;
+  return { jsonFormat: fields, jsonFormatOptions: {}, ...formatters(Object.values(fields)) };
+}
+
+/** What formats may name beside Envoy's own operators must be asked for. */
+function formatters(formats: readonly unknown[]): JsonObject {
+  if (!formats.some((format) => typeof format === "string" && format.includes("%REQ_WITHOUT_QUERY"))) return {};
+  const typedConfig = any("envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery");
+  return { formatters: [{ name: "envoy.formatter.req_without_query", typedConfig }] };
 }
 
 function parsed(text: string): JsonObject | undefined {
@@ -81,6 +90,9 @@ export function fileAccessLog(path: string, logFormat: JsonObject): JsonObject {
   };
 }
 
+/** As istiod calls them: one by Envoy's name of today, one by that of old. */
+const GRPC_LOGGERS = { http: "envoy.access_loggers.http_grpc", tcp: "envoy.tcp_grpc_access_log" } as const;
+
 const PEERS = ["upstream_peer", "downstream_peer"];
 const WASM_PEERS = ["wasm.upstream_peer", "wasm.upstream_peer_id", "wasm.downstream_peer", "wasm.downstream_peer_id"];
 
@@ -90,7 +102,7 @@ export function grpcAccessLog(view: View, kind: "http" | "tcp", provider: GrpcLo
   if (target === undefined) return undefined;
   const type = kind === "http" ? "HttpGrpcAccessLogConfig" : "TcpGrpcAccessLogConfig";
   return {
-    name: `envoy.access_loggers.${kind}_grpc`,
+    name: GRPC_LOGGERS[kind],
     typedConfig: any(`envoy.extensions.access_loggers.grpc.v3.${type}`, {
       commonConfig: {
         logName: provider.logName ?? `${kind}_envoy_accesslog`,
@@ -101,6 +113,24 @@ export function grpcAccessLog(view: View, kind: "http" | "tcp", provider: GrpcLo
       additionalRequestHeadersToLog: provider.additionalRequestHeadersToLog,
       additionalResponseHeadersToLog: provider.additionalResponseHeadersToLog,
       additionalResponseTrailersToLog: provider.additionalResponseTrailersToLog,
+    }),
+  };
+}
+
+/** To the cluster `envoy_accesslog_service` of the bootstrap; undefined where the proxy has no such logger. */
+export function bootstrapAccessLog(view: View, kind: "http" | "tcp" | "listener"): JsonObject | undefined {
+  const layer = kind === "http" ? "http" : "tcp";
+  if (!hasExtension(view, `envoy.access_loggers.${layer}_grpc`)) return undefined;
+  const type = kind === "http" ? "HttpGrpcAccessLogConfig" : "TcpGrpcAccessLogConfig";
+  return {
+    name: GRPC_LOGGERS[layer],
+    typedConfig: any(`envoy.extensions.access_loggers.grpc.v3.${type}`, {
+      commonConfig: {
+        logName: `${kind}_envoy_accesslog`,
+        grpcService: { envoyGrpc: { clusterName: "envoy_accesslog_service" } },
+        transportApiVersion: "V3",
+        filterStateObjectsToLog: [...PEERS, ...WASM_PEERS],
+      },
     }),
   };
 }
@@ -128,6 +158,7 @@ export function otlpAccessLog(
           labels === undefined
             ? undefined
             : { values: sortedEntries(labels).map(([key, value]) => ({ key, value: { stringValue: String(value) } })) },
+        ...formatters([text, ...Object.values(labels ?? {})]),
         disableBuiltinLabels: true,
       }),
     ),

@@ -24,18 +24,17 @@ export function quotedWith(text: string, wildcard: string): string {
   return text.split("*").map(quoted).join(wildcard);
 }
 
-/** `*` asks for presence. Names of headers are in lower case, whatever is written. */
+/** `*` asks for presence. Names stay as they are written: Envoy reads them without case. */
 export function headerMatcher(name: string, value: string, ignoreCase = false): JsonObject {
-  const lower = name.toLowerCase();
-  if (value === "*") return { name: lower, presentMatch: true };
-  return { name: lower, stringMatch: { ...textMatcher(value), ...(ignoreCase && { ignoreCase: true }) } };
+  if (value === "*") return { name, presentMatch: true };
+  return { name, stringMatch: { ...textMatcher(value), ...(ignoreCase && { ignoreCase: true }) } };
 }
 
 /** One value among those of a header that are parted by commas. */
 export function inlineHeaderMatcher(name: string, value: string): JsonObject {
-  if (value === "*") return { name: name.toLowerCase(), presentMatch: true };
+  if (value === "*") return { name, presentMatch: true };
   const one = quotedWith(value, "[^,]*");
-  return { name: name.toLowerCase(), stringMatch: regex(`(.*,[ \\t]*)?${one}([ \\t]*,.*)?`) };
+  return { name, stringMatch: regex(`(.*,[ \\t]*)?${one}([ \\t]*,.*)?`) };
 }
 
 /** Undefined for what is no address. */

@@ -34,7 +34,7 @@ export function httpConnectionManager(view: View, input: ConnectionManagerInput)
   const { direction, routes } = input;
   const traces = tracing(view, direction);
   const { headers, idleTimeout, acceptsHttp10 } = proxyOptions(view);
-  const logs = [...(accessLogs(view, direction) ?? []), ...(input.extraLogs ?? [])];
+  const logs = [...(accessLogs(view, direction, "http") ?? []), ...(input.extraLogs ?? [])];
   return {
     name: "envoy.filters.network.http_connection_manager",
     typedConfig: any(

@@ -49,7 +49,7 @@ export interface TcpProxyInput {
 }
 
 export function tcpProxy(view: View, input: TcpProxyInput): JsonObject {
-  const logs = input.isLogged === false ? undefined : accessLogs(view, input.direction);
+  const logs = input.isLogged === false ? undefined : accessLogs(view, input.direction, "tcp");
   return {
     name: "envoy.filters.network.tcp_proxy",
     typedConfig: any(
