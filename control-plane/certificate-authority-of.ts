@@ -152,7 +152,7 @@ function openTokenSources(
   if (tokens === undefined || tokens.issuers.length === 0) return { issuers: [], close: () => Promise.resolve() };
   const { issuerCaFile, blockedCidrs, refreshMs } = tokens;
   const ca = issuerCaFile === undefined ? undefined : readTextFile(issuerCaFile);
-  const fetcher = createFetchText(runtime.network, blockedCidrs, ca);
+  const fetcher = createFetchText(runtime.network, blockedCidrs, ca === undefined ? {} : { ca });
   const { clock } = runtime;
   const log = runtime.log.child("ca");
   const issuers = tokens.issuers.map((issuer) => followIssuer({ issuer, clock, log, fetch: fetcher.fetch, refreshMs }));

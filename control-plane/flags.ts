@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { MeshError } from "#lib/problem.ts";
 import type { LogLevel } from "#lib/runtime.ts";
+import { parseFederation } from "./ca/federated-bundles.ts";
 import { durationMsFrom } from "./model/duration.ts";
 import { parseCidr } from "./model/ip.ts";
 import { meantOrAllowed } from "./model/near-names.ts";
@@ -31,6 +32,14 @@ export const HELP = `glassmesh control-plane: Istio's objects in, xDS and certif
   --token-review URL        a Kubernetes API server that is asked about tokens that nobody else vouches for
   --token-review-ca FILE    its CA (default: where a pod has it)
   --token-review-token FILE the control plane's own token for it (default: where a pod has it)
+  --spiffe-bundle-port PORT our roots as a SPIFFE bundle over HTTPS, proved by an SVID (https_spiffe; default: not opened)
+  --spiffe-bundle-cert FILE, --spiffe-bundle-key FILE
+                            proved by this certificate of a public CA instead (https_web)
+  --spiffe-bundle-refresh-hint TIME
+                            how often others are to fetch it (default 60s)
+  --federate DOMAIN=URL[,ca=FILE] or DOMAIN=URL,spiffe-id=ID,bundle=FILE
+                            trusts another trust domain for its own workloads, by the bundle at URL; may be repeated.
+                            bundle: its first bundle (JWKS), for endpoints that prove themselves by an SVID
   --workload-cert-ttl TIME  lifetime of workload certificates for who asks for none, as 24h
   --address IP              where to listen (default 127.0.0.1)
   --http-port PORT          /debug and /ready (default 8080)
@@ -58,6 +67,11 @@ const known = {
   "token-review": { type: "string" },
   "token-review-ca": { type: "string" },
   "token-review-token": { type: "string" },
+  "spiffe-bundle-port": { type: "string" },
+  "spiffe-bundle-cert": { type: "string" },
+  "spiffe-bundle-key": { type: "string" },
+  "spiffe-bundle-refresh-hint": { type: "string" },
+  federate: { type: "string", multiple: true },
   "workload-cert-ttl": { type: "string" },
   address: { type: "string" },
   "http-port": { type: "string" },
@@ -100,7 +114,18 @@ export function readFlags(
         monitoring: portOf("monitoring-port", values["monitoring-port"] ?? "15014"),
         secureGrpc: portOf("secure-grpc-port", values["secure-grpc-port"] ?? "15012"),
         grpc: values["grpc-port"] === undefined ? undefined : portOf("grpc-port", values["grpc-port"]),
+        bundle:
+          values["spiffe-bundle-port"] === undefined
+            ? undefined
+            : portOf("spiffe-bundle-port", values["spiffe-bundle-port"]),
       },
+      bundleEndpoint: {
+        web: webCertificate(values["spiffe-bundle-cert"], values["spiffe-bundle-key"]),
+        refreshHintSeconds: Math.ceil(
+          duration("--spiffe-bundle-refresh-hint", values["spiffe-bundle-refresh-hint"] ?? "60s") / 1000,
+        ),
+      },
+      federation: (values.federate ?? []).map(parseFederation),
       stateDirectory: values["state-dir"] ?? ".glassmesh/control-plane",
       caCertsDirectory: values.cacerts,
       trustDomain: values["trust-domain"],
@@ -143,6 +168,16 @@ function parse(args: readonly string[]): ReturnType<typeof parseArgs<{ options: 
     }
     throw usage(`${text.split("\n")[0] ?? text}`);
   }
+}
+
+function webCertificate(
+  certificateFile: string | undefined,
+  keyFile: string | undefined,
+): { readonly certificateFile: string; readonly keyFile: string } | undefined {
+  if (certificateFile === undefined && keyFile === undefined) return undefined;
+  if (certificateFile === undefined || keyFile === undefined)
+    throw usage("--spiffe-bundle-cert and --spiffe-bundle-key go together.");
+  return { certificateFile, keyFile };
 }
 
 function portOf(flag: string, text: string): number {

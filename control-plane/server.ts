@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { collectDefaultMetrics } from "prom-client";
 import { MeshError, type Problem } from "#lib/problem.ts";
 import type { Runtime } from "#lib/runtime.ts";
+import { openBundleEndpoint, type BundleEndpointOptions } from "./ca/bundle-endpoint.ts";
+import { followBundles, type FederatedBundles, type FederationTarget } from "./ca/federated-bundles.ts";
 import { createCaService } from "./ca/ca-service.ts";
 import {
   CONTROL_PLANE_NAMES,
@@ -41,7 +43,15 @@ export interface ControlPlaneOptions {
     /** Plaintext xDS and CA: whoever reaches it gets configuration. */
     readonly grpc?: number | undefined;
     readonly secureGrpc?: number | undefined;
+    /** The SPIFFE bundle endpoint. */
+    readonly bundle?: number | undefined;
   };
+  /** Of the bundle endpoint; without `web` it proves itself by an SVID. */
+  readonly bundleEndpoint?:
+    | { readonly web?: BundleEndpointOptions["web"]; readonly refreshHintSeconds?: number | undefined }
+    | undefined;
+  /** Trust domains whose bundles are followed. */
+  readonly federation?: readonly FederationTarget[] | undefined;
   /** CA root and token key. Default: a directory that ends with the control plane. */
   readonly stateDirectory?: string | undefined;
   readonly caCertsDirectory?: string | undefined;
@@ -66,6 +76,7 @@ export interface BoundPorts {
   readonly monitoring?: number;
   readonly grpc?: number;
   readonly secureGrpc?: number;
+  readonly bundle?: number;
 }
 
 export interface ControlPlane {
@@ -105,6 +116,7 @@ export function createControlPlane({
   if (options.hasProcessMetrics === true) collectDefaultMetrics({ register: metrics.registry });
   const closing: (() => Promise<void> | void)[] = [];
   let opened: OpenedAuthority | undefined;
+  let federated: FederatedBundles | undefined;
   let trustDomain: string | undefined;
   let ads: AdsServer | undefined;
   let isReady = false;
@@ -156,7 +168,13 @@ export function createControlPlane({
               message: `the trust domain is ${trustDomain} since the start; restart the control plane for ${mesh.meshConfig.trustDomain}.`,
             },
           ];
-    return [...mesh.problems, ...(opened?.problems() ?? []), ...moved, ...(ads?.problems() ?? [])];
+    return [
+      ...mesh.problems,
+      ...(opened?.problems() ?? []),
+      ...(federated?.problems ?? []),
+      ...moved,
+      ...(ads?.problems() ?? []),
+    ];
   }
 
   const view: DebugView = {
@@ -181,6 +199,7 @@ export function createControlPlane({
     told = mesh;
     metrics.configRead(mesh);
     const onAuthority: (() => void)[] = [];
+    const { refreshHintSeconds = 60 } = options.bundleEndpoint ?? {};
     const ownCa = await openAuthority(runtime, {
       stateDirectory: await stateDirectory(),
       caCertsDirectory: options.caCertsDirectory,
@@ -191,12 +210,21 @@ export function createControlPlane({
         blockedCidrs: options.jwks?.blockedCidrs ?? [],
         refreshMs: options.jwks?.refreshMs,
       },
+      // Other domains know our new roots only when they have fetched them.
+      overlapMs: ports.bundle === undefined ? undefined : Math.max(15_000, 2000 * refreshHintSeconds),
       onChange: () => onAuthority.forEach((hear) => hear()),
     });
     opened = ownCa;
     closing.push(() => ownCa.close());
     const { authority, authenticators } = ownCa;
-    let trust = trustResource(authority());
+    const others = followBundles(runtime, options.federation ?? [], {
+      ownTrustDomain: trustDomain,
+      blockedCidrs: options.jwks?.blockedCidrs ?? [],
+      onChange: () => tellTrust(),
+    });
+    federated = others;
+    closing.push(() => others.close());
+    let trust = trustResource(authority(), others.bundles);
     const server = createAdsServer(
       {
         runtime,
@@ -218,9 +246,12 @@ export function createControlPlane({
       metrics: metrics.ca,
       log: runtime.log.child("ca"),
     });
-    onAuthority.push(() => {
-      trust = trustResource(authority());
+    function tellTrust(): void {
+      trust = trustResource(authority(), others.bundles);
       server.trustChanged();
+    }
+    onAuthority.push(() => {
+      tellTrust();
       ca.authorityChanged();
     });
     const bound: { -readonly [Key in keyof BoundPorts]: BoundPorts[Key] } = { address };
@@ -237,6 +268,20 @@ export function createControlPlane({
     if (ports.grpc !== undefined) {
       log.warning("the plaintext gRPC port gives configuration to whoever reaches it");
       bound.grpc = await grpcPort(ports.grpc, undefined, "--grpc-port");
+    }
+    if (ports.bundle !== undefined) {
+      const endpoint = await openBundleEndpoint({
+        runtime,
+        address,
+        port: ports.bundle,
+        trustDomain,
+        authority,
+        web: options.bundleEndpoint?.web,
+        refreshHintSeconds,
+      });
+      closing.push(() => endpoint.close());
+      onAuthority.push(() => endpoint.authorityChanged());
+      bound.bundle = endpoint.port;
     }
     if (ports.http !== undefined) bound.http = await httpPort(openDebugPort(view, address, ports.http, "--http-port"));
     if (ports.monitoring !== undefined) {

@@ -6,6 +6,14 @@ import { cidrHolds, ipFamily } from "../model/ip.ts";
 /** Gives the body of a 2xx answer; rejects with an error that says why not. */
 export type FetchText = (url: string, timeoutMs: number) => Promise<string>;
 
+export interface FetchOptions {
+  /** PEM: roots in the place of the system's. */
+  readonly ca?: string;
+  /** In the place of the check of host names. */
+  readonly checkServerIdentity?: (host: string, certificate: { readonly raw: Uint8Array }) => Error | undefined;
+  readonly maxRedirections?: number;
+}
+
 const MAX_BYTES = 1024 * 1024;
 
 /** Instance metadata of clouds is behind link-local addresses: nobody's keys are. */
@@ -18,13 +26,13 @@ const NEVER = ["169.254.0.0/16", "fe80::/10", "0.0.0.0/32", "::/128", "224.0.0.0
 export function createFetchText(
   network: Network,
   blocked: readonly string[],
-  /** PEM: roots in the place of the system's. */
-  ca?: string,
+  options: FetchOptions = {},
 ): { readonly fetch: FetchText; close(): Promise<void> } {
   const ranges = [...NEVER, ...blocked];
+  const { maxRedirections = 5, ...tls } = options;
   const agent = new Agent({
     connect: {
-      ...(ca === undefined ? {} : { ca }),
+      ...tls,
       lookup: (host, options, done) => {
         void allowedAddresses(network, ranges, host).then((found) => {
           const [first] = found instanceof Error ? [] : found;
@@ -45,7 +53,7 @@ export function createFetchText(
       if (ipFamily(host) !== 0 && isBlocked(ranges, host)) throw refusal(host);
       return dispatch(options, handler);
     },
-    interceptors.redirect({ maxRedirections: 5 }),
+    interceptors.redirect({ maxRedirections }),
   );
   return {
     close: () => agent.close(),

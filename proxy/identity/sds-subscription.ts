@@ -2,9 +2,12 @@
 import { createHash } from "node:crypto";
 import { toBinary } from "@bufbuild/protobuf";
 import type { Secret as SecretMessage } from "#protos/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js";
+import type { SPIFFECertValidatorConfig } from "#protos/gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config_pb.js";
+import type { TrustDomains } from "#proxy/tls/trust-domains.ts";
 import { createMessage, schema } from "#protos/registry.ts";
 import type { Secret } from "#proxy/tls/types.ts";
 
+const SPIFFE_VALIDATOR = "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig";
 const SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret";
 
 /** A secret as it goes over the wire. */
@@ -32,12 +35,39 @@ export function encodeSecret(name: string, secret: Secret): EncodedSecret {
             value: {
               trustedCa: inline(secret.trustedCa),
               ...(secret.crl === undefined ? {} : { crl: inline(secret.crl) }),
+              ...(secret.trustDomains === undefined || secret.crl !== undefined
+                ? {}
+                : { customValidatorConfig: spiffeValidator(secret.trustDomains) }),
             },
           },
   });
   const bytes = toBinary(schema<SecretMessage>(SECRET), message);
   // A hash of the whole: it says nothing about the key, and is shown on admin pages.
   return { name, version: createHash("sha256").update(bytes).digest("hex").slice(0, 16), bytes };
+}
+
+/**
+ * Envoy's validator of SPIFFE IDs by trust domain. It reads no revocation lists: where there are such, Envoy gets those and
+ * trusts its own domain only.
+ */
+function spiffeValidator(trustDomains: TrustDomains): {
+  readonly name: string;
+  readonly typedConfig: { readonly typeUrl: string; readonly value: Uint8Array };
+} {
+  const config = createMessage<SPIFFECertValidatorConfig>(SPIFFE_VALIDATOR, {
+    trustDomains: [...trustDomains]
+      // Envoy takes no empty bundle; a domain without one is as unknown to it.
+      .filter(([, pem]) => pem !== "")
+      .map(([name, pem]) => ({
+        name,
+        trustBundle: { specifier: { case: "inlineString" as const, value: pem } },
+      })),
+  });
+  const value = toBinary(schema<SPIFFECertValidatorConfig>(SPIFFE_VALIDATOR), config);
+  return {
+    name: "envoy.tls.cert_validator.spiffe",
+    typedConfig: { typeUrl: `type.googleapis.com/${SPIFFE_VALIDATOR}`, value },
+  };
 }
 
 /** What to send; undefined when there is nothing new. */

@@ -23,6 +23,8 @@ export interface MeshTrust {
   readonly signer: string | undefined;
   /** PEM. */
   readonly crl: string | undefined;
+  /** PEM of the roots of other trust domains, by their names. */
+  readonly federated?: ReadonlyMap<string, string> | undefined;
 }
 
 export interface CertificateRequest {

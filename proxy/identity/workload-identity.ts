@@ -76,7 +76,15 @@ export function createWorkloadIdentity(deps: WorkloadIdentityDeps): WorkloadIden
       mesh === undefined
         ? verified.trustBundle
         : bundleToPem({ authorities: distinct([verified.anchor, ...mesh.roots]) });
-    return { kind: "validation", trustedCa, ...(mesh?.crl === undefined ? {} : { crl: mesh.crl }) };
+    const federated = mesh?.federated;
+    return {
+      kind: "validation",
+      trustedCa,
+      ...(mesh?.crl === undefined ? {} : { crl: mesh.crl }),
+      ...(federated === undefined || federated.size === 0
+        ? {}
+        : { trustDomains: new Map([...federated, [config.trustDomain, trustedCa]]) }),
+    };
   }
 
   async function renew(): Promise<CurrentIdentity> {
@@ -99,7 +107,7 @@ export function createWorkloadIdentity(deps: WorkloadIdentityDeps): WorkloadIden
 
   let validationInUse: ValidationSecret | undefined;
   function publishRoots(validation: ValidationSecret): void {
-    if (validation.trustedCa === validationInUse?.trustedCa && validation.crl === validationInUse.crl) return;
+    if (validationInUse !== undefined && markOf(validation) === markOf(validationInUse)) return;
     validationInUse = validation;
     for (const hear of subscribers.get(ROOTS_NAME) ?? []) hear(validation);
   }
@@ -190,4 +198,8 @@ export function createWorkloadIdentity(deps: WorkloadIdentityDeps): WorkloadIden
       for (const hearers of subscribers.values()) hearers.clear();
     },
   };
+}
+
+function markOf({ trustedCa, crl, trustDomains }: ValidationSecret): string {
+  return JSON.stringify([trustedCa, crl, [...(trustDomains ?? [])]]);
 }

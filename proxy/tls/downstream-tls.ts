@@ -17,7 +17,7 @@ export function downstreamTls(deps: TlsDeps, context: DownstreamContext): Downst
   let isGivenUp = false;
   const onMaterial = (material: TlsMaterial, isFirst: boolean): void => {
     try {
-      handshakes = new ServerHandshakes(context, material, stats, certificates);
+      handshakes = new ServerHandshakes(context, material, stats, certificates, () => runtime.clock.now());
     } catch (error) {
       // A rotation that can't be used leaves the old certificates in force.
       if (isFirst && context.certificates.every((certificate) => certificate.kind === "files")) throw error;

@@ -5,6 +5,7 @@ import { readText, type TextSource } from "./data-source.ts";
 import { rootCertificates } from "./node-roots.ts";
 import { watchFiles } from "./secret-providers.ts";
 import type { CommonContext, CertificateSource, SecretReference } from "./tls-context.ts";
+import { TrustDomainValidator } from "./trust-domains.ts";
 import type { Secret, SecretProvider, TlsCertificateSecret, ValidationRules, ValidationSecret } from "./types.ts";
 import { mergeRules, NO_RULES } from "./validation-context.ts";
 
@@ -13,6 +14,8 @@ export interface Trust {
   readonly trustedCa: string | undefined;
   readonly crl: string | undefined;
   readonly rules: ValidationRules;
+  /** Undefined: whatever chains to `trustedCa` is believed. */
+  readonly trustDomains?: TrustDomainValidator | undefined;
 }
 
 /** Whether anything stands behind a peer's certificate: a CA, or pinned hashes. */
@@ -135,7 +138,7 @@ export class MaterialSource {
     if (this.#isLacking()) return;
     const certificates = this.#certificates.filter((secret) => secret !== undefined);
     const trust = this.#trust();
-    const digest = digestOf(certificates, trust);
+    const digest = digestOf(certificates, trust, this.#validation);
     if (digest === this.current?.digest) return;
     const isFirst = this.current === undefined;
     this.current = { certificates, trust, digest };
@@ -152,8 +155,10 @@ export class MaterialSource {
         : validation.trustedCa === "system"
           ? rootCertificates()
           : readText(validation.trustedCa);
+    const domains = secret?.trustDomains;
     return {
-      trustedCa: nonEmpty(secret?.trustedCa) ?? own,
+      trustedCa: domains === undefined ? (nonEmpty(secret?.trustedCa) ?? own) : [...domains.values()].join("\n"),
+      ...(domains === undefined ? {} : { trustDomains: new TrustDomainValidator(domains) }),
       crl: nonEmpty(secret?.crl) ?? (validation?.crl === undefined ? undefined : readText(validation.crl)),
       rules: mergeRules(validation?.rules ?? NO_RULES, secret?.rules),
     };
@@ -175,14 +180,19 @@ function nonEmpty(text: string | undefined): string | undefined {
   return text === "" ? undefined : text;
 }
 
-function digestOf(certificates: readonly TlsCertificateSecret[], trust: Trust | undefined): string {
+function digestOf(
+  certificates: readonly TlsCertificateSecret[],
+  trust: Trust | undefined,
+  secret: ValidationSecret | undefined,
+): string {
   const hash = createHash("sha256");
   for (const { certificateChain, privateKey } of certificates) hash.update(certificateChain).update(privateKey);
   hash
     .update("\0")
     .update(trust?.trustedCa ?? "")
     .update("\0")
-    .update(trust?.crl ?? "");
+    .update(trust?.crl ?? "")
+    .update(JSON.stringify([...(secret?.trustDomains ?? [])]));
   const { certificateHashes = [], spkiHashes = [], sanMatchers = [] } = trust?.rules ?? {};
   hash.update(
     JSON.stringify([certificateHashes, spkiHashes, sanMatchers.map(({ type, pattern }) => `${type} ${pattern}`)]),

@@ -11,6 +11,7 @@ import { verifiesPeers, type TlsMaterial, type Trust } from "./material.ts";
 import { leafOf, ruleFailure, type CertificateCache, type RuleFailure } from "./peer-certificates.ts";
 import { dnsSanMatcher, matchesSans, type CertificateNames } from "./san-matcher.ts";
 import { secureContextOptions } from "./node-secure-context.ts";
+import { peerChain } from "./node-peer-chain.ts";
 import { verifiesUpstream, type UpstreamContext } from "./tls-context.ts";
 import type { TlsStats } from "./tls-stats.ts";
 import { TransportError } from "./transport-error.ts";
@@ -173,6 +174,13 @@ export class ClientHandshakes {
     const rules = this.#material.trust?.rules ?? NO_RULES;
     if (known === undefined) {
       this.#stats.failVerifyNoCert.inc();
+      return undefined;
+    }
+    const validator = this.#material.trust?.trustDomains;
+    const stranger = validator?.failure(peerChain(socket), this.#dialer.runtime.clock.now());
+    if (stranger !== undefined) {
+      this.#stats.failVerifyError.inc();
+      connecting.failure = new TransportError(verifyReason(stranger));
       return undefined;
     }
     const failure = ruleFailure(known, rules) ?? this.#nameFailure(serverName, sans, known.names);

@@ -9,6 +9,7 @@ import { ConnectionDuplex } from "./connection-duplex.ts";
 import { isChainError, tlsReason, verifyReason } from "./failure-reason.ts";
 import { verifiesPeers, type TlsMaterial } from "./material.ts";
 import { leafOf, ruleFailure, type CertificateCache } from "./peer-certificates.ts";
+import { peerChain } from "./node-peer-chain.ts";
 import type { DownstreamContext } from "./tls-context.ts";
 import type { TlsStats } from "./tls-stats.ts";
 import { secureContextOptions } from "./node-secure-context.ts";
@@ -29,12 +30,20 @@ export class ServerHandshakes {
   readonly #stats: TlsStats;
   readonly #cache: CertificateCache;
   readonly #local: PeerCertificate | undefined;
+  readonly #now: () => number;
   readonly #server: tls.Server;
   /** For clients that offer only protocols that we do not speak: those are answered without any, as Envoy does. */
   readonly #withoutAlpn: tls.Server | undefined;
 
   /** Throws when OpenSSL does not take the certificates, or when nothing would verify those that are required. */
-  constructor(context: DownstreamContext, material: TlsMaterial, stats: TlsStats, cache: CertificateCache) {
+  constructor(
+    context: DownstreamContext,
+    material: TlsMaterial,
+    stats: TlsStats,
+    cache: CertificateCache,
+    now: () => number,
+  ) {
+    this.#now = now;
     this.#context = context;
     this.#material = material;
     this.#stats = stats;
@@ -206,6 +215,11 @@ export class ServerHandshakes {
     if (known === undefined) {
       this.#stats.failVerifyError.inc();
       return verifyReason("certificate cannot be read");
+    }
+    const stranger = trust.trustDomains?.failure(peerChain(socket), this.#now());
+    if (stranger !== undefined) {
+      this.#stats.failVerifyError.inc();
+      return verifyReason(stranger);
     }
     const failure = ruleFailure(known, trust.rules);
     if (failure?.kind === "san") this.#stats.failVerifySan.inc();

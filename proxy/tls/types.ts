@@ -2,6 +2,7 @@
 import type { Connection, ConnectionHandler, SocketAddress } from "#lib/connection.ts";
 import type { ProxyTlv } from "#lib/proxy-protocol.ts";
 import type { TcpKeepAlive } from "#lib/runtime.ts";
+import type { TrustDomains } from "./trust-domains.ts";
 import type { Passthrough } from "./internal-network.ts";
 
 /** Opens transport connections to a host of a cluster. */
@@ -100,6 +101,8 @@ export interface ValidationSecret {
   /** PEM, one or more certificates. */
   readonly trustedCa: string;
   readonly crl?: string | undefined;
+  /** Roots by trust domain: a peer's SPIFFE ID counts for its own domain only. Undefined: `trustedCa` is for all. */
+  readonly trustDomains?: TrustDomains | undefined;
   /** What else a validation context that came by SDS asks for; merged into the static part. */
   readonly rules?: ValidationRules | undefined;
 }
