@@ -10,7 +10,8 @@ import type {
 import { MessageReader as Reader } from "#protos/reader.ts";
 import { unpackAny } from "#protos/any.ts";
 import type { PreviousPrioritiesConfig } from "#protos/gen/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config_pb.js";
-import { durationMs } from "../config-values.ts";
+import type { OmitHostMetadataConfig } from "#protos/gen/envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config_pb.js";
+import { durationMs, metadataOf } from "../config-values.ts";
 import { parseHeaderMatchers } from "./header-matcher.ts";
 import type { RegexCache } from "./regex.ts";
 import type { RateLimitedBackOff, RetryPolicy } from "./types.ts";
@@ -104,9 +105,14 @@ export function parseRetryPolicy(reader: MessageReader<RetryPolicyMessage>, rege
     rateLimited: rateLimited === undefined ? undefined : parseRateLimited(rateLimited),
     previousHosts: hosts.previousHosts,
     omitCanaryHosts: hosts.omitCanaryHosts,
+    omitHostMetadata: hosts.omitHostMetadata,
     previousPriorities: priority === undefined ? undefined : parseRetryPriority(priority),
     hostSelectionRetryMaxAttempts: attempts === 0 ? 1 : attempts,
   };
+  reader.ignore(
+    "refreshClusterOnRetry",
+    "only a cluster specifier plugin would choose anew; what a header names or weights say stays the same",
+  );
   reader.finish();
   return policy;
 }
@@ -114,9 +120,11 @@ export function parseRetryPolicy(reader: MessageReader<RetryPolicyMessage>, rege
 function hostPredicates(reader: MessageReader<RetryPolicyMessage>): {
   previousHosts: boolean;
   omitCanaryHosts: boolean;
+  omitHostMetadata: readonly Readonly<Record<string, unknown>>[];
 } {
   let previousHosts = false;
   let omitCanaryHosts = false;
+  const omitHostMetadata: Readonly<Record<string, unknown>>[] = [];
   for (const predicate of reader.children("retryHostPredicate")) {
     switch (extensionName(predicate)) {
       case "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate":
@@ -127,11 +135,30 @@ function hostPredicates(reader: MessageReader<RetryPolicyMessage>): {
       case "envoy.retry_host_predicates.omit_canary_hosts":
         omitCanaryHosts = true;
         break;
+      case "envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig":
+      case "envoy.retry_host_predicates.omit_host_metadata":
+        omitHostMetadata.push(parseOmittedMetadata(predicate));
+        break;
       default:
         predicate.unsupported("name", `the retry host predicate ${predicate.get("name")} is not supported`);
     }
   }
-  return { previousHosts, omitCanaryHosts };
+  return { previousHosts, omitCanaryHosts, omitHostMetadata };
+}
+
+/** `metadata_match` below `envoy.lb`; empty: no host is omitted. */
+function parseOmittedMetadata(
+  reader: MessageReader<RetryPolicy_RetryHostPredicate>,
+): Readonly<Record<string, unknown>> {
+  const config = reader.get("configType");
+  if (config.case !== "typedConfig") return {};
+  const opened = unpackAny(config.value, reader.at("configType"));
+  reader.problems.push(...opened.problems);
+  if (opened.value === undefined) return {};
+  const inner = new Reader(opened.value as OmitHostMetadataConfig, reader.at("configType"), reader.problems);
+  const wanted = metadataOf(inner.child("metadataMatch"))["envoy.lb"];
+  inner.finish();
+  return wanted ?? {};
 }
 
 /** `update_frequency` of `previous_priorities`. */

@@ -35,6 +35,7 @@ function policyOf(fields: Partial<RetryPolicy>): RetryPolicy {
     rateLimited: undefined,
     previousHosts: false,
     omitCanaryHosts: false,
+    omitHostMetadata: [],
     previousPriorities: undefined,
     hostSelectionRetryMaxAttempts: 1,
     ...fields,
@@ -225,6 +226,19 @@ describe("retry decisions", () => {
     const canary = hostAt("10.0.0.3:80", { metadata: { "envoy.lb": { canary: true } } });
     state?.onHostAttempted(first);
     expect([first, second, canary].map((host) => state?.shouldSelectAnotherHost(host))).toEqual([true, false, true]);
+  });
+
+  test("R-75: hosts with metadata that is to be omitted are rejected, a list by any of its values", () => {
+    const omitted = (wanted: Readonly<Record<string, unknown>>, own?: Record<string, unknown>): boolean | undefined =>
+      setUp({ retryOn: RetryOn.serverError, omitHostMetadata: [wanted] }).state?.shouldSelectAnotherHost(
+        hostAt("10.0.0.1:80", own === undefined ? {} : { metadata: { "envoy.lb": own } }),
+      );
+    expect(omitted({ stage: "canary" }, { stage: "canary", other: 1 })).toBe(true);
+    expect(omitted({ stage: "canary" }, { stage: ["prod", "canary"] })).toBe(true);
+    expect(omitted({ stage: "canary", zone: "a" }, { stage: "canary" })).toBe(false);
+    expect(omitted({ stage: "canary" }, { stage: "prod" })).toBe(false);
+    expect(omitted({ stage: "canary" })).toBe(false);
+    expect(omitted({}, { stage: "canary" })).toBe(false);
   });
 
   test("R-75: priorities are left out each update_frequency attempts", () => {

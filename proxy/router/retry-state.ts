@@ -91,6 +91,7 @@ const emptyPolicy: RetryPolicy = {
   rateLimited: undefined,
   previousHosts: false,
   omitCanaryHosts: false,
+  omitHostMetadata: [],
   previousPriorities: undefined,
   hostSelectionRetryMaxAttempts: 1,
 };
@@ -108,6 +109,18 @@ const anyGrpc =
   RetryOn.grpcResourceExhausted |
   RetryOn.grpcInternal |
   RetryOn.grpcUnavailable;
+
+/** All of `wanted` is in the host's `envoy.lb`; a list there has it when one of its values is it. Nothing wanted: no. */
+function hasMetadata({ metadata }: Host, wanted: Readonly<Record<string, unknown>>): boolean {
+  const own = metadata["envoy.lb"];
+  const entries = Object.entries(wanted);
+  if (own === undefined || entries.length === 0) return false;
+  return entries.every(([key, value]) => {
+    const held = own[key];
+    const text = JSON.stringify(value);
+    return Array.isArray(held) ? held.some((one) => JSON.stringify(one) === text) : JSON.stringify(held) === text;
+  });
+}
 
 export class RetryState {
   /** Wait before the retry that was last decided, ms. */
@@ -178,7 +191,9 @@ export class RetryState {
 
   /** True: pick another host, if attempts are left (R-75). */
   shouldSelectAnotherHost(host: Host): boolean {
-    return (this.#triedHosts?.includes(host) ?? false) || (this.#policy.omitCanaryHosts && host.canary);
+    const { omitCanaryHosts, omitHostMetadata } = this.#policy;
+    if ((this.#triedHosts?.includes(host) ?? false) || (omitCanaryHosts && host.canary)) return true;
+    return omitHostMetadata.length > 0 && omitHostMetadata.some((wanted) => hasMetadata(host, wanted));
   }
 
   get hostSelectionMaxAttempts(): number {

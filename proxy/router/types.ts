@@ -160,6 +160,8 @@ export interface RetryPolicy {
   readonly rateLimited: RateLimitedBackOff | undefined;
   readonly previousHosts: boolean;
   readonly omitCanaryHosts: boolean;
+  /** `envoy.lb` metadata of hosts that are not to be tried again; one entry a predicate. */
+  readonly omitHostMetadata: readonly Readonly<Record<string, unknown>>[];
   readonly previousPriorities: number | undefined;
   readonly hostSelectionRetryMaxAttempts: number;
 }

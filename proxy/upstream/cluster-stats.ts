@@ -121,8 +121,8 @@ export class TrafficStats implements ClusterTrafficStats {
     this.#rqTime = scope.histogram("upstream_rq_time");
   }
 
-  countResponse(status: number, isInternal = false, isCanary = false): void {
-    this.#codes.count(status);
+  countResponse(status: number, isInternal = false, isCanary = false, isHidden = false): void {
+    this.#codes.count(isHidden ? undefined : status);
     if (isCanary) (this.#canary ??= new ResponseCodeStats(this.#scope.scope("canary"))).count(status);
     if (isInternal) (this.#internal ??= new ResponseCodeStats(this.#scope.scope("internal"))).count(status);
     else (this.#external ??= new ResponseCodeStats(this.#scope.scope("external"))).count(status);

@@ -13,8 +13,10 @@ export class ResponseCodeStats {
     this.completed = scope.counter("upstream_rq_completed");
   }
 
-  count(status: number): void {
+  /** Undefined: only that there was an answer. */
+  count(status: number | undefined): void {
     this.completed.inc();
+    if (status === undefined) return;
     if (status < 100 || status > 599) return this.#scope.counter("upstream_rq_unknown").inc();
     const group = Math.trunc(status / 100);
     (this.#byClass[group] ??= this.#scope.counter(`upstream_rq_${group}xx`)).inc();

@@ -135,8 +135,11 @@ export interface ClusterTrafficStats {
   readonly rqTotal: Counter;
   readonly rqActive: Gauge;
   readonly rqCompleted: Counter;
-  /** `upstream_rq_<code>` and `upstream_rq_<n>xx`; again below `internal.` or `external.`, and below `canary.`. */
-  countResponse(status: number, isInternal?: boolean, isCanary?: boolean): void;
+  /**
+   * `upstream_rq_<code>` and `upstream_rq_<n>xx`; again below `internal.` or `external.`, and below `canary.`. Where the
+   * status is hidden, only those below hear of it.
+   */
+  countResponse(status: number, isInternal?: boolean, isCanary?: boolean, isHidden?: boolean): void;
   readonly rqTimeout: Counter;
   readonly rqPerTryTimeout: Counter;
   readonly rqRetry: Counter;

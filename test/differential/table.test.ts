@@ -5,6 +5,7 @@ import { headerCases } from "./cases/headers.ts";
 import { retryCases } from "./cases/retries.ts";
 import { rewriteCases } from "./cases/rewrites.ts";
 import { routeMatchCases } from "./cases/route-match.ts";
+import { routerFilterCases } from "./cases/router-filter.ts";
 import { routeTreeCases } from "./cases/route-trees.ts";
 import { tracingCases } from "./cases/tracing.ts";
 import { virtualHostCases } from "./cases/virtual-hosts.ts";
@@ -20,6 +21,7 @@ describeBesideEnvoy("router and connection manager, beside a real Envoy", {
     ...retryCases,
     ...headerCases,
     ...clientCertificateCases,
+    ...routerFilterCases,
     ...tracingCases,
   ],
 });

@@ -55,6 +55,8 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
     stats.cxActive.inc();
     host.stats.cxTotal++;
     host.stats.cxActive++;
+    // What is known to be spoken is counted at once, as in Envoy: also where nobody is there.
+    if (options.protocol !== "auto") this.#countProtocol(options.protocol === "http2");
     this.#connectTimer = environment.clock.wheel.schedule(environment.connectTimeoutMs, () => {
       this.#hasTimedOut = true;
       stats.cxConnectTimeout.inc();
@@ -106,7 +108,7 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
     stats.cxConnectMs.record(now - this.#startedAt);
     const isHttp2 =
       options.protocol === "auto" ? http2Alpn.has(connection.tls?.alpn ?? "") : options.protocol === "http2";
-    (isHttp2 ? stats.cxHttp2Total : stats.cxHttp1Total).inc();
+    if (options.protocol === "auto") this.#countProtocol(isHttp2);
     this.#codec = environment.createCodec(isHttp2 ? "http2" : "http1", connection, this);
     const { idleTimeoutMs, maxConnectionDurationMs, maxConnectionDurationJitter } = environment.http;
     this.#idleSince = now;
@@ -121,6 +123,11 @@ export class PooledConnection implements ConnectionHandler, ClientCodecHandler {
       );
     }
     this.#pool.onConnected(this);
+  }
+
+  #countProtocol(isHttp2: boolean): void {
+    const { stats } = this.#pool;
+    (isHttp2 ? stats.cxHttp2Total : stats.cxHttp1Total).inc();
   }
 
   onData(chunk: Buffer): void {

@@ -1,6 +1,16 @@
 /** Retries, timeouts, failures of upstreams (R-47 … R-76). */
 import type { Answer, Case, Exchange, Json } from "../harness/case.ts";
-import { answer, cluster, forward, get, http2, request, upstreamOptions } from "../harness/requests.ts";
+import {
+  answer,
+  cluster,
+  endpoint,
+  filter,
+  forward,
+  get,
+  http2,
+  request,
+  upstreamOptions,
+} from "../harness/requests.ts";
 
 const fast: Json = { retry_back_off: { base_interval: "0.001s", max_interval: "0.002s" } };
 const policy = (retryOn: string, more: Json = {}): Json => ({
@@ -72,7 +82,6 @@ export const retryCases: readonly Case[] = [
   retryCase("connect-failure", "connect-failure", [], {
     extra: {
       clusters: { "": cluster("none") },
-      statsExcept: { upstream_cx_http1_total: "counted when the connection is made, by Envoy when it is begun" },
     },
   }),
   retryCase("retriable-4xx", "retriable-4xx", [answer(409), answer(400), ok]),
@@ -473,4 +482,36 @@ export const retryCases: readonly Case[] = [
       request("POST", "/?4", {}, "body"),
     ],
   })),
+  {
+    name: "R-75: refresh_cluster_on_retry, and hosts omitted by their metadata",
+    clusters: {
+      "": {
+        load_assignment: {
+          cluster_name: "{id}",
+          endpoints: [
+            { lb_endpoints: [endpoint("a", { metadata: { filter_metadata: { "envoy.lb": { stage: "canary" } } } })] },
+            { priority: 1, lb_endpoints: [endpoint("b")] },
+          ],
+        },
+      },
+    },
+    routes: [
+      forward(
+        policy("5xx", {
+          refresh_cluster_on_retry: true,
+          host_selection_retry_max_attempts: "3",
+          retry_host_predicate: [
+            filter(
+              "envoy.retry_host_predicates.omit_host_metadata",
+              "envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig",
+              { metadata_match: { filter_metadata: { "envoy.lb": { stage: "canary" } } } },
+            ),
+          ],
+        }),
+      ),
+    ],
+    answers: [answer(500), ok],
+    exchanges: [get("/")],
+    blur: [[/x-envoy-expected-rq-timeout-ms: 1[45]\d\d\d/g, "x-envoy-expected-rq-timeout-ms: T"]],
+  },
 ];

@@ -18,6 +18,9 @@ import type { HeaderMap } from "../../header-map.ts";
 import { endsTunnel, tcpTunnelPool } from "./tcp-tunnel.ts";
 import type { RequestStats } from "./request-stats.ts";
 
+/** What the statistics of the cluster hear of an answer. */
+export type ResponseCounting = "status" | "completion" | "nothing";
+
 export class AttemptContext implements LbContext, RetryContext {
   readonly route: ForwardRoute;
   readonly headers: HeaderMap;
@@ -30,6 +33,7 @@ export class AttemptContext implements LbContext, RetryContext {
   cookies: readonly string[] | undefined = undefined;
   #hash: bigint | undefined = undefined;
   #isHashed = false;
+  readonly #counting: ResponseCounting;
   readonly #stream: FilterStream;
   readonly #runtime: Runtime;
 
@@ -40,7 +44,9 @@ export class AttemptContext implements LbContext, RetryContext {
     cluster: Cluster,
     headers: HeaderMap,
     requestStats: readonly RequestStats[],
+    counting: ResponseCounting = "status",
   ) {
+    this.#counting = counting;
     this.requestStats = requestStats;
     this.#stream = stream;
     this.#runtime = runtime;
@@ -65,8 +71,10 @@ export class AttemptContext implements LbContext, RetryContext {
 
   /** Counts an answer of the upstream, or one in its place. */
   countResponse(cluster: Cluster, status: number, isCanary = false): void {
-    if (this.#stream.info.isHealthCheck) return; // not part of what a cluster serves
-    cluster.stats.countResponse(status, this.headers.get("x-envoy-internal") === "true", isCanary);
+    const counting = this.#counting;
+    if (counting === "nothing" || this.#stream.info.isHealthCheck) return; // not part of what a cluster serves
+    const isInternal = this.headers.get("x-envoy-internal") === "true";
+    cluster.stats.countResponse(status, isInternal, isCanary, counting === "completion");
     for (const stats of this.requestStats) stats.countResponse(status);
   }
 
@@ -126,7 +134,9 @@ export class AttemptContext implements LbContext, RetryContext {
     return this.#stream.info.dynamicMetadata;
   }
 
+  /** Only a retry avoids hosts. */
   shouldSelectAnotherHost(host: Host): boolean {
+    if (this.#stream.info.attemptCount <= 1) return false;
     return this.retry?.shouldSelectAnotherHost(host) ?? false;
   }
 

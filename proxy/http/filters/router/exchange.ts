@@ -260,7 +260,7 @@ export class UpstreamExchange {
   #onResponseEnd(attempt: UpstreamRequest, now: number): void {
     const { info } = this.stream;
     info.upstreamLastRx = now;
-    if (info.requestEnd > 0) {
+    if (info.requestEnd > 0 && this.#context.config.countsResponses) {
       const ms = Math.floor(now - info.requestEnd);
       attempt.cluster.stats.recordTime(ms);
       for (const stats of this.#target.requestStats) stats.recordTime(ms);

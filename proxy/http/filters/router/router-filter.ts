@@ -90,13 +90,13 @@ export class RouterFilter implements HttpFilter {
     }
     if (cluster.isMaintenance) {
       cluster.stats.rqMaintenanceMode.inc();
-      this.#requestStats(route, headers).forEach((one) => one.countResponse(503));
-      cluster.stats.countResponse(503, headers.get("x-envoy-internal") === "true");
+      const isGrpc = isGrpcContentType(headers.get("content-type"));
+      this.#target(route, cluster, headers, isGrpc).countResponse(cluster, 503);
       return stream.sendLocalReply(maintenanceMode(config.suppressEnvoyHeaders));
     }
     const { dropOverload } = cluster;
     if (dropOverload !== undefined && isInFraction(dropOverload, factory.runtime.random.uint64())) {
-      cluster.stats.countResponse(503);
+      if (config.countsResponses) cluster.stats.countResponse(503);
       return stream.sendLocalReply(droppedOverload(dropOverload, config.suppressEnvoyHeaders));
     }
     this.#begin(route, cluster, headers, overrides);
@@ -114,8 +114,7 @@ export class RouterFilter implements HttpFilter {
         : route.timeouts;
     if (overrides) headers.remove("x-envoy-upstream-alt-stat-name"); // meant for this proxy alone
     const hasAlternativeTimeout = overrides && headers.remove("x-envoy-upstream-rq-timeout-alt-response");
-    const requestStats = this.#requestStats(route, headers);
-    const target = new AttemptContext(stream, factory.runtime, route, cluster, headers, requestStats);
+    const target = this.#target(route, cluster, headers, isGrpc);
     target.retry = createRetryState(route.retryPolicy, headers, overrides, target);
     const exchange = new UpstreamExchange(stream, this.#context, target, this.#body, {
       timeouts,
@@ -142,6 +141,17 @@ export class RouterFilter implements HttpFilter {
     exchange.start(host);
     // An upgrade has no end to wait for: its handshake is timed from here.
     if (this.#body.isComplete || headers.method === "CONNECT" || headers.has("upgrade")) exchange.onRequestComplete();
+  }
+
+  #target(route: ForwardRoute, cluster: Cluster, headers: HeaderMap, isGrpc: boolean): AttemptContext {
+    const { config, factory } = this.#context;
+    const counting = !config.countsResponses
+      ? "nothing"
+      : isGrpc && config.hidesGrpcStatusCodes
+        ? "completion"
+        : "status";
+    const requestStats = this.#requestStats(route, headers);
+    return new AttemptContext(this.#stream, factory.runtime, route, cluster, headers, requestStats, counting);
   }
 
   #requestStats(route: ForwardRoute, headers: HeaderMap): readonly RequestStats[] {

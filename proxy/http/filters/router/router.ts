@@ -13,6 +13,10 @@ export interface RouterConfig {
   readonly respectExpectedRqTimeout: boolean;
   /** Names of `x-envoy-…` headers whose values must be well-formed. */
   readonly strictCheckHeaders: readonly string[];
+  /** `dynamic_stats`: statistics of status codes and times are kept. */
+  readonly countsResponses: boolean;
+  /** Of the answers to gRPC requests only that there was one is counted, not with which status. */
+  readonly hidesGrpcStatusCodes: boolean;
 }
 
 /** What all requests of one router filter share. */
@@ -59,8 +63,6 @@ const strictHeaders: ReadonlySet<string> = new Set([
 function parseRouter(message: Message, path: string): Parsed<RouterConfig> {
   const problems: Problem[] = [];
   const reader = new MessageReader(message as Router, path, problems);
-  if (reader.get("dynamicStats") === false)
-    reader.unsupported("dynamicStats", "statistics of response codes cannot be left out here");
   const strictCheckHeaders = reader.get("strictCheckHeaders").map((name) => name.toLowerCase());
   for (const name of strictCheckHeaders)
     if (!strictHeaders.has(name)) reader.invalid("strictCheckHeaders", `${name} cannot be checked strictly`);
@@ -68,6 +70,8 @@ function parseRouter(message: Message, path: string): Parsed<RouterConfig> {
     suppressEnvoyHeaders: reader.get("suppressEnvoyHeaders"),
     respectExpectedRqTimeout: reader.get("respectExpectedRqTimeout"),
     strictCheckHeaders,
+    countsResponses: reader.get("dynamicStats") ?? true,
+    hidesGrpcStatusCodes: reader.get("suppressGrpcRequestFailureCodeStats"),
   };
   reader.ignore("startChildSpan", "deprecated; `spawn_upstream_span` of the connection manager decides");
   reader.finish();

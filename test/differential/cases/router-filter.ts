@@ -1,0 +1,47 @@
+/** Fields of the router filter itself. */
+import type { Case, Json } from "../harness/case.ts";
+import { answer, filter, forward, get, http2, upstreamOptions } from "../harness/requests.ts";
+
+const routed = (fields: Json): Json => ({
+  http_filters: [filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router", fields)],
+});
+const grpc = http2("/s/m", { ":method": "POST", "content-type": "application/grpc", te: "trailers" });
+const over2 = { "": { $backends: ["h"], ...upstreamOptions() } };
+const counted: Json = {
+  virtual_clusters: [{ name: "all", headers: [{ name: ":path", string_match: { prefix: "/" } }] }],
+};
+
+/** Retries tell how much time is left. */
+const blur: Case["blur"] = [[/x-envoy-expected-rq-timeout-ms: 1[45]\d\d\d/g, "x-envoy-expected-rq-timeout-ms: T"]];
+
+export const routerFilterCases: readonly Case[] = [
+  {
+    name: "dynamic_stats: false",
+    manager: routed({ dynamic_stats: false }),
+    virtualHost: counted,
+    routes: [forward({ retry_policy: { retry_on: "5xx", num_retries: 1 } }, { stat_prefix: "r" })],
+    answers: [answer(500), answer(503), answer(200)],
+    exchanges: [get("/"), get("/")],
+    blur,
+  },
+  {
+    name: "dynamic_stats: false, and answers of our own",
+    manager: routed({ dynamic_stats: false }),
+    virtualHost: counted,
+    clusters: { "": { $backends: ["none"] }, "-empty": {} },
+    routes: [
+      { ...forward(), match: { path: "/none" } },
+      { ...forward({ cluster: "{id}-empty" }), match: { path: "/empty" } },
+    ],
+    exchanges: [get("/none"), get("/empty")],
+  },
+  ...[true, false].map((suppress): Case => ({
+    name: `suppress_grpc_request_failure_code_stats: ${suppress}`,
+    manager: routed({ suppress_grpc_request_failure_code_stats: suppress }),
+    virtualHost: counted,
+    routes: [forward({}, { stat_prefix: "r" })],
+    clusters: over2,
+    http2Answers: [{ headers: { ":status": 200, "grpc-status": "14" } }, { headers: { ":status": 503 } }],
+    exchanges: [grpc, grpc, http2("/plain")],
+  })),
+];
