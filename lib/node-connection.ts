@@ -293,17 +293,41 @@ export class NodeConnector {
   }
 }
 
-/** Wraps a socket that a server accepted. */
-export function acceptedConnection(ids: ConnectionIds, socket: net.Socket, listening: SocketAddress): NodeConnection {
+/**
+ * Wraps a socket that a server accepted, and that must not have been read from (`pauseOnConnect`). Node offers `onread` to
+ * outgoing sockets only; without it every read makes a new buffer, which costs an upload twice what carrying it does.
+ * So the system's handle goes to a socket of our own making. Should a Node ever keep it elsewhere, the first one is used.
+ */
+export function acceptedConnection(ids: ConnectionIds, accepted: net.Socket, listening: SocketAddress): NodeConnection {
+  const socket = accepted as net.Socket & { _handle?: object | null };
+  const handle = socket._handle;
+  if (handle === undefined || handle === null || acceptedBytes === undefined) {
+    const connection = accept(ids, accepted, listening);
+    connection.attach(true);
+    accepted.resume();
+    return connection;
+  }
+  socket._handle = null;
+  const callback = (length: number, buffer: Uint8Array): boolean => {
+    connection.deliver((buffer as Buffer).subarray(0, length));
+    return true;
+  };
+  const options = { handle, allowHalfOpen: true, onread: { buffer: acceptedBytes, callback } };
+  const connection = accept(ids, new net.Socket(options as net.SocketConstructorOpts), listening);
+  connection.attach(false);
+  return connection;
+}
+
+const acceptedBytes: Buffer | undefined = process.platform === "win32" ? undefined : Buffer.allocUnsafeSlow(READ_BYTES);
+
+function accept(ids: ConnectionIds, socket: net.Socket, listening: SocketAddress): NodeConnection {
   const remote: SocketAddress =
     socket.remoteAddress === undefined
       ? listening.kind === "pipe"
         ? { kind: "pipe", path: "" }
         : NO_ADDRESS
       : { kind: "ip", address: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 };
-  const connection = new NodeConnection(ids.next++, socket, localAddressOf(socket, listening), remote);
-  connection.attach(true);
-  return connection;
+  return new NodeConnection(ids.next++, socket, localAddressOf(socket, listening), remote);
 }
 
 function localAddressOf(socket: net.Socket, other: SocketAddress): SocketAddress {

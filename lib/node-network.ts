@@ -68,7 +68,7 @@ function listen(
   // A socket file outlives its process; Envoy removes it before it binds.
   if (address.kind === "pipe") removeStaleSocket(address.path);
   return new Promise((resolve, reject) => {
-    const server = net.createServer({ allowHalfOpen: true, noDelay: address.kind === "ip" });
+    const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: address.kind === "ip" });
     const refuse = (error: NodeJS.ErrnoException): void => reject(listenError(error, address));
     server.once("error", refuse);
     server.listen(
