@@ -104,7 +104,7 @@ ports: [{ name: http, port: 9000 }]
         workload.origin,
       ]),
     ).toEqual([
-      ["10.9.9.9", 9000, false, true, "service-entry"],
+      ["10.9.9.9", 9000, false, true, "endpoint"],
       ["10.0.0.1", 9000, true, false, "pod"],
     ]);
   });

@@ -3,7 +3,7 @@ import type { ServiceInstance } from "./mesh-index.ts";
 import type { MeshObject } from "./object.ts";
 import { fieldsOf, listOf, matchesLabels, numberOf, stringOf } from "./read-fields.ts";
 import type { ServiceModel, ServicePort, WorkloadInstance } from "./service.ts";
-import { workloadFromEndpoint, type PodSurroundings } from "./workloads.ts";
+import { workloadFromEndpoint, workloadWithoutPod, type PodSurroundings } from "./workloads.ts";
 
 /** What instances are found among, indexed once. */
 export interface InstanceSources {
@@ -101,8 +101,9 @@ function instancesOfSlice(
   const instances: ServiceInstance[] = [];
   for (const endpoint of listOf(slice.raw["endpoints"]).map(fieldsOf)) {
     const conditions = fieldsOf(endpoint["conditions"]);
-    const isTerminating = conditions["terminating"] === true;
     const isReady = conditions["ready"] !== false;
+    // What is not ready, and not said to stay, is on its way out.
+    const isTerminating = !isReady && conditions["terminating"] !== false;
     for (const address of listOf(endpoint["addresses"]).filter((item) => typeof item === "string")) {
       const workload = workloadAt(address, fieldsOf(endpoint["targetRef"]), service, sources);
       if (workload === undefined) continue;
@@ -163,7 +164,7 @@ function workloadAt(
   if (target["kind"] === "Pod" && name !== undefined) {
     return sources.podByKey.get(`${stringOf(target["namespace"]) ?? service.namespace}/${name}`);
   }
-  return sources.podByAddress.get(address) ?? workloadFromEndpoint({ address }, service.object, sources.around);
+  return sources.podByAddress.get(address) ?? workloadWithoutPod(address, service.object, sources.around);
 }
 
 function numericTarget(port: ServicePort): number | undefined {

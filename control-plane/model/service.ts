@@ -53,7 +53,8 @@ export interface ServiceModel {
 }
 
 export interface WorkloadInstance {
-  readonly origin: "pod" | "workload-entry" | "service-entry";
+  /** `endpoint`: of an EndpointSlice or Endpoints, without a Pod. */
+  readonly origin: "pod" | "workload-entry" | "service-entry" | "endpoint";
   readonly name: string;
   readonly namespace: string;
   readonly labels: Readonly<Record<string, string>>;

@@ -68,6 +68,12 @@ export function workloadFromEndpoint(
   return entryInstance(endpoint, stringMapOf(endpoint["labels"]), name, "service-entry", entry, around);
 }
 
+/** Behind an endpoint that names no Pod: nothing is known but where it is. */
+export function workloadWithoutPod(address: string, object: MeshObject, around: PodSurroundings): WorkloadInstance {
+  const known = entryInstance({ address }, {}, "", "service-entry", object, around);
+  return { ...known, origin: "endpoint", namespace: "", canonicalName: "", canonicalRevision: "" };
+}
+
 function entryInstance(
   spec: Fields,
   labels: Readonly<Record<string, string>>,

@@ -203,10 +203,10 @@ function localityJson(view: View, group: Group, tlsMode: ClientTls["mode"] | und
 
 function endpointJson(view: View, instance: ServiceInstance, tlsMode: ClientTls["mode"] | undefined): JsonObject {
   const { workload } = instance;
-  const isPod = workload.origin === "pod";
+  const isKubernetes = workload.origin === "pod" || workload.origin === "endpoint";
   return compact({
     endpoint: { address: endpointAddress(instance) },
-    healthStatus: instance.ready ? (isPod ? "HEALTHY" : undefined) : "UNHEALTHY",
+    healthStatus: instance.ready ? (isKubernetes ? "HEALTHY" : undefined) : "UNHEALTHY",
     loadBalancingWeight: instance.weight,
     metadata: {
       filterMetadata: {

@@ -2,12 +2,13 @@
 import type { ScopedService } from "./scope.ts";
 import type { View } from "./view.ts";
 
-/** IPv6 only where the proxy has such an address itself; of a Kubernetes Service its first. */
+/** Those of the proxy's families, else what there is; of a Kubernetes Service the first. */
 export function addressesFor(view: View, { model, addresses }: ScopedService): readonly string[] {
   const speaksV6 = view.proxy.ipAddresses.some((address) => address.includes(":"));
   const speaksV4 =
     view.proxy.ipAddresses.length === 0 || view.proxy.ipAddresses.some((address) => !address.includes(":"));
   const own = model.clusterAddresses?.get(view.proxy.clusterId) ?? addresses;
   const usable = own.filter((address) => (address.includes(":") ? speaksV6 : speaksV4));
-  return model.origin === "kubernetes" ? usable.slice(0, 1) : usable;
+  const called = usable.length === 0 ? own.slice(0, 1) : usable;
+  return model.origin === "kubernetes" ? called.slice(0, 1) : called;
 }
