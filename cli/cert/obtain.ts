@@ -9,7 +9,7 @@ import { messageFromJson } from "#protos/json.ts";
 import type { WorkloadIdentity } from "#protos/gen/glassmesh/config/v1/workload_identity_pb.js";
 import { createGrpcCaClient } from "#proxy/identity/grpc-ca-client.ts";
 import { parseIdentityConfig } from "#proxy/identity/parse-identity-config.ts";
-import type { WorkloadIdentityConfig } from "#proxy/identity/types.ts";
+import type { WorkloadApiConfig, WorkloadIdentityConfig } from "#proxy/identity/types.ts";
 import { type VerifiedIdentity, verifyResponse } from "#proxy/identity/verify-response.ts";
 import type { CommandIo } from "../command.ts";
 import { findMesh, findWorkload } from "../local/mesh-file.ts";
@@ -61,5 +61,7 @@ export function identityOf(workload: string, io: CommandIo): WorkloadIdentityCon
   if (message.value === undefined || parsed.value === undefined) {
     throw new MeshError("identity", `${file} has no identity: ${parsed.problems.map(formatProblem).join("; ")}`);
   }
-  return parsed.value as WorkloadIdentityConfig;
+  const config = parsed.value as WorkloadIdentityConfig | WorkloadApiConfig;
+  if (!("socketPath" in config)) return config;
+  throw new MeshError("identity", `${pod} has its certificate from ${config.socketPath}, not from the mesh's CA`);
 }

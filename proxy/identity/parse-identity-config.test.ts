@@ -63,4 +63,30 @@ describe("glassmesh.config.v1.WorkloadIdentity", () => {
       expect.objectContaining({ code: "invalid-value", path: `bootstrap_extensions[0].typed_config.${field}` }),
     ]);
   });
+
+  test.each(["unix:///run/agent.sock", "unix:/run/agent.sock", "/run/agent.sock"])(
+    "%s is a Workload API's socket",
+    (socket) => {
+      expect(parse({ spiffe_workload_socket: socket, trust_domain: "a.test", token_file: "/var/token" })).toEqual({
+        value: { socketPath: "/run/agent.sock", trustDomain: "a.test" },
+        problems: [],
+      });
+    },
+  );
+
+  test.each([
+    [{ spiffe_workload_socket: "agent.sock" }, "spiffe_workload_socket"],
+    [{ spiffe_workload_socket: "tcp://127.0.0.1:8081" }, "spiffe_workload_socket"],
+    [{ spiffe_workload_socket: "/s", ca_address: "istiod:15012" }, "ca_address"],
+    [{ spiffe_workload_socket: "/s", ca_root_certificate_file: "/r" }, "ca_root_certificate_file"],
+    [{ spiffe_workload_socket: "/s", requested_ttl: "60s" }, "requested_ttl"],
+    [{ spiffe_workload_socket: "/s", key_type: "RSA_2048" }, "requested_ttl"],
+    [{ spiffe_workload_socket: "/s", trust_domain: "X" }, "trust_domain"],
+  ])("%j is refused at its field", (json, field) => {
+    const { value, problems } = parse(json);
+    expect(value).toBeUndefined();
+    expect(problems).toEqual([
+      expect.objectContaining({ code: "invalid-value", path: `bootstrap_extensions[0].typed_config.${field}` }),
+    ]);
+  });
 });

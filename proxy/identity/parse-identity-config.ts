@@ -4,12 +4,15 @@ import type { KeyType } from "#certs/keys.ts";
 import type { Parsed, Problem } from "#lib/problem.ts";
 import type { WorkloadIdentity } from "#protos/gen/glassmesh/config/v1/workload_identity_pb.js";
 import { MessageReader } from "#protos/reader.ts";
-import type { WorkloadIdentityConfig } from "./types.ts";
+import type { WorkloadApiConfig, WorkloadIdentityConfig } from "./types.ts";
 
 const KEY_TYPES: readonly KeyType[] = ["ECDSA_P256", "RSA_2048"];
 
 /** Checks the extension `glassmesh.identity` of the bootstrap; `path` is where it stands. */
-export function parseIdentityConfig(message: WorkloadIdentity, path: string): Parsed<WorkloadIdentityConfig> {
+export function parseIdentityConfig(
+  message: WorkloadIdentity,
+  path: string,
+): Parsed<WorkloadIdentityConfig | WorkloadApiConfig> {
   const problems: Problem[] = [];
   const reader = new MessageReader(message, path, problems);
   const caAddress = reader.get("caAddress");
@@ -18,7 +21,10 @@ export function parseIdentityConfig(message: WorkloadIdentity, path: string): Pa
   const trustDomain = reader.get("trustDomain") || "cluster.local";
   const keyType = KEY_TYPES[reader.get("keyType")];
   const ttl = reader.get("requestedTtl");
+  const socket = reader.get("spiffeWorkloadSocket");
   reader.finish();
+  if (socket !== "")
+    return workloadApi(reader, { socket, trustDomain, isAsked: ttl !== undefined || keyType !== "ECDSA_P256" });
 
   const port = Number(/^(?:[^:[\]]+|\[[0-9a-fA-F:]+\]):(\d{1,5})$/.exec(caAddress)?.[1] ?? 0);
   if (port < 1 || port > 65_535) {
@@ -37,4 +43,31 @@ export function parseIdentityConfig(message: WorkloadIdentity, path: string): Pa
     value: { caAddress, caRootCertificateFile, tokenFile, trustDomain, keyType, requestedTtlMs },
     problems,
   };
+}
+
+/** The agent decides on keys and lifetimes, and there is no CA beside it. */
+function workloadApi(
+  reader: MessageReader<WorkloadIdentity>,
+  written: { readonly socket: string; readonly trustDomain: string; readonly isAsked: boolean },
+): Parsed<WorkloadApiConfig> {
+  const { problems } = reader;
+  const { socket, trustDomain, isAsked } = written;
+  // As SPIFFE_ENDPOINT_SOCKET has it: unix:///path; a path alone is meant so.
+  const socketPath = socket.replace(/^unix:(\/\/)?(?=\/)/, "");
+  if (!socketPath.startsWith("/")) {
+    reader.invalid(
+      "spiffeWorkloadSocket",
+      `${JSON.stringify(socket)} is no Unix socket, as in "unix:///run/spire/agent.sock"`,
+    );
+  }
+  for (const field of ["caAddress", "caRootCertificateFile"] as const) {
+    if (reader.get(field) !== "")
+      reader.invalid(field, "is of a CA, and the certificate comes from spiffe_workload_socket");
+  }
+  if (isAsked) reader.invalid("requestedTtl", "and key_type are decided by the Workload API; leave them out");
+  const wrong = trustDomainProblem(trustDomain);
+  if (wrong !== undefined) reader.invalid("trustDomain", wrong);
+  return problems.some(({ level }) => level === "error")
+    ? { problems }
+    : { value: { socketPath, trustDomain }, problems };
 }

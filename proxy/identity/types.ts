@@ -16,6 +16,13 @@ export interface WorkloadIdentityConfig {
   readonly requestedTtlMs?: number | undefined;
 }
 
+/** The same with a certificate from a SPIFFE Workload API. */
+export interface WorkloadApiConfig {
+  /** Path of its Unix socket. */
+  readonly socketPath: string;
+  readonly trustDomain: string;
+}
+
 /** What the control plane says of the mesh's trust (PCDS). */
 export interface MeshTrust {
   readonly roots: readonly Certificate[];

@@ -10,13 +10,10 @@ import { bundleToPem, distinct } from "#certs/trust-bundle.ts";
 import { MeshError } from "#lib/problem.ts";
 import type { Runtime, Timer } from "#lib/runtime.ts";
 import type { StatsScope } from "#proxy/observability/stats.ts";
-import type { Secret, SecretProvider, TlsCertificateSecret, ValidationSecret } from "#proxy/tls/types.ts";
+import { createOwnSecrets } from "./own-secrets.ts";
+import type { SecretProvider, TlsCertificateSecret, ValidationSecret } from "#proxy/tls/types.ts";
 import type { CaClient, MeshTrust, WorkloadIdentityConfig } from "./types.ts";
 import { type VerifiedIdentity, verifyResponse } from "./verify-response.ts";
-
-/** Istio's SDS names: the workload's certificate, and the roots that peers are checked against. */
-export const CERTIFICATE_NAME = "default";
-export const ROOTS_NAME = "ROOTCA";
 
 export interface WorkloadIdentityDeps {
   readonly runtime: Runtime;
@@ -62,10 +59,7 @@ export function createWorkloadIdentity(deps: WorkloadIdentityDeps): WorkloadIden
   const requests = scope.counter("csr_requests");
   const failures = scope.counter("csr_failures");
   const expiry = scope.gauge("certificate_expiry_timestamp_seconds");
-  const subscribers = new Map<string, Set<(secret: Secret) => void>>([
-    [CERTIFICATE_NAME, new Set()],
-    [ROOTS_NAME, new Set()],
-  ]);
+  const secrets = createOwnSecrets(log);
 
   let mesh: MeshTrust | undefined;
   let reissue: Timer | undefined;
@@ -105,13 +99,6 @@ export function createWorkloadIdentity(deps: WorkloadIdentityDeps): WorkloadIden
     };
   }
 
-  let validationInUse: ValidationSecret | undefined;
-  function publishRoots(validation: ValidationSecret): void {
-    if (validationInUse !== undefined && markOf(validation) === markOf(validationInUse)) return;
-    validationInUse = validation;
-    for (const hear of subscribers.get(ROOTS_NAME) ?? []) hear(validation);
-  }
-
   /** A certificate of a signer that signs no more: its root may be dropped soon. */
   function renewIfOutdated(): void {
     const { current } = rotation;
@@ -133,8 +120,8 @@ export function createWorkloadIdentity(deps: WorkloadIdentityDeps): WorkloadIden
     expiry.set(Math.floor(identity.notAfterMs / 1000));
     log.info(`the certificate of ${identity.id.uri} is valid until ${new Date(identity.notAfterMs).toISOString()}`);
     // Roots first: a peer that already has a certificate of a new root must be understood by whom we show ours.
-    publishRoots(identity.validation);
-    for (const hear of subscribers.get(CERTIFICATE_NAME) ?? []) hear(identity.certificate);
+    secrets.setRoots(identity.validation);
+    secrets.setCertificate(identity.certificate);
     renewIfOutdated();
   }
 
@@ -163,23 +150,8 @@ export function createWorkloadIdentity(deps: WorkloadIdentityDeps): WorkloadIden
   });
 
   return {
-    serves: (name) => subscribers.has(name),
-    subscribe: (name, onUpdate) => {
-      const hearers = subscribers.get(name);
-      if (hearers === undefined) {
-        // As with a server that never answers: who asked stays without (X-69), but the log says why.
-        const known = [...subscribers.keys()].join(" and ");
-        log.error(`secret ${JSON.stringify(name)} will never come: the workload identity serves ${known}`);
-        return { close: () => {} };
-      }
-      // One entry a subscription, though two may share a function.
-      const hear = (secret: Secret): void => onUpdate(secret);
-      hearers.add(hear);
-      const { current } = rotation;
-      if (current !== undefined)
-        hear(name === CERTIFICATE_NAME ? current.certificate : (validationInUse ?? current.validation));
-      return { close: () => void hearers.delete(hear) };
-    },
+    serves: secrets.serves,
+    subscribe: secrets.subscribe,
     get current() {
       return rotation.current;
     },
@@ -188,18 +160,14 @@ export function createWorkloadIdentity(deps: WorkloadIdentityDeps): WorkloadIden
       mesh = next;
       const { current } = rotation;
       if (current === undefined) return;
-      publishRoots(validationOf(current));
+      secrets.setRoots(validationOf(current));
       renewIfOutdated();
     },
     close: () => {
       reissue?.cancel();
       rotation.close();
       client.close();
-      for (const hearers of subscribers.values()) hearers.clear();
+      secrets.close();
     },
   };
-}
-
-function markOf({ trustedCa, crl, trustDomains }: ValidationSecret): string {
-  return JSON.stringify([trustedCa, crl, [...(trustDomains ?? [])]]);
 }

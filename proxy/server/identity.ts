@@ -4,6 +4,7 @@ import type { Runtime } from "#lib/runtime.ts";
 import type { WorkloadIdentity as WorkloadIdentityMessage } from "#protos/gen/glassmesh/config/v1/workload_identity_pb.js";
 import { createGrpcCaClient } from "../identity/grpc-ca-client.ts";
 import { parseIdentityConfig } from "../identity/parse-identity-config.ts";
+import { createWorkloadApiIdentity } from "../identity/workload-api-identity.ts";
 import { createWorkloadIdentity, type WorkloadIdentity } from "../identity/workload-identity.ts";
 import type { StatsScope } from "../observability/stats.ts";
 
@@ -16,6 +17,7 @@ export function startIdentity(message: WorkloadIdentityMessage, runtime: Runtime
     "bootstrap_extensions[glassmesh.identity].typed_config",
   );
   if (config === undefined) throw new MeshError("identity", "the workload identity can't be used", problems);
+  if ("socketPath" in config) return createWorkloadApiIdentity({ runtime, config, scope });
   const client = createGrpcCaClient({ config, clock: runtime.clock });
   return createWorkloadIdentity({ runtime, config, client, scope });
 }

@@ -71,7 +71,7 @@ function grpcTransportOf({ bootstrap, runtime }: XdsSourcesDeps): NonNullable<Xd
     }
     const target = grpcTargetOf(cluster);
     if (target.value === undefined) return { problems: target.problems };
-    const tokenFile = bootstrap.identity?.tokenFile;
+    const tokenFile = bootstrap.identity?.tokenFile || undefined;
     const options = { source, target: target.value, method, tokenFile, clock: runtime.clock };
     return { value: createGrpcTransport(options), problems: target.problems };
   };
