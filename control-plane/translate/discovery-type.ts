@@ -1,14 +1,16 @@
 /** How a cluster finds its endpoints (rules 86, 88). */
 import type { ScopedService } from "./scope.ts";
 import type { EffectivePolicy } from "./traffic-policy.ts";
+import { isProxyless } from "./grpc-proxyless.ts";
 import type { View } from "./view.ts";
 
 export type DiscoveryType = "EDS" | "STRICT_DNS" | "LOGICAL_DNS" | "ORIGINAL_DST";
 
 export function discoveryType(view: View, service: ScopedService, policy: EffectivePolicy): DiscoveryType {
   const { model } = service;
-  // Without interception there is no original destination, and gateways accept connections of their own.
-  const hasOriginalDst = view.proxy.type === "sidecar" && view.proxy.placement === undefined;
+  // Without a proxy or without interception there is no original destination, and gateways accept connections of their own.
+  const hasOriginalDst =
+    view.proxy.type === "sidecar" && view.proxy.placement === undefined && !isProxyless(view.proxy);
   if (policy.loadBalancer?.simple === "PASSTHROUGH" && policy.loadBalancer.consistentHash === undefined) {
     if (hasOriginalDst) return "ORIGINAL_DST";
   }

@@ -1,6 +1,7 @@
 /** What a rule does with a request: forward, redirect, answer (rules 23–31, 36). */
 import { durationJson } from "./duration.ts";
 import { consistentHashOf, httpHashPolicy } from "./hash-policy.ts";
+import { isProxyless } from "./grpc-proxyless.ts";
 import { headerMutations, type HeaderMutations, joined, mutationFields, NO_MUTATIONS } from "./header-operations.ts";
 import { compact, type JsonObject } from "./json.ts";
 import { outboundCluster } from "./names.ts";
@@ -64,7 +65,10 @@ function forward(rule: HttpRule, own: HeaderMutations, context: RouteContext): A
   const route = compact({
     ...target(destinations, context),
     timeout,
-    maxGrpcTimeout: timeout,
+    // gRPC itself reads the newer field only.
+    ...(isProxyless(context.view.proxy)
+      ? { maxStreamDuration: { maxStreamDuration: timeout } }
+      : { maxGrpcTimeout: timeout }),
     retryPolicy: retryPolicy(rule.retries, context.view.mesh.meshConfig, single !== undefined && hashPolicy.length > 0),
     ...(context.gatewayApi !== undefined && { clusterNotFoundResponseCode: "INTERNAL_SERVER_ERROR" }),
     ...rewrite(rule, context),

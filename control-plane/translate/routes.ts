@@ -59,22 +59,22 @@ function patchedRouteConfiguration(view: View, configuration: JsonObject): JsonO
 
 function virtualHostsOf(view: View, name: string): readonly JsonObject[] | undefined {
   if (name === HTTP_PROXY_ROUTE) {
-    return [...outboundVirtualHosts(view, listenerFor(view, 0), 0), unknownTraffic(view)];
+    return [...outboundVirtualHosts(view, egressListenerFor(view, 0), 0), unknownTraffic(view)];
   }
   const colon = name.lastIndexOf(":");
   const port = Number(name.slice(colon + 1));
   if (!Number.isInteger(port) || port <= 0) return undefined;
   if (colon < 0) {
-    const listener = listenerFor(view, port);
+    const listener = egressListenerFor(view, port);
     const isProxy = listener.port?.protocol?.toUpperCase() === "HTTP_PROXY";
     return [...outboundVirtualHosts(view, listener, isProxy ? 0 : port), unknownTraffic(view)];
   }
-  const own = outboundVirtualHosts(view, listenerFor(view, port), port).find((host) => host["name"] === name);
+  const own = outboundVirtualHosts(view, egressListenerFor(view, port), port).find((host) => host["name"] === name);
   return own === undefined ? undefined : [{ ...own, domains: ["*"] }];
 }
 
 /** The egress listener with that port, else the one without a port. */
-function listenerFor(view: View, port: number): EgressListener {
+export function egressListenerFor(view: View, port: number): EgressListener {
   const { egress } = view.scope;
   const chosen =
     egress.find((listener) => listener.port?.number === port && port !== 0) ??

@@ -6,6 +6,10 @@ import { clusters } from "./clusters.ts";
 import { endpoints } from "./endpoints.ts";
 import { wasmConfigs } from "./wasm-configs.ts";
 import { addedExtensionConfigs } from "./envoy-filter/extension-configs.ts";
+import { grpcClusters } from "./grpc-clusters.ts";
+import { grpcListeners } from "./grpc-listeners.ts";
+import { isProxyless } from "./grpc-proxyless.ts";
+import { grpcRoutes } from "./grpc-routes.ts";
 import { byText, nonEmpty, type JsonObject } from "./json.ts";
 import { listeners } from "./listeners.ts";
 import { nameTable } from "./name-table.ts";
@@ -22,10 +26,10 @@ export function createTranslator(): Translator {
     return { resources, problems: once([...view.problems, ...sharedProblems(view)]) };
   };
   return {
-    clusters: (mesh, proxy) => translated(mesh, proxy, clusters),
+    clusters: (mesh, proxy, names) => translated(mesh, proxy, (view) => clustersOf(view, names)),
     endpoints: (mesh, proxy, names) => translated(mesh, proxy, (view) => endpoints(view, names)),
-    listeners: (mesh, proxy) => translated(mesh, proxy, listeners),
-    routes: (mesh, proxy, names) => translated(mesh, proxy, (view) => routes(view, names)),
+    listeners: (mesh, proxy, names) => translated(mesh, proxy, (view) => listenersOf(view, names)),
+    routes: (mesh, proxy, names) => translated(mesh, proxy, (view) => routesOf(view, names)),
     secrets: (mesh, proxy, names, identity) =>
       translated(mesh, proxy, (view) => secretResources(view, names, identity)),
     extensionConfigs: (mesh, proxy, names) => translated(mesh, proxy, (view) => extensionConfigs(view, names)),
@@ -38,14 +42,27 @@ export function createTranslator(): Translator {
   };
 }
 
+function clustersOf(view: View, names: readonly string[] | undefined): readonly JsonObject[] {
+  return isProxyless(view.proxy) ? grpcClusters(view, names ?? []) : clusters(view);
+}
+
+function listenersOf(view: View, names: readonly string[] | undefined): readonly JsonObject[] {
+  return isProxyless(view.proxy) ? grpcListeners(view, names) : listeners(view);
+}
+
+function routesOf(view: View, names: readonly string[]): readonly JsonObject[] {
+  return isProxyless(view.proxy) ? grpcRoutes(view, names) : routes(view, names);
+}
+
 function snapshotOf(view: View): ProxyConfigSnapshot {
-  const allClusters = clusters(view);
-  const allListeners = listeners(view);
+  const allListeners = listenersOf(view, undefined);
+  const allRoutes = routesOf(view, rdsNames(allListeners));
+  const allClusters = clustersOf(view, isProxyless(view.proxy) ? clusterNames(allRoutes) : undefined);
   return {
     clusters: allClusters,
     endpoints: endpoints(view, edsNames(allClusters)),
     listeners: allListeners,
-    routes: routes(view, rdsNames(allListeners)),
+    routes: allRoutes,
     extensionConfigs: nonEmpty(extensionConfigs(view, ecdsNames(allListeners))),
     nameTable: nameTable(view),
     problems: once([...view.problems, ...sharedProblems(view)]),
@@ -65,18 +82,38 @@ function edsNames(all: readonly JsonObject[]): readonly string[] {
   });
 }
 
+/** The clusters that routes lead to. */
+function clusterNames(all: readonly JsonObject[]): readonly string[] {
+  const names = new Set<string>();
+  for (const { virtualHosts } of all) {
+    for (const { routes: own } of asList(virtualHosts)) {
+      for (const { route } of asList(own)) {
+        const { cluster, weightedClusters } = (route ?? {}) as JsonObject;
+        if (typeof cluster === "string") names.add(cluster);
+        const { clusters: weighted } = (weightedClusters ?? {}) as JsonObject;
+        for (const { name } of asList(weighted)) names.add(String(name));
+      }
+    }
+  }
+  return [...names];
+}
+
 /** The names of the route configurations that connection managers fetch. */
 function rdsNames(all: readonly JsonObject[]): readonly string[] {
   const names = new Set<string>();
+  const add = (manager: unknown): void => {
+    const { rds } = (manager ?? {}) as { readonly rds?: { readonly routeConfigName: string } };
+    if (rds !== undefined) names.add(rds.routeConfigName);
+  };
   for (const listener of all) {
+    add((listener["apiListener"] as JsonObject | undefined)?.["apiListener"]);
     const chains = [
       ...asList(listener["filterChains"]),
       ...asList(listener["defaultFilterChain"] && [listener["defaultFilterChain"]]),
     ];
     for (const chain of chains) {
       for (const filter of asList(chain["filters"])) {
-        const { rds } = (filter["typedConfig"] ?? {}) as { readonly rds?: { readonly routeConfigName: string } };
-        if (rds !== undefined) names.add(rds.routeConfigName);
+        add(filter["typedConfig"]);
       }
     }
   }

@@ -25,10 +25,12 @@ export interface ProxyConfigSnapshot {
 }
 
 export interface Translator {
-  clusters(mesh: MeshIndex, proxy: ProxyNode): Translated;
+  /** `names`: what gRPC without a proxy asks for; others get everything. */
+  clusters(mesh: MeshIndex, proxy: ProxyNode, names?: readonly string[]): Translated;
   /** Only the assignments that are asked for; a name nobody knows yields nothing. */
   endpoints(mesh: MeshIndex, proxy: ProxyNode, clusterNames: readonly string[]): Translated;
-  listeners(mesh: MeshIndex, proxy: ProxyNode): Translated;
+  /** `names` as with clusters; gRPC that names none gets those of every service. */
+  listeners(mesh: MeshIndex, proxy: ProxyNode, names?: readonly string[]): Translated;
   routes(mesh: MeshIndex, proxy: ProxyNode, routeNames: readonly string[]): Translated;
   /** Only those that the proxy, who has proved to be `identity`, may have; the others are findings. */
   secrets(

@@ -1,6 +1,7 @@
 /** Virtual hosts for one port as a proxy calls it: VirtualServices first, then the services that have none (rules 12–15). */
 import { hostsMatch, HostTable, isWildcard } from "./hosts.ts";
 import { defaultRoute, httpRoutes } from "./http-routes.ts";
+import { isProxyless } from "./grpc-proxyless.ts";
 import type { JsonObject } from "./json.ts";
 import { addressesFor } from "./service-addresses.ts";
 import { proxyOptions } from "./proxy-options.ts";
@@ -143,10 +144,13 @@ function virtualHostsFrom(view: View, routed: readonly RoutedHosts[], listenPort
   const domains = new Set<string>();
   const known = new Set(routed.flatMap((item) => item.services.map(({ host }) => host)));
   const result: JsonObject[] = [];
-  const add = (host: string, item: RoutedHosts, wanted: readonly string[]): void => {
+  const hasPorts = listenPort !== 0 && isProxyless(view.proxy);
+  const add = (host: string, item: RoutedHosts, plain: readonly string[]): void => {
     const name = `${host}:${item.port}`;
     if (names.has(name)) return;
     names.add(name);
+    // gRPC matches what was dialled, with its port.
+    const wanted = hasPorts ? plain.flatMap((domain) => [domain, `${domain}:${item.port}`]) : plain;
     const left = wanted.filter((domain) => !domains.has(domain));
     for (const domain of left) domains.add(domain);
     if (left.length === 0) return;

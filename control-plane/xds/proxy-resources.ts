@@ -4,11 +4,12 @@ import type { MeshIndex } from "../model/mesh-index.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import { endpointChange } from "../model/endpoint-change.ts";
 import { hostOfCluster } from "../translate/names.ts";
+import { isProxyless } from "../translate/grpc-proxyless.ts";
 import { withMesh } from "../model/proxy-node-from.ts";
 import type { ProvenIdentity } from "../translate/credential-access.ts";
 import type { ResourceJson, Translated, Translator } from "../translate/types.ts";
 import { resourceName, type EncodedResource, type ResourceEncoder } from "./resource-encoder.ts";
-import { CDS, ECDS, EDS, NDS, PCDS, RDS, type ResourceType } from "./resource-types.ts";
+import { CDS, ECDS, EDS, LDS, NDS, PCDS, RDS, type ResourceType } from "./resource-types.ts";
 
 export interface ProxyResources {
   /** Set where nothing but the endpoints of these hosts differs from the mesh before. */
@@ -102,6 +103,8 @@ export function createProxyResources(
   }
 
   function translatedOf(type: ResourceType, names: readonly string[]): Translated {
+    if (type === CDS) return translator.clusters(mesh, node, names);
+    if (type === LDS) return translator.listeners(mesh, node, names);
     if (type === EDS) return translator.endpoints(mesh, node, names);
     if (type === RDS) return translator.routes(mesh, node, names);
     if (type === ECDS) return translator.extensionConfigs(mesh, node, names);
@@ -124,6 +127,12 @@ export function createProxyResources(
     return found;
   }
 
+  /** gRPC without a proxy asks for clusters and listeners by name, too. */
+  function isNamed(type: ResourceType, names: ReadonlySet<string>): boolean {
+    if (!type.isWildcard) return true;
+    return (type === CDS || type === LDS) && names.size > 0 && isProxyless(node);
+  }
+
   return {
     mesh,
     node,
@@ -134,7 +143,7 @@ export function createProxyResources(
       // Of its ProxyConfig, which it has from its start, a proxy follows the mesh's roots. They are no part of the mesh.
       if (type === PCDS)
         return deps.trust === undefined ? new Map() : encodeAll(type, { resources: [deps.trust()], problems: [] });
-      return type.isWildcard ? allOf(type) : namedOf(type, names);
+      return isNamed(type, names) ? namedOf(type, names) : allOf(type);
     },
   };
 }
