@@ -4,6 +4,7 @@
  */
 import type { SocketAddress } from "#lib/connection.ts";
 import { copyFilterState } from "../filter-state.ts";
+import type { AccessLogType } from "../observability/access-log/types.ts";
 import type { MatchContext, ForwardRoute, ResolvedRoute } from "../router/types.ts";
 import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import { ResponseFlag, StreamInfo } from "../stream-info.ts";
@@ -58,10 +59,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
 
   redirects: InternalRedirects | undefined = undefined;
 
-  /** A stream is logged once, at its end. */
-  get accessLogType(): "DownstreamEnd" {
-    return "DownstreamEnd";
-  }
+  /** A stream is logged once, at its end; whoever formats before that writes no log. */
+  accessLogType: AccessLogType | undefined = undefined;
 
   constructor(connection: ServerConnection, encoder: StreamEncoder) {
     const { manager } = connection;
@@ -501,6 +500,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     if (this.#isUpgraded) manager.stats.cxUpgradesActive.dec();
     const chain = this.#chain;
     chain?.complete();
+    this.accessLogType = "DownstreamEnd";
     manager.accessLog?.log(this);
     this.tracing?.finish(this);
     chain?.destroy();

@@ -93,6 +93,8 @@ export interface ConnectionManagerTimeouts {
   readonly delayedCloseMs: number;
   /** HTTP/2: between the first GOAWAY and the last. */
   readonly drainMs: number;
+  /** Up to this share of `drainMs` is added, anew for each connection. */
+  readonly drainJitter: number;
 }
 
 /** Who the client is and what the next hop is told of it (R-77 … R-85). */
@@ -178,6 +180,7 @@ export function parseConnectionManager(
       requestHeadersMs: durationMs(reader.get("requestHeadersTimeout")) ?? 0,
       delayedCloseMs: durationMs(reader.get("delayedCloseTimeout")) ?? 1000,
       drainMs: durationMs(reader.get("drainTimeout")) ?? 5000,
+      drainJitter: (reader.get("drainTimeoutJitter")?.value ?? 0) / 100,
     },
     maxRequestsPerConnection: common.maxRequestsPerConnection,
     http1SafeMaxConnectionDuration: reader.get("http1SafeMaxConnectionDuration"),

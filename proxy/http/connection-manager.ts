@@ -203,6 +203,7 @@ export class ConnectionManager {
       maxHeadersCount: config.maxHeadersCount,
       headersWithUnderscores: config.underscores,
       drainMs: config.timeouts.drainMs,
+      drainJitter: config.timeouts.drainJitter,
       shared: createHttp2Shared(http2Stats(context.rootScope)),
       clock,
       random: () => random.float(),

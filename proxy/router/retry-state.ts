@@ -193,7 +193,7 @@ export class RetryState {
   shouldSelectAnotherHost(host: Host): boolean {
     const { omitCanaryHosts, omitHostMetadata } = this.#policy;
     if ((this.#triedHosts?.includes(host) ?? false) || (omitCanaryHosts && host.canary)) return true;
-    return omitHostMetadata.length > 0 && omitHostMetadata.some((wanted) => hasMetadata(host, wanted));
+    return omitHostMetadata.some((wanted) => hasMetadata(host, wanted));
   }
 
   get hostSelectionMaxAttempts(): number {

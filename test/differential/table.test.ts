@@ -2,6 +2,7 @@
 import { choiceCases } from "./cases/choice.ts";
 import { clientCertificateCases } from "./cases/client-certificates.ts";
 import { headerCases } from "./cases/headers.ts";
+import { reportedCases } from "./cases/reported.ts";
 import { retryCases } from "./cases/retries.ts";
 import { rewriteCases } from "./cases/rewrites.ts";
 import { routeMatchCases } from "./cases/route-match.ts";
@@ -22,6 +23,7 @@ describeBesideEnvoy("router and connection manager, beside a real Envoy", {
     ...headerCases,
     ...clientCertificateCases,
     ...routerFilterCases,
+    ...reportedCases,
     ...tracingCases,
   ],
 });

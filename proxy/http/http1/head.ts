@@ -115,9 +115,10 @@ export function parseFields(
       // No colon in this line; this also catches obs-fold, which has no name.
       if (colon < 0 || colon > lineEnd) return "http1.codec_error";
       const found = limits.names.lookup(block.slice(position, colon));
-      if (found === undefined) return "http1.codec_error";
+      if (found === undefined)
+        return block.slice(position, colon).includes("\0") ? "http1.invalid_characters" : "http1.codec_error";
       value = trimmedValue(block, colon + 1, lineEnd);
-      if (forbiddenInValue.test(value)) return value.includes("\0") ? "http1.codec_error" : "http1.invalid_characters";
+      if (forbiddenInValue.test(value)) return "http1.invalid_characters";
       field = found;
       spelling?.learn(found.name, block.slice(position, colon));
       if (block.length <= maxRememberedHeadBytes) memo.learn(count, block.slice(position, lineEnd + 2), field, value);

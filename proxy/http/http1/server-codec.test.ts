@@ -84,7 +84,7 @@ describe("HTTP/1.1 server codec: what is refused", () => {
     ["obs-fold", `${get}X: a\r\n b\r\n\r\n`, "400 http1.codec_error"],
     ["a line without colon", `${get}foo\r\n\r\n`, "400 http1.codec_error"],
     ["an empty name", `${get}: x\r\n\r\n`, "400 http1.codec_error"],
-    ["NUL in a value", `${get}X: a\0b\r\n\r\n`, "400 http1.codec_error"],
+    ["NUL in a value", `${get}X: a\0b\r\n\r\n`, "400 http1.invalid_characters"],
     ["a control in a value", `${get}X: a\x01b\r\n\r\n`, "400 http1.invalid_characters"],
     ["a bare CR in a value", `${get}X: a\rb\r\n\r\n`, "400 http1.invalid_characters"],
     ["bare LF lines", "GET / HTTP/1.1\nHost: a\n\n", "400 http1.codec_error"],

@@ -522,6 +522,15 @@ describe("HTTP/2 server: drain (GOAWAY)", () => {
     expect(world.peer.take().at(-1)).toBe("GOAWAY 0 noError");
   });
 
+  test("by jitter some wait longer than others", async () => {
+    const world = await serverWorld({ drainMs: 4000, drainJitter: 0.5, random: () => 0.5 });
+    world.codec.drain();
+    await world.runtime.advance(4900);
+    expect(world.drained).toBe(0);
+    await world.runtime.advance(200);
+    expect(world.drained).toBe(1);
+  });
+
   test("asked twice it does not wait", async () => {
     const world = await serverWorld();
     world.codec.drain();

@@ -18,6 +18,8 @@ export interface Http2ServerOptions extends SessionOptions {
   readonly headersWithUnderscores?: "allow" | "reject" | "drop" | undefined;
   /** How long a drain waits for the client to hear of it. */
   readonly drainMs?: number | undefined;
+  /** Up to this share of it is added, by chance: clients of one proxy do not all come back at once. */
+  readonly drainJitter?: number | undefined;
   readonly onTooManyPrematureResets?: (() => void) | undefined;
 }
 
@@ -89,8 +91,9 @@ class Http2ServerCodec extends Http2Session implements ServerCodec {
     this.isDraining = true;
     this.writer.goAway(maxStreamId, ErrorCode.noError, "");
     this.writer.ping(false, drainPing, 0);
-    const { clock, drainMs } = this.#options;
-    this.#drainTimer = clock?.wheel.schedule(drainMs ?? defaultDrainMs, () => this.#finishDrain());
+    const { clock, drainMs = defaultDrainMs, drainJitter = 0, random } = this.#options;
+    const waitMs = drainJitter === 0 ? drainMs : drainMs * (1 + drainJitter * (random?.() ?? 0));
+    this.#drainTimer = clock?.wheel.schedule(waitMs, () => this.#finishDrain());
     return undefined;
   }
 

@@ -70,7 +70,8 @@ export const streamOperators: OperatorTable = {
     compile(args, limit, { variables }) {
       if (args === "") return "names no variable";
       const value = variables[args];
-      return truncated(() => (value === undefined ? undefined : asBytes(value)), limit);
+      // Envoy writes its sign for what is missing even where other operators leave nothing.
+      return truncated(() => (value === undefined ? "-" : asBytes(value)), limit);
     },
   },
   LOCAL_REPLY_BODY: plain((context) => context.localReplyBody ?? ""),

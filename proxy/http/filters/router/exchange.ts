@@ -51,6 +51,8 @@ export class UpstreamExchange {
   readonly #attempts = new Attempts();
   #count = 0;
   #isResponseStarted = false;
+  /** Answered or given up: no clock may start any more. A pool may fail while the first attempt begins. */
+  #isOver = false;
   /** Headers of the response, where the cluster wants to know of them. */
   #tracked: HeaderMap | undefined = undefined;
   #isReadDisabled = false;
@@ -84,6 +86,7 @@ export class UpstreamExchange {
   }
 
   cancel(): void {
+    this.#isOver = true;
     this.#cancelTimers();
     this.#retry?.close();
     this.#attempts.cancel();
@@ -112,6 +115,7 @@ export class UpstreamExchange {
 
   /** The clocks run from the end of the request. */
   onRequestComplete(): void {
+    if (this.#isOver) return;
     const { globalMs } = this.#plan.timeouts;
     const { wheel } = this.runtime.clock;
     if (globalMs > 0) this.#globalTimer = wheel.schedule(globalMs, () => this.#onGlobalTimeout());
@@ -122,6 +126,7 @@ export class UpstreamExchange {
   }
 
   #armAttempt(): void {
+    if (this.#isOver) return;
     const { perTryMs, perTryIdleMs } = this.#plan.timeouts;
     if (perTryMs > 0 || perTryIdleMs > 0) this.#attempts.current?.armTimers(perTryMs, perTryIdleMs);
   }

@@ -1,5 +1,6 @@
 import type { Connection } from "#lib/connection.ts";
 import { describe, expect, test } from "vitest";
+import type { HttpPool } from "../../../upstream/types.ts";
 import { httpWorld, type HttpWorld, type HttpWorldOptions, type Json } from "../../testing/http-world.ts";
 
 const reply = (status: number, body = "", fields = ""): string =>
@@ -43,6 +44,46 @@ describe("envoy.filters.http.router: failures and their names", () => {
     expect(world.log[0]).toMatch(/^503 UF upstream_reset_before_response_started\{remote_connection_failure\|/);
     expect(world.counter("cluster.up.upstream_rq_503")).toBe(1);
     expect(world.clusters.get("up")?.hosts[0]?.outcomes).toEqual(["connect-failed"]);
+  });
+
+  test("a pool that fails at once is the end: no clock runs on and counts another answer", async () => {
+    const world = await routeWorld({ timeout: "1s" });
+    const cluster = world.clusters.get("up") as unknown as { httpPool: () => HttpPool };
+    cluster.httpPool = () => ({
+      newStream: (_decoder, callbacks) => void callbacks.onPoolFailure("overflow", "", undefined),
+    });
+    expect(await world.exchange(get())).toMatch(/^HTTP\/1\.1 503 /);
+    await world.runtime.advance(2000);
+    expect(world.log).toHaveLength(1);
+    expect(["rq_503", "rq_504", "rq_timeout"].map((name) => world.counter(`cluster.up.upstream_${name}`))).toEqual([
+      1, 0, 0,
+    ]);
+  });
+
+  test("dynamic_stats: false counts neither statuses nor times", async () => {
+    const typed_config = {
+      "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+      dynamic_stats: false,
+    };
+    const world = await routeWorld({}, { manager: { http_filters: [{ name: "router", typed_config }] } });
+    await world.serve(80, () => reply(200));
+    expect(await world.exchange(get())).toMatch(/^HTTP\/1\.1 200 /);
+    expect(world.counter("cluster.up.upstream_rq_200")).toBe(0);
+    expect(world.counter("cluster.up.upstream_rq_completed")).toBe(0);
+  });
+
+  test("suppress_grpc_request_failure_code_stats: of gRPC only that there was an answer", async () => {
+    const typed_config = {
+      "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+      suppress_grpc_request_failure_code_stats: true,
+    };
+    const world = await routeWorld({}, { manager: { http_filters: [{ name: "router", typed_config }] } });
+    await world.serve(80, () => reply(503));
+    await world.exchange(get("content-type: application/grpc\r\n"));
+    await world.exchange(get());
+    expect(world.counter("cluster.up.upstream_rq_503")).toBe(1);
+    expect(world.counter("cluster.up.upstream_rq_completed")).toBe(2);
+    expect(world.counter("cluster.up.external.upstream_rq_503")).toBe(2);
   });
 
   test("the upstream closes before it answers: 503 UC", async () => {
