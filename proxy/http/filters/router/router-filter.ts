@@ -105,7 +105,7 @@ export class RouterFilter implements HttpFilter {
   /** Timeouts, retry policy, host, final headers, copies; then the first attempt. */
   #begin(route: ForwardRoute, cluster: Cluster, headers: HeaderMap, overrides: boolean): void {
     const stream = this.#stream;
-    const { config, factory } = this.#context;
+    const { config } = this.#context;
     const isGrpc = isGrpcContentType(headers.get("content-type"));
     const respectExpected = config.respectExpectedRqTimeout;
     const timeouts =

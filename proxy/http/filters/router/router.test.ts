@@ -50,7 +50,10 @@ describe("envoy.filters.http.router: failures and their names", () => {
     const world = await routeWorld({ timeout: "1s" });
     const cluster = world.clusters.get("up") as unknown as { httpPool: () => HttpPool };
     cluster.httpPool = () => ({
-      newStream: (_decoder, callbacks) => void callbacks.onPoolFailure("overflow", "", undefined),
+      newStream(_decoder, callbacks) {
+        callbacks.onPoolFailure("overflow", "", undefined);
+        return undefined;
+      },
     });
     expect(await world.exchange(get())).toMatch(/^HTTP\/1\.1 503 /);
     await world.runtime.advance(2000);
