@@ -78,6 +78,8 @@ export interface ResolvedAddress {
 
 export interface ListenOptions {
   readonly address: SocketAddress;
+  /** What the socket is for: a network that shares a port among threads tells its sockets apart by it. */
+  readonly name?: string;
   readonly backlog?: number;
   readonly reusePort?: boolean;
   /** An IPv6 wildcard socket takes IPv4 too. Default false, as Envoy. */

@@ -7,19 +7,24 @@ import { formatAddress, type SocketAddress } from "#lib/connection.ts";
 import { formatProblem, MeshError, type Problem } from "#lib/problem.ts";
 import type { Logger, Runtime, Timer } from "#lib/runtime.ts";
 import type { AdminServer } from "./admin/admin-server.ts";
+import type { ClusterView } from "./admin/clusters-endpoint.ts";
+import type { AdminEndpoint } from "./admin/endpoint.ts";
 import type { ServerState } from "./admin/server-endpoints.ts";
 import type { BootstrapModel } from "./bootstrap/model.ts";
-import type { WorkloadIdentity } from "./identity/workload-identity.ts";
 import type { ListenerManager } from "./listener/types.ts";
 import type { StatsStore } from "./observability/stats-store.ts";
 import type { ProxyOptions } from "./options.ts";
-import { createAdmin } from "./server/admin.ts";
+import { adminPages, createAdmin, refreshStats, type ServerActions } from "./server/admin.ts";
+import { clusterViews } from "./server/cluster-views.ts";
 import type { ConfigRecords } from "./server/config-records.ts";
 import { applied, discoveryHandler } from "./server/discovery.ts";
 import { createManagementServers, type ManagementServers } from "./server/management-servers.ts";
 import { createParts, type ServerParts } from "./server/parts.ts";
 import { subscribeRuntimeLayers, type RuntimeSource } from "./server/runtime-discovery.ts";
 import { createStatsSettings, type StatsSettings } from "./server/stats-settings.ts";
+import type { SecretProvider } from "./tls/types.ts";
+import type { WorkerSeat } from "./workers/seat.ts";
+import type { EjectedHost } from "./upstream/cluster.ts";
 import type { ClusterManagerShell } from "./upstream/cluster-manager.ts";
 import { createSubscriptionStats } from "./xds/subscription-stats.ts";
 import type { XdsSource } from "./xds/sources.ts";
@@ -29,6 +34,8 @@ export interface ProxyServerDeps {
   readonly runtime: Runtime;
   readonly bootstrap: BootstrapModel;
   readonly options: ProxyOptions;
+  /** Where it is one of several workers of a process; absent: it serves alone. */
+  readonly seat?: WorkerSeat | undefined;
 }
 
 export interface ProxyServer {
@@ -49,17 +56,27 @@ export interface ProxyServer {
   reopenLogs(): void;
 }
 
+/** A proxy in one thread, as the main thread of several workers looks into it. */
+export interface ThreadServer extends ProxyServer {
+  pages(): Promise<readonly AdminEndpoint[]>;
+  clusters(): readonly ClusterView[];
+  /** Another thread has ejected a host. */
+  adoptEjection(ejected: EjectedHost): void;
+  /** Brings gauges up to date that are only read. */
+  refreshStats(): void;
+}
+
 /** Reads everything that the bootstrap holds; nothing is opened yet. Rejects with a `MeshError` that names what is wrong. */
-export async function createProxyServer(deps: ProxyServerDeps): Promise<ProxyServer> {
+export async function createProxyServer(deps: ProxyServerDeps): Promise<ThreadServer> {
   const { ads, cds, lds, runtimeLayers, identity: identityConfig } = deps.bootstrap;
   const settings = createStatsSettings(deps.bootstrap.stats.config);
   const isServing = deps.options.mode === "serve";
-  const servers = createManagementServers(deps.runtime, deps.bootstrap, settings.store);
+  const servers = deps.seat?.servers ?? createManagementServers(deps.runtime, deps.bootstrap, settings.store);
   const hasDynamicRuntime = runtimeLayers.some(({ kind }) => kind === "rtds");
   if (isServing && ((ads ?? cds ?? lds) !== undefined || hasDynamicRuntime)) await servers.load();
-  let identity: WorkloadIdentity | undefined;
+  let identity: Identity | undefined = deps.seat?.identity;
   let trustFollower: TrustFollower | undefined;
-  if (isServing && identityConfig !== undefined) {
+  if (isServing && deps.seat === undefined && identityConfig !== undefined) {
     const { startIdentity, followTrust } = await import("./server/identity.ts");
     const started = startIdentity(identityConfig, deps.runtime, settings.store.root);
     identity = started;
@@ -71,12 +88,15 @@ export async function createProxyServer(deps: ProxyServerDeps): Promise<ProxySer
 /** Has the identity hear of the mesh's roots. */
 type TrustFollower = (ads: XdsClient) => XdsSubscription;
 
+/** Secrets of the workload itself. */
+type Identity = SecretProvider & { close(): void };
+
 interface Discovery {
   readonly cds: XdsSource | undefined;
   readonly lds: XdsSource | undefined;
 }
 
-class Server implements ProxyServer {
+class Server implements ThreadServer {
   readonly live: Promise<void>;
   readonly stopped: Promise<void>;
   readonly #parts: ServerParts;
@@ -85,7 +105,8 @@ class Server implements ProxyServer {
   readonly #rtds: readonly RuntimeSource[];
   readonly #subscriptions: XdsSubscription[] = [];
   readonly #servers: ManagementServers;
-  readonly #identity: WorkloadIdentity | undefined;
+  readonly #identity: Identity | undefined;
+  readonly #seat: WorkerSeat | undefined;
   readonly #followTrust: TrustFollower | undefined;
   #admin: AdminServer | undefined = undefined;
   #flushTimer: Timer | undefined = undefined;
@@ -99,10 +120,11 @@ class Server implements ProxyServer {
     deps: ProxyServerDeps,
     settings: StatsSettings,
     servers: ManagementServers,
-    identity: WorkloadIdentity | undefined,
+    identity: Identity | undefined,
     followTrust: TrustFollower | undefined,
   ) {
-    const { runtime, bootstrap, options } = deps;
+    const { runtime, bootstrap, options, seat } = deps;
+    this.#seat = seat;
     this.#log = runtime.log;
     this.#servers = servers;
     this.#identity = identity;
@@ -115,7 +137,7 @@ class Server implements ProxyServer {
     this.live.catch(() => undefined);
     this.stopped = new Promise((resolve) => (this.#onStopped = resolve));
     const problems: Problem[] = [];
-    this.#parts = createParts({ runtime, bootstrap, options, settings, servers, identity }, problems);
+    this.#parts = createParts({ runtime, bootstrap, options, settings, servers, identity, seat }, problems);
     const { clusters, listeners } = this.#parts;
     this.#discovery = this.#openDiscovery(problems);
     this.#rtds = this.#openRuntimeSources(problems);
@@ -147,24 +169,15 @@ class Server implements ProxyServer {
 
   async start(): Promise<void> {
     const { runtime, bootstrap, settings } = this.#parts;
-    if (bootstrap.admin !== undefined) {
-      this.#admin = await createAdmin(this.#parts, bootstrap.admin, {
-        state: () => this.state,
-        unready: () => this.#unready(),
-        failHealthCheck: (failed) => {
-          this.#parts.health.isFailed = failed;
-          this.#setState(this.#state);
-        },
-        drainListeners: (drain) => this.#drainListeners(drain),
-        quit: () => void this.stop(),
-      });
+    if (bootstrap.admin !== undefined && this.#seat === undefined) {
+      this.#admin = await createAdmin(this.#parts, bootstrap.admin, this.#actions());
       this.#log.info(`admin address: ${formatAddress(this.#admin.address)}`);
     }
     const flush = (): void => {
       settings.store.flush();
       this.#flushTimer = runtime.clock.setTimer(bootstrap.stats.flushIntervalMs, flush);
     };
-    if (!bootstrap.stats.flushOnAdmin)
+    if (!bootstrap.stats.flushOnAdmin && this.#seat === undefined)
       this.#flushTimer = runtime.clock.setTimer(bootstrap.stats.flushIntervalMs, flush);
     this.#parts.clusters.onceInitialized(() => this.#subscribeRuntime());
   }
@@ -197,6 +210,35 @@ class Server implements ProxyServer {
 
   reopenLogs(): void {
     this.#parts.accessLogs.reopen();
+  }
+
+  pages(): Promise<readonly AdminEndpoint[]> {
+    return adminPages(this.#parts, this.#actions());
+  }
+
+  clusters(): readonly ClusterView[] {
+    return clusterViews(this.#parts.clusters.all());
+  }
+
+  adoptEjection(ejected: EjectedHost): void {
+    this.#parts.clusters.adoptEjection(ejected);
+  }
+
+  refreshStats(): void {
+    refreshStats(this.#parts);
+  }
+
+  #actions(): ServerActions {
+    return {
+      state: () => this.state,
+      unready: () => this.#unready(),
+      failHealthCheck: (failed) => {
+        this.#parts.health.isFailed = failed;
+        this.#setState(this.#state);
+      },
+      drainListeners: (drain) => this.#drainListeners(drain),
+      quit: () => void this.stop(),
+    };
   }
 
   #setState(state: ServerState): void {
@@ -342,6 +384,8 @@ class Server implements ProxyServer {
       this.#onDead(new MeshError("listener-address", fatal.map(formatProblem).join("; "), fatal));
       return;
     }
+    await this.#seat?.allAccept();
+    if (this.#isStopping) return;
     this.#setState("LIVE");
     this.#parts.serverStats.initialized();
     this.#log.info("all listeners accept: the proxy is live");

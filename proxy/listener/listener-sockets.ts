@@ -20,11 +20,13 @@ interface SharedSocket {
 export type SocketSettings = Pick<ListenerModel, "backlog" | "socketOptions" | "mptcp" | "reusePort">;
 
 function listenOptions(
+  name: string,
   { address, ipv4Compat, mode }: ListenAddress,
   { backlog, socketOptions, mptcp, reusePort }: SocketSettings,
 ): ListenOptions {
   return {
     address,
+    name,
     ipv4Compat,
     ...(backlog === undefined ? {} : { backlog }),
     ...(mode === 0 ? {} : { mode }),
@@ -56,8 +58,9 @@ export class ListenerSockets {
     const shared: SharedSocket = { owner, socket: undefined, isClosed: false };
     this.#sockets.set(key, shared);
     try {
-      const socket = await this.#runtime.network.listen(listenOptions(listen, settings), (raw) =>
-        shared.owner.accept(raw),
+      const socket = await this.#runtime.network.listen(
+        listenOptions(`${owner.model.name} ${index}`, listen, settings),
+        (raw) => shared.owner.accept(raw),
       );
       shared.socket = socket;
       if (shared.isClosed) await socket.close();
@@ -70,7 +73,7 @@ export class ListenerSockets {
   /** Why an address can't be had now; undefined: it can, or this proxy has it already. */
   problem(owner: SocketOwner, index: number, listen: ListenAddress, settings: SocketSettings): ListenError | undefined {
     if (this.#sockets.has(socketKey(owner, index, listen.address))) return undefined;
-    return this.#runtime.network.listenProblem?.(listenOptions(listen, settings));
+    return this.#runtime.network.listenProblem?.(listenOptions(`${owner.model.name} ${index}`, listen, settings));
   }
 
   /** Closes a socket, unless somebody else has taken it over. */

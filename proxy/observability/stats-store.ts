@@ -90,6 +90,11 @@ export class HistogramStat implements Histogram {
     this.#flushed.merge(this.#recent);
     this.#recent.clear();
   }
+  /** Adds what another thread has recorded under this name. */
+  absorb(interval: BucketCounts, cumulative: BucketCounts): void {
+    this.interval.merge(interval);
+    this.#flushed.merge(cumulative);
+  }
   /** Everything since the start. Differs from Envoy: what was not flushed yet is in it. */
   cumulative(): BucketCounts {
     const all = new BucketCounts();

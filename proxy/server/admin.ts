@@ -2,6 +2,7 @@
 import { MeshError } from "#lib/problem.ts";
 import { messageToJson } from "#protos/json.ts";
 import type { AdminServer } from "../admin/admin-server.ts";
+import type { AdminEndpoint } from "../admin/endpoint.ts";
 import type { ServerView } from "../admin/server-endpoints.ts";
 import type { AdminModel } from "../bootstrap/model.ts";
 import { parseAccessLogs } from "../observability/access-log/parse.ts";
@@ -19,12 +20,7 @@ export type ServerActions = Pick<ServerView, "state" | "unready" | "failHealthCh
 /** Binds the interface. Rejects with a `MeshError` when its address can't be had. */
 export async function createAdmin(parts: ServerParts, model: AdminModel, actions: ServerActions): Promise<AdminServer> {
   const { startAdminServer } = await import("../admin/admin-server.ts");
-  const { clustersEndpoint } = await import("../admin/clusters-endpoint.ts");
-  const { configDumpEndpoint } = await import("../admin/config-dump.ts");
-  const { loggingEndpoint } = await import("../admin/logging-endpoint.ts");
-  const { serverEndpoints } = await import("../admin/server-endpoints.ts");
-  const { statsEndpoints } = await import("../admin/stats-endpoints.ts");
-  const { runtime, bootstrap, clusters, settings, secrets, serverStats, accessLogs } = parts;
+  const { runtime, accessLogs } = parts;
   const logs = parseAccessLogs(model.accessLog, "admin.access_log");
   if (logs.value === undefined)
     throw new MeshError("admin-access-log", "the admin access log can't be used", logs.problems);
@@ -33,22 +29,38 @@ export async function createAdmin(parts: ServerParts, model: AdminModel, actions
     log: runtime.log.child("admin"),
     clock: runtime.clock,
     accessLog: accessLogs.logger(logs.value),
-    endpoints: [
-      ...serverEndpoints(serverView(parts, actions)),
-      ...statsEndpoints({
-        ...settings,
-        refresh() {
-          if (bootstrap.stats.flushOnAdmin) settings.store.flush();
-          serverStats.refresh({
-            daysUntilFirstCertificateExpires: secrets.daysUntilFirstExpires(),
-            connections: openConnections(parts),
-          });
-        },
-      }),
-      clustersEndpoint(() => clusterViews(clusters.all())),
-      configDumpEndpoint(({ includeEds }) => dumpSections(dumpInputs(parts), includeEds)),
-      loggingEndpoint(runtime.log),
-    ],
+    endpoints: await adminPages(parts, actions),
+  });
+}
+
+/** The pages about the parts of one server. */
+export async function adminPages(parts: ServerParts, actions: ServerActions): Promise<readonly AdminEndpoint[]> {
+  const { clustersEndpoint } = await import("../admin/clusters-endpoint.ts");
+  const { configDumpEndpoint } = await import("../admin/config-dump.ts");
+  const { loggingEndpoint } = await import("../admin/logging-endpoint.ts");
+  const { serverEndpoints } = await import("../admin/server-endpoints.ts");
+  const { statsEndpoints } = await import("../admin/stats-endpoints.ts");
+  const { runtime, bootstrap, clusters, settings } = parts;
+  return [
+    ...serverEndpoints(serverView(parts, actions)),
+    ...statsEndpoints({
+      ...settings,
+      refresh() {
+        if (bootstrap.stats.flushOnAdmin) settings.store.flush();
+        refreshStats(parts);
+      },
+    }),
+    clustersEndpoint(() => clusterViews(clusters.all())),
+    configDumpEndpoint(({ includeEds }) => dumpSections(dumpInputs(parts), includeEds)),
+    loggingEndpoint(runtime.log),
+  ];
+}
+
+/** Brings gauges up to date that are only read. */
+export function refreshStats(parts: ServerParts): void {
+  parts.serverStats.refresh({
+    daysUntilFirstCertificateExpires: parts.secrets.daysUntilFirstExpires(),
+    connections: openConnections(parts),
   });
 }
 

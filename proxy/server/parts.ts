@@ -4,8 +4,8 @@ import type { Runtime } from "#lib/runtime.ts";
 import type { BootstrapModel } from "../bootstrap/model.ts";
 import type { NodeInfo } from "../http/filter.ts";
 import { createConnectionManagerFactory } from "../http/connection-manager.ts";
+import { createHttpFilterRegistry } from "../http/filters/registry.ts";
 import { standardHttpFilters } from "../http/filters/standard-filters.ts";
-import type { WorkloadIdentity } from "../identity/workload-identity.ts";
 import { connectionLimits } from "../listener/connection-limits.ts";
 import { createListenerManager } from "../listener/listener-manager.ts";
 import type { ListenerManager } from "../listener/types.ts";
@@ -25,6 +25,9 @@ import { recordSecrets, type SecretRecords } from "./secret-records.ts";
 import { createServerSecrets } from "./secrets.ts";
 import { createServerStats, type ServerStats } from "./server-stats.ts";
 import type { StatsSettings } from "./stats-settings.ts";
+import { countedByProcess } from "../workers/counted-by-process.ts";
+import type { WorkerSeat } from "../workers/seat.ts";
+import type { SecretProvider } from "../tls/types.ts";
 import { InternalNetwork } from "../tls/internal-network.ts";
 import { createTransportFactory } from "../tls/transport-factory.ts";
 import { createClusterManager, type ClusterManagerShell } from "../upstream/cluster-manager.ts";
@@ -57,12 +60,14 @@ export interface PartsDeps {
   readonly options: ProxyOptions;
   readonly settings: StatsSettings;
   readonly servers: ManagementServers;
-  readonly identity: WorkloadIdentity | undefined;
+  readonly identity: SecretProvider | undefined;
+  readonly seat: WorkerSeat | undefined;
 }
 
 /** Makes them; problems of the bootstrap's secrets are added to the list. */
 export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
-  const { runtime, bootstrap, options, settings, servers, identity } = deps;
+  const { runtime, bootstrap, options, settings, servers, identity, seat } = deps;
+  const sharedCells = seat?.cells;
   const root = settings.store.root;
   const secrets = createServerSecrets({
     runtime,
@@ -87,6 +92,8 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
     localClusterName: bootstrap.localClusterName,
     outlierEventLog: bootstrap.outlierEventLog,
     writeLine: (path, line) => accessLogs.writeLine(path, line),
+    sharedCells,
+    onEjected: seat && ((ejected) => seat.onEjected(ejected)),
   });
   const flushIntervalMs = options.fileFlushIntervalMs;
   const health = { isFailed: false };
@@ -98,8 +105,12 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
     node,
     flushIntervalMs,
     runtimeSnapshot: runtimeLayers,
+    sharedCells,
   });
-  const httpFilters = standardHttpFilters();
+  const isOneOfSeveral = options.concurrency > 1;
+  const httpFilters = isOneOfSeveral
+    ? createHttpFilterRegistry(standardHttpFilters().all.map(countedByProcess))
+    : standardHttpFilters();
   const routeRecords = new ConfigRecords(runtime.clock);
   const extensionRecords = new ConfigRecords(runtime.clock);
   const listeners = createListenerManager({
@@ -110,7 +121,7 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
     transports,
     filters: createNetworkFilterRegistry([
       createConnectionManagerFactory({ filters: httpFilters, tracing: createTracingFactory() }),
-      ...builtInNetworkFilters,
+      ...(isOneOfSeveral ? builtInNetworkFilters.map(countedByProcess) : builtInNetworkFilters),
       istioStatsTcp,
     ]),
     routes: createRouteProvider({
@@ -134,6 +145,7 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
     isHealthCheckFailed: () => health.isFailed,
     drainTimeMs: options.drainTimeSeconds * 1000,
     drainStrategy: options.drainStrategy,
+    sharedCells,
     ...connectionLimits(bootstrap.runtimeLayers.flatMap((layer) => (layer.kind === "static" ? [layer.values] : []))),
   });
   return {
@@ -141,7 +153,7 @@ export function createParts(deps: PartsDeps, problems: Problem[]): ServerParts {
     bootstrap,
     options,
     settings,
-    serverStats: createServerStats(runtime.clock, root),
+    serverStats: createServerStats(runtime.clock, root, options.concurrency),
     health,
     runtimeLayers,
     accessLogs,
@@ -167,7 +179,8 @@ function openRuntimeLayers({ runtimeLayers }: BootstrapModel, root: StatsScope, 
   }
 }
 
-function nodeInfo({ node }: BootstrapModel): NodeInfo {
+/** The node of the bootstrap, as filters see it. */
+export function nodeInfo({ node }: BootstrapModel): NodeInfo {
   const { region = "", zone = "", subZone = "" } = node.locality ?? {};
   return { id: node.id, cluster: node.cluster, metadata: node.metadata ?? {}, locality: { region, zone, subZone } };
 }

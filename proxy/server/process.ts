@@ -1,24 +1,21 @@
 /** Shell: arguments, files, signals and exit codes around one proxy. */
-import { createWriteStream, readFileSync, writeFileSync } from "node:fs";
+import { createWriteStream, writeFileSync } from "node:fs";
 import { formatAddress } from "#lib/connection.ts";
 import { nodeRuntime } from "#lib/node-runtime.ts";
-import { formatProblem, MeshError, type Parsed, type Problem } from "#lib/problem.ts";
+import { formatProblem, MeshError, type Problem } from "#lib/problem.ts";
 import type { Logger, Runtime } from "#lib/runtime.ts";
-import { loadBootstrap } from "../bootstrap/bootstrap.ts";
-import type { BootstrapModel } from "../bootstrap/model.ts";
 import { parseCommandLine, USAGE, type ProxyOptions } from "../options.ts";
 import { createProxyServer, type ProxyServer } from "../server.ts";
+import { componentLoggers } from "./loggers.ts";
+import { parseBootstrapText, readBootstrapText } from "./read-bootstrap.ts";
 import { settleAtRest } from "./settle-at-rest.ts";
 import { VERSION } from "./version.ts";
 
 /** Exit codes as Envoy's: 0 for an orderly end, 1 for everything that keeps it from serving. */
 const FAILED = 1;
 
-/** The components that log, by Envoy's names; `identity` is ours. */
-const LOGGERS = ["admin", "config", "http", "identity", "secret", "tracing", "upstream"];
-
-/** Runs until the proxy has ended, then sets the exit code. */
-export async function runProxy(args: readonly string[]): Promise<void> {
+/** Runs until the proxy has ended, then sets the exit code. `main`: the program itself, which workers are started with. */
+export async function runProxy(args: readonly string[], main: URL): Promise<void> {
   const command = parseCommandLine(args);
   switch (command.kind) {
     case "help":
@@ -32,22 +29,29 @@ export async function runProxy(args: readonly string[]): Promise<void> {
       process.exitCode = FAILED;
       return;
     case "run":
-      process.exitCode = await run(command.options, command.notes);
+      process.exitCode = await run(command.options, command.notes, main);
   }
 }
 
-async function run(options: ProxyOptions, notes: readonly string[]): Promise<number> {
-  const runtime = runtimeOf(options);
+async function run(options: ProxyOptions, notes: readonly string[], main: URL): Promise<number> {
+  const writeLog = logWriter(options);
+  const runtime = nodeRuntime({ logLevel: options.logLevel, writeLog });
   const { log } = runtime;
+  componentLoggers(log, options.componentLogLevels);
   for (const note of notes) log.info(note);
-  const bootstrap = readBootstrap(options);
+  const text = readBootstrapText(options);
+  const bootstrap = text.problems.length > 0 ? { problems: text.problems } : parseBootstrapText(text.value, options);
   const name = options.configPath === "" ? "--config-yaml" : options.configPath;
   for (const problem of bootstrap.problems.filter(({ level }) => level !== "error"))
     log.warning(formatProblem(problem));
   if (bootstrap.value === undefined) return refuse(name, bootstrap.problems);
   let server: ProxyServer;
   try {
-    server = await createProxyServer({ runtime, bootstrap: bootstrap.value, options });
+    if (options.concurrency > 1 && options.mode === "serve") {
+      const { createWorkersServer } = await import("../workers/workers-server.ts");
+      const program = { main, text: text.value, writeLog, onCrash };
+      server = await createWorkersServer({ runtime, bootstrap: bootstrap.value, options, ...program });
+    } else server = await createProxyServer({ runtime, bootstrap: bootstrap.value, options });
   } catch (error) {
     return refuse(name, error);
   }
@@ -103,41 +107,18 @@ function waitForEnd(server: ProxyServer, log: Logger): Promise<void> {
   return server.stopped;
 }
 
-function runtimeOf({ logLevel, componentLogLevels, logPath }: ProxyOptions): Runtime {
-  const file = logPath === "" ? undefined : createWriteStream(logPath, { flags: "a" });
-  file?.on("error", (error) => process.stderr.write(`--log-path ${logPath}: ${error.message}\n`));
-  const runtime = nodeRuntime({
-    logLevel,
-    ...(file === undefined ? {} : { writeLog: (line) => void file.write(line) }),
-  });
-  // All of them from the start: `/logging` lists them, and refuses to set what it does not know.
-  for (const component of LOGGERS) runtime.log.child(component);
-  for (const [component, level] of componentLogLevels) runtime.log.child(component).level = level;
-  return runtime;
+/** Where log lines go: stderr, or `--log-path`. */
+function logWriter({ logPath }: ProxyOptions): (line: string) => void {
+  if (logPath === "") return (line) => void process.stderr.write(line);
+  const file = createWriteStream(logPath, { flags: "a" });
+  file.on("error", (error) => process.stderr.write(`--log-path ${logPath}: ${error.message}\n`));
+  return (line) => void file.write(line);
 }
 
-function readBootstrap(options: ProxyOptions): Parsed<BootstrapModel> {
-  let text: string | undefined;
-  if (options.configPath !== "") {
-    try {
-      text = readFileSync(options.configPath, "utf8");
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      const why = code === "ENOENT" ? "there is no such file" : code === "EACCES" ? "it can't be read" : String(error);
-      return {
-        problems: [
-          { code: "bootstrap-file", level: "error", path: "", message: `Invalid path: ${options.configPath}: ${why}` },
-        ],
-      };
-    }
-  }
-  return loadBootstrap(text, {
-    file: options.configPath === "" ? undefined : options.configPath,
-    configYaml: options.configYaml === "" ? undefined : options.configYaml,
-    serviceCluster: options.serviceCluster,
-    serviceNode: options.serviceNode,
-    serviceZone: options.serviceZone,
-  });
+/** As an Envoy whose thread crashes: the process ends, and says why. */
+function onCrash(reason: string): void {
+  process.stderr.write(`${reason}\n`);
+  process.exit(FAILED);
 }
 
 /** Says what is wrong, line by line, whatever the log level is. */

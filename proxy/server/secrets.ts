@@ -4,7 +4,6 @@ import type { Runtime } from "#lib/runtime.ts";
 import { messageFromJson } from "#protos/json.ts";
 import type { ConfigSource } from "#protos/gen/envoy/config/core/v3/config_source_pb.js";
 import type { BootstrapModel } from "../bootstrap/model.ts";
-import type { WorkloadIdentity } from "../identity/workload-identity.ts";
 import { composeSecrets, parseSecret, sdsSecrets, staticSecrets } from "../tls/secret-providers.ts";
 import type { Secret, SecretProvider } from "../tls/types.ts";
 import { TypeUrl, type XdsClient } from "../xds/types.ts";
@@ -16,7 +15,7 @@ const IDENTITY_CLUSTER = "sds-grpc";
 export interface ServerSecretsDeps {
   readonly runtime: Runtime;
   readonly bootstrap: BootstrapModel;
-  readonly identity: WorkloadIdentity | undefined;
+  readonly identity: SecretProvider | undefined;
   /** Loads what speaks gRPC when it is first asked for. */
   readonly sources: () => Promise<XdsSources>;
   /** The aggregated stream; undefined: there is none. */

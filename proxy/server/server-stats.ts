@@ -19,7 +19,7 @@ export interface ServerStats {
   refresh(options: { readonly daysUntilFirstCertificateExpires: number; readonly connections: number }): void;
 }
 
-export function createServerStats(clock: Clock, root: StatsScope): ServerStats {
+export function createServerStats(clock: Clock, root: StatsScope, concurrency: number): ServerStats {
   const server = root.scope("server");
   const startMs = clock.monotonic();
   const gauges = gaugesOf(server);
@@ -33,7 +33,7 @@ export function createServerStats(clock: Clock, root: StatsScope): ServerStats {
     "dropped_stat_flushes",
   ])
     server.counter(name);
-  server.gauge("concurrency").set(1);
+  server.gauge("concurrency").set(concurrency);
   server.gauge("hot_restart_epoch").set(0);
   server.gauge("hot_restart_generation").set(1);
   server.gauge("parent_connections").set(0);

@@ -11,7 +11,7 @@ import type { StatsScope } from "../observability/stats.ts";
 import type { SharedCells } from "../workers/shared-cells.ts";
 import type { XdsClient } from "../xds/types.ts";
 import type { ClusterDirectory } from "./aggregate.ts";
-import { ClusterEntry } from "./cluster.ts";
+import { ClusterEntry, type EjectedHost } from "./cluster.ts";
 import { observabilityNameOf, parseCluster } from "./config/parse-cluster.ts";
 import { codecFactory } from "./pool/create-codec.ts";
 import type { LocalCluster } from "./load-balancing/zone-aware.ts";
@@ -32,6 +32,8 @@ export interface ClusterManagerDeps {
   readonly outlierEventLog?: string | undefined;
   /** Appends a line to a file: event logs of health checks. */
   readonly writeLine?: ((path: string, line: string) => void) | undefined;
+  /** Hears of hosts that outlier detection ejects: the other threads of the process are to eject them as well. */
+  readonly onEjected?: ((ejected: EjectedHost) => void) | undefined;
   /** Circuit breakers count for the whole process; absent: this thread serves alone. */
   readonly sharedCells?: SharedCells | undefined;
 }
@@ -57,6 +59,8 @@ export interface ClusterManagerShell extends ClusterManager {
   remove(name: string): boolean;
   /** Calls back once no cluster is warming; at once when none is. */
   onceInitialized(callback: () => void): void;
+  /** Another thread of the process has ejected a host. */
+  adoptEjection(ejected: EjectedHost): void;
   /** Active clusters, then warming ones. */
   all(): readonly ManagedCluster[];
   close(): void;
@@ -160,6 +164,10 @@ class Manager implements ClusterManagerShell {
     this.#callWaiting();
   }
 
+  adoptEjection(ejected: EjectedHost): void {
+    this.#active.get(ejected.cluster)?.cluster.adoptEjection(ejected);
+  }
+
   all(): readonly ManagedCluster[] {
     return [...this.#active.values(), ...this.#warming.values()];
   }
@@ -171,7 +179,7 @@ class Manager implements ClusterManagerShell {
   }
 
   #create(message: Message): { readonly cluster?: ClusterEntry; readonly problems: readonly Problem[] } {
-    const { runtime, transports, xds, writeLine, sharedCells } = this.#deps;
+    const { runtime, transports, xds, writeLine, sharedCells, onEjected } = this.#deps;
     // Owned by the cluster from here on: it lets go of it in `close`.
     const own = this.#clusterScope.scope(observabilityNameOf(message as ClusterMessage));
     const { value: config, problems } = parseCluster(message, { transports, scope: own });
@@ -203,6 +211,7 @@ class Manager implements ClusterManagerShell {
       codecs,
       writeLine,
       sharedCells,
+      onEjected,
       local: this.#local,
       outlierLog: this.#outlierLog(),
       directory: this.#directory,

@@ -62,8 +62,18 @@ export interface ClusterDeps {
   /** Takes a line for each ejection and return. */
   readonly outlierLog?: ((line: string) => void) | undefined;
   readonly writeLine?: ((path: string, line: string) => void) | undefined;
+  /** The other threads of the process are to eject it as well. */
+  readonly onEjected?: ((ejected: EjectedHost) => void) | undefined;
   /** Circuit breakers count for the whole process; absent: this thread serves alone. */
   readonly sharedCells?: SharedCells | undefined;
+}
+
+/** A host that outlier detection has ejected, as threads tell each other. */
+export interface EjectedHost {
+  readonly cluster: string;
+  /** `ip:port`. */
+  readonly address: string;
+  readonly jitterMs: number;
 }
 
 export class ClusterEntry implements Cluster {
@@ -132,6 +142,7 @@ export class ClusterEntry implements Cluster {
           this.#rebuild();
           this.#closeUnhealthy(host);
         },
+        onEjected: (host, jitterMs) => deps.onEjected?.({ cluster: config.name, address: host.addressText, jitterMs }),
       });
     if (config.health.checks.length > 0)
       this.#health = new HostHealth(config.health.checks, {
@@ -238,6 +249,11 @@ export class ClusterEntry implements Cluster {
   #createResources(thresholds: Thresholds, priority: RoutingPriority): ResourceManager {
     const cells = this.#deps.sharedCells?.of(`circuit breakers of ${this.name}, ${priority}`);
     return createResourceManager(thresholds, priority, this.scope, cells);
+  }
+
+  /** Another thread has ejected a host. */
+  adoptEjection({ address, jitterMs }: EjectedHost): void {
+    for (const host of this.hosts()) if (host.addressText === address) this.outlier?.adopt(host, jitterMs);
   }
 
   chooseHost(context: LbContext): Host | undefined {

@@ -40,7 +40,7 @@ export interface XdsSourcesDeps {
   readonly transportOf?: (source: GrpcSourceModel, method: string) => Parsed<AdsTransport>;
 }
 
-const DEFAULT_FETCH_TIMEOUT_MS = 15_000;
+export const DEFAULT_FETCH_TIMEOUT_MS = 15_000;
 const V2 = 1;
 
 /** Problems name what stands in the way of the aggregated stream. */

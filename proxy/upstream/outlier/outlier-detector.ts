@@ -15,6 +15,8 @@ export interface OutlierDeps {
   readonly scope: StatsScope;
   /** A host was ejected or has returned. */
   readonly onChange: (host: UpstreamHost) => void;
+  /** An ejection was decided here: the other threads of the process are to hear of it. */
+  readonly onEjected?: ((host: UpstreamHost, jitterMs: number) => void) | undefined;
   /** Undefined: nobody keeps a log of events. */
   readonly log?: ((event: OutlierEvent) => void) | undefined;
 }
@@ -36,6 +38,8 @@ export class OutlierDetector {
   readonly #stats: OutlierStats;
   #timer: Timer;
   #ejected = 0;
+  /** Of these: ejected by other threads. */
+  readonly #adopted = new Set<UpstreamHost>();
 
   constructor(config: OutlierConfig, deps: OutlierDeps) {
     this.config = config;
@@ -49,7 +53,7 @@ export class OutlierDetector {
     const current = new Set(hosts);
     for (const host of this.#monitors.keys()) {
       if (current.has(host)) continue;
-      if ((host.flags & HealthFlag.failedOutlierCheck) !== 0) this.#countActive(-1);
+      if ((host.flags & HealthFlag.failedOutlierCheck) !== 0) this.#countReturn(host);
       this.#monitors.delete(host);
     }
     for (const host of current) {
@@ -64,6 +68,18 @@ export class OutlierDetector {
     return this.#monitors.get(host);
   }
 
+  /** Another thread of the process has ejected it, and counts it. */
+  adopt(host: UpstreamHost, jitterMs: number): void {
+    const monitor = this.#monitors.get(host);
+    if (monitor === undefined || (host.flags & HealthFlag.failedOutlierCheck) !== 0) return;
+    const { baseEjectionTimeMs: base, maxEjectionTimeMs } = this.config;
+    this.#ejected++;
+    this.#adopted.add(host);
+    monitor.onEjected(this.#deps.clock.monotonic(), jitterMs, base, Math.max(maxEjectionTimeMs, base));
+    host.setFlag(HealthFlag.failedOutlierCheck);
+    this.#deps.onChange(host);
+  }
+
   /** An active health check was passed (L-41). */
   onHealthCheckPassed(host: UpstreamHost): void {
     const monitor = this.#monitors.get(host);
@@ -74,7 +90,7 @@ export class OutlierDetector {
 
   close(): void {
     this.#timer.cancel();
-    this.#stats.active.add(-this.#ejected);
+    this.#stats.active.add(this.#adopted.size - this.#ejected);
   }
 
   #armed(): Timer {
@@ -107,15 +123,16 @@ export class OutlierDetector {
   }
 
   #return(host: UpstreamHost, monitor: HostMonitor, now: number): void {
-    this.#countActive(-1);
-    this.#deps.log?.({
-      type: monitor.ejectedBy,
-      action: "UNEJECT",
-      host: host.addressText,
-      numEjections: monitor.numEjections,
-      isEnforced: false,
-      secondsSinceLast: (now - monitor.ejectedAt) / 1000,
-    });
+    const isAdopted = this.#countReturn(host);
+    if (!isAdopted)
+      this.#deps.log?.({
+        type: monitor.ejectedBy,
+        action: "UNEJECT",
+        host: host.addressText,
+        numEjections: monitor.numEjections,
+        isEnforced: false,
+        secondsSinceLast: (now - monitor.ejectedAt) / 1000,
+      });
     monitor.onReturn(now);
     host.clearFlag(HealthFlag.failedOutlierCheck, now);
     this.#deps.onChange(host);
@@ -201,15 +218,25 @@ export class OutlierDetector {
     const { baseEjectionTimeMs: base } = config;
     const max = Math.max(config.maxEjectionTimeMs, base);
     monitor.ejectedBy = type;
-    monitor.onEjected(now, jitter === 0 ? 0 : Math.floor(this.#deps.random.float() * (jitter + 1)), base, max);
+    const jitterMs = jitter === 0 ? 0 : Math.floor(this.#deps.random.float() * (jitter + 1));
+    monitor.onEjected(now, jitterMs, base, max);
     this.#deps.log?.({ ...event, numEjections: monitor.numEjections });
     host.setFlag(HealthFlag.failedOutlierCheck);
     this.#deps.onChange(host);
+    this.#deps.onEjected?.(host, jitterMs);
   }
 
   #isEnforced(type: EjectionType): boolean {
     const percent = enforcement(this.config, type);
     return percent >= 100 || (percent > 0 && this.#deps.random.uint32() % 100 < percent);
+  }
+
+  /** Tells whether it was another thread that had ejected it, and shows it. */
+  #countReturn(host: UpstreamHost): boolean {
+    const isAdopted = this.#adopted.delete(host);
+    if (isAdopted) this.#ejected--;
+    else this.#countActive(-1);
+    return isAdopted;
   }
 
   #countActive(by: 1 | -1): void {
