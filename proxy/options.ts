@@ -51,7 +51,7 @@ const WITHOUT_EFFECT: Readonly<Record<string, { readonly type: "string" | "boole
   "skip-hot-restart-on-no-parent": { type: "boolean", why: "there is no hot restart" },
   "skip-hot-restart-parent-stats": { type: "boolean", why: "there is no hot restart" },
   "enable-mutex-tracing": { type: "boolean", why: "there are no mutexes" },
-  "cpuset-threads": { type: "boolean", why: "there is one thread" },
+  "cpuset-threads": { type: "boolean", why: "there are as many threads as --concurrency says" },
   "enable-fine-grain-logging": { type: "boolean", why: "loggers are by component" },
   "enable-core-dump": { type: "boolean", why: "the process' limits decide" },
   "disable-extensions": { type: "string", why: "extensions are chosen by the configuration" },
@@ -101,7 +101,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
     logLevel: level(text("log-level") || "info"),
     componentLogLevels: componentLevels(text("component-log-level"), level, problems),
     logPath: text("log-path"),
-    concurrency: number("concurrency", 1),
+    concurrency: Math.max(1, number("concurrency", 1)),
     drainTimeSeconds: number("drain-time-s", 600),
     drainStrategy: oneOf("drain-strategy", ["gradual", "immediate"], "gradual"),
     parentShutdownTimeSeconds: number("parent-shutdown-time-s", 900),
@@ -112,10 +112,6 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
     rejectUnknownDynamicFields: values["reject-unknown-dynamic-fields"] === true,
     ignoreUnknownDynamicFields: values["ignore-unknown-dynamic-fields"] === true,
   };
-  if (options.concurrency > 1)
-    problems.push(
-      `--concurrency ${options.concurrency}: this proxy serves with one thread: leave the flag out, or start several processes whose listeners say enable_reuse_port: true`,
-    );
   if (options.configPath === "" && options.configYaml === "")
     problems.push(
       "At least one of --config-path or --config-yaml must be non-empty: name a bootstrap, as in -c bootstrap.yaml",
@@ -243,7 +239,7 @@ export const USAGE: string = `usage: glassmesh proxy -c <bootstrap.yaml> [flags]
   -l, --log-level <level>            trace, debug, info, warning, error, critical, off
       --component-log-level <list>   as in upstream:debug,http:info
       --log-path <file>              log there, not on stderr
-      --concurrency 1                one thread serves
+      --concurrency <threads>        how many threads serve (1)
       --drain-time-s <seconds>       how long a drain lasts (600)
       --drain-strategy gradual|immediate
       --parent-shutdown-time-s <seconds>

@@ -43,7 +43,7 @@ afterEach(async () => {
   files.remove();
 });
 
-async function start(
+async function startWith(
   ...args: Parameters<typeof startProxy> extends [unknown, ...infer Rest] ? Rest : never
 ): Promise<RunningProxy> {
   const proxy = await startProxy(files, ...args);
@@ -68,7 +68,10 @@ async function origin(
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-describe("proxy/main.ts with a static bootstrap", () => {
+describe.each([1, 2])("proxy/main.ts with a static bootstrap, --concurrency %i", (concurrency) => {
+  const start = (bootstrap: unknown): Promise<RunningProxy> =>
+    startWith(bootstrap, { args: ["--concurrency", String(concurrency)] });
+
   test("routes, logs, counts, and shows it on its admin pages", async () => {
     const log = join(files.path, "access.log");
     const [one, two] = [await origin("one"), await origin("two")];
@@ -276,7 +279,7 @@ describe("proxy/main.ts, its command line", () => {
 
   test.each([
     [["--nope"], "--nope"],
-    [["--concurrency", "4", "-c", "x"], "one thread"],
+    [["--concurrency", "many", "-c", "x"], "--concurrency many: a whole number is needed"],
     [["--mode", "fast", "-c", "x"], "serve, validate"],
     [["-l", "loud", "-c", "x"], "one of trace, debug"],
     [[], "-c bootstrap.yaml"],
@@ -316,7 +319,7 @@ describe("proxy/main.ts, its command line", () => {
   });
 
   test("--config-yaml and --service-node complete the bootstrap", async () => {
-    const proxy = await start(bootstrapOf({}), {
+    const proxy = await startWith(bootstrapOf({}), {
       args: [
         "--config-yaml",
         "node: { metadata: { A: b } }",
@@ -332,7 +335,12 @@ describe("proxy/main.ts, its command line", () => {
   });
 });
 
-describe.each(["DELTA_GRPC", "GRPC"] as const)("proxy/main.ts over ADS (%s)", (protocol) => {
+describe.each([
+  ["DELTA_GRPC", 1],
+  ["GRPC", 1],
+  ["DELTA_GRPC", 2],
+  ["GRPC", 2],
+] as const)("proxy/main.ts over ADS (%s), --concurrency %i", (protocol, concurrency) => {
   let ads: TestAdsServer;
   beforeEach(async () => {
     ads = await startAdsServer();
@@ -358,7 +366,10 @@ describe.each(["DELTA_GRPC", "GRPC"] as const)("proxy/main.ts over ADS (%s)", (p
 
   test("X-76: it is live when clusters, endpoints, listeners and routes are there, and follows changes", async () => {
     const [one, two] = [await origin("one"), await origin("two")];
-    const proxy = await start(adsBootstrap(ads.address, protocol), { until: "admin" });
+    const proxy = await startWith(adsBootstrap(ads.address, protocol), {
+      until: "admin",
+      args: ["--concurrency", String(concurrency)],
+    });
     set(TypeUrl.cluster, edsCluster("a"), edsCluster("b"));
     set(TypeUrl.endpoint, endpoints("a", one), endpoints("b", two));
     set(TypeUrl.listener, httpListener("in", { routes: "main" }));
@@ -394,7 +405,10 @@ describe.each(["DELTA_GRPC", "GRPC"] as const)("proxy/main.ts over ADS (%s)", (p
 
   test("X-72: what is refused is named to the server, kept out, and shown; what is good beside it is applied", async () => {
     const one = await origin("one");
-    const proxy = await start(adsBootstrap(ads.address, protocol), { until: "admin" });
+    const proxy = await startWith(adsBootstrap(ads.address, protocol), {
+      until: "admin",
+      args: ["--concurrency", String(concurrency)],
+    });
     set(TypeUrl.cluster, staticCluster("good", one), {
       ...staticCluster("bad", one),
       dns_lookup_family: "V6_ONLY",
