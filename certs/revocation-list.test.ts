@@ -1,5 +1,4 @@
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -116,20 +115,6 @@ describe("revocation lists", () => {
       expect(open()).toMatch(/^-----BEGIN X509 CRL-----/);
       put(testCrl(middle, ["01"]));
       expect(open).toThrow(/ca-crl\.pem: there is no list of certificate "O=root"/);
-    });
-
-    test("a list that openssl made is read", () => {
-      const at = (name: string): string => join(directory, name);
-      writeFileSync(at("index.txt"), "R\t301231235959Z\t260101000000Z\t0ABC\tunknown\t/O=x\n");
-      writeFileSync(at("number"), "01\n");
-      writeFileSync(
-        at("openssl.cnf"),
-        `[ca]\ndefault_ca=d\n[d]\ndatabase=${at("index.txt")}\ncrlnumber=${at("number")}\ndefault_md=sha256\ndefault_crl_days=3650\n`,
-      );
-      const options = ["-config", at("openssl.cnf"), "-cert", at("ca-cert.pem"), "-keyfile", at("ca-key.pem")];
-      execFileSync("openssl", ["ca", "-gencrl", ...options, "-out", at("made.pem")], { stdio: "pipe" });
-      const [list] = revocationListsFromPem(readFileSync(at("made.pem"), "utf8"), "made.pem");
-      expect([list?.issuerText, [...(list?.revoked ?? [])]]).toEqual(["O=middle", ["0abc"]]);
     });
   });
 });

@@ -155,7 +155,7 @@ export class MaterialSource {
         : validation.trustedCa === "system"
           ? rootCertificates()
           : readText(validation.trustedCa);
-    const domains = secret?.trustDomains;
+    const domains = secret?.trustDomains ?? validation?.trustDomains;
     return {
       trustedCa: domains === undefined ? (nonEmpty(secret?.trustedCa) ?? own) : [...domains.values()].join("\n"),
       ...(domains === undefined ? {} : { trustDomains: new TrustDomainValidator(domains) }),

@@ -13,6 +13,11 @@ const pair = { certificateChain: { inlineString: own.certificateChain }, private
 const trust = { trustedCa: { inlineString: ca.rootPem } };
 const TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
 
+const spiffe = (trustDomains: readonly unknown[]) => ({
+  name: "envoy.tls.cert_validator.spiffe",
+  typedConfig: { "@type": `${TLS}.SPIFFECertValidatorConfig`, trustDomains },
+});
+
 const factory = createTransportFactory({
   runtime: simulatedRuntime(),
   secrets: { subscribe: () => ({ close() {} }) },
@@ -37,6 +42,15 @@ const downstreamWith = (json: Record<string, unknown>) =>
   downstream({ commonTlsContext: { tlsCertificates: [pair] }, ...json });
 
 describe("UpstreamTlsContext", () => {
+  test("a SPIFFE validator is enough", () => {
+    const trustDomains = [{ name: "a.test", trustBundle: { inlineString: ca.rootPem } }];
+    expect(upstreamCommon({ validationContext: { customValidatorConfig: spiffe(trustDomains) } })).toEqual([]);
+    const twice = [...trustDomains, ...trustDomains];
+    expect(upstreamCommon({ validationContext: { customValidatorConfig: spiffe(twice) } })).toMatchObject([
+      { message: expect.stringContaining("Multiple trust bundles are given for one trust domain") },
+    ]);
+  });
+
   test("a CA is enough", () => {
     expect(upstreamCommon({})).toEqual([]);
   });
@@ -102,6 +116,26 @@ describe("UpstreamTlsContext", () => {
       }),
       "common_tls_context.validation_context.custom_validator_config",
       /not supported/,
+    ],
+    [
+      "a SPIFFE validator with a trust bundle that is none",
+      upstreamTrust({ customValidatorConfig: spiffe([{ name: "a.test", trustBundle: { inlineString: "x" } }]) }),
+      "common_tls_context.validation_context.custom_validator_config.typed_config.trust_domains[0].trust_bundle",
+      /Failed to load trusted CA certificate for a\.test/,
+    ],
+    [
+      "a SPIFFE validator with a trust domain that is none",
+      upstreamTrust({
+        customValidatorConfig: spiffe([{ name: "A b", trustBundle: { inlineString: testAuthority().rootPem } }]),
+      }),
+      "common_tls_context.validation_context.custom_validator_config.typed_config.trust_domains[0].name",
+      /./,
+    ],
+    [
+      "a SPIFFE validator with a trust domain without roots",
+      upstreamTrust({ customValidatorConfig: spiffe([{ name: "a.test" }]) }),
+      "common_tls_context.validation_context.custom_validator_config.typed_config.trust_domains[0].trust_bundle",
+      /needs its trust bundle/,
     ],
     [
       "a hash that is none",

@@ -42,6 +42,7 @@ export function parseSecret(message: Message, path = ""): Parsed<Secret> {
               : readText(context.trustedCa),
         crl: context.crl === undefined ? undefined : readText(context.crl),
         rules: context.rules,
+        ...(context.trustDomains === undefined ? {} : { trustDomains: context.trustDomains }),
       };
     } else reader.unsupported("type");
   } catch (error) {

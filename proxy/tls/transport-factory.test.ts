@@ -139,7 +139,7 @@ interface Meeting {
   serverText: string;
 }
 
-describe.each(worlds)("TLS over $name", ({ make }) => {
+describe.each(worlds)("TLS over $name", ({ name: network, make }) => {
   function bench() {
     const { runtime, until } = make();
     const stats = createStatsStore();
@@ -225,6 +225,41 @@ describe.each(worlds)("TLS over $name", ({ make }) => {
     const factoryOf = () => factory(clientSecrets);
     return { runtime, until, value, gauge, factoryOf, down, up, open, meet, serverSecrets, clientSecrets };
   }
+
+  // Certificates are of the real time, and the validator asks the runtime for it.
+  test.runIf(network === "real sockets")(
+    "a SPIFFE validator believes a name by the roots of its own trust domain only",
+    async () => {
+      const { down, up, meet, until } = bench();
+      const foreign = testAuthority("other.test");
+      const trustDomains = [
+        { name: "cluster.local", trustBundle: { inlineString: ca.rootPem } },
+        { name: "other.test", trustBundle: { inlineString: foreign.rootPem } },
+      ];
+      const type = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig";
+      const validationContext = {
+        customValidatorConfig: {
+          name: "envoy.tls.cert_validator.spiffe",
+          typedConfig: { "@type": type, trustDomains },
+        },
+      };
+      const as = (who: typeof server) =>
+        up({ commonTlsContext: { tlsCertificates: [inline(who)], validationContext } });
+      const believing = (): DownstreamTransport =>
+        down({
+          requireClientCertificate: true,
+          commonTlsContext: { tlsCertificates: [inline(server)], validationContext },
+        });
+      const id = "spiffe://other.test/ns/default/sa/sleep";
+      const friend = await meet(as(foreign.workload(id)), believing());
+      await until(() => friend.server !== undefined);
+      expect(friend.server?.tls?.peer?.uriSans).toEqual([id]);
+      // Our own root is trusted, and speaks for somebody else.
+      const forger = await meet(as(ca.workload(id)), believing());
+      await until(() => forger.serverFailure !== undefined);
+      expect(forger.serverFailure).toContain("not signed by a root of trust domain other.test");
+    },
+  );
 
   test("mutual TLS: both sides know each other's SPIFFE id, SNI, ALPN, version and cipher", async () => {
     const { up, down, meet, value, until } = bench();

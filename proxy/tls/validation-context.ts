@@ -4,6 +4,8 @@ import type { CertificateValidationContext } from "#protos/gen/envoy/extensions/
 import { RegexCache } from "../router/regex.ts";
 import { parseDataSource, type TextSource } from "./data-source.ts";
 import { parseSanMatcher, parseTypedSanMatcher } from "./san-matcher.ts";
+import { parseSpiffeValidator } from "./spiffe-validator.ts";
+import type { TrustDomains } from "./trust-domains.ts";
 import type { SanMatcher, ValidationRules } from "./types.ts";
 
 /** A validation context before its files are read and a secret is merged in. */
@@ -11,6 +13,8 @@ export interface ValidationContext {
   readonly trustedCa: TextSource | "system" | undefined;
   readonly crl: TextSource | undefined;
   readonly rules: ValidationRules;
+  /** Roots by trust domain; then `trustedCa` is all of them. */
+  readonly trustDomains?: TrustDomains | undefined;
 }
 
 /** Reads a validation context. Problems go to the reader's list. */
@@ -20,6 +24,8 @@ export function parseValidationContext(reader: MessageReader<CertificateValidati
   const trustedCa = parseDataSource(reader.child("trustedCa"));
   const usesSystem = reader.child("systemRootCerts");
   usesSystem?.finish();
+  const custom = reader.child("customValidatorConfig");
+  const trustDomains = custom === undefined ? undefined : parseSpiffeValidator(custom);
   const crl = parseDataSource(reader.child("crl"));
   reader.ignore("watchedDirectory", "files are watched by their content wherever they are");
   const sanMatchers = [
@@ -39,6 +45,11 @@ export function parseValidationContext(reader: MessageReader<CertificateValidati
   reader.finish();
   if (reader.problems.length === before && trustedCa !== undefined && usesSystem !== undefined)
     reader.invalid("systemRootCerts", "trusted_ca and system_root_certs cannot both be set");
+  // As in Envoy the validator's roots stand in the place of trusted_ca.
+  if (trustDomains !== undefined) {
+    const text = [...trustDomains.values()].join("\n");
+    return { trustedCa: { kind: "inline", text }, crl, rules, trustDomains };
+  }
   return { trustedCa: usesSystem === undefined ? trustedCa : "system", crl, rules };
 }
 

@@ -1,6 +1,10 @@
 /** The root of a running mesh is replaced while requests go on, each over a new mutual TLS connection. */
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Client } from "undici";
-import { beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { openSelfSignedRoot } from "#certs/ca-files.ts";
 import { needEnvoy } from "../needs.ts";
 import { deployment, destinationRule, service, testMesh, type TestMesh } from "./mesh.ts";
 
@@ -113,4 +117,59 @@ describe.each(["glassmesh", "envoy"] as const)("root rotation under traffic, %s"
     },
     120_000,
   );
+});
+
+describe("a plugged-in CA in the place of another, under traffic", () => {
+  const directory = mkdtempSync(join(tmpdir(), "glassmesh-cacerts-"));
+  let mesh: TestMesh;
+
+  /** Another root and everything below it, file by file as somebody would copy them. */
+  async function putCa(): Promise<void> {
+    const made = mkdtempSync(join(tmpdir(), "glassmesh-ca-"));
+    await openSelfSignedRoot(made, "cluster.local", Date.now());
+    for (const [to, from] of [
+      ["root-cert.pem", "ca-cert.pem"],
+      ["cert-chain.pem", "ca-cert.pem"],
+      ["ca-key.pem", "ca-key.pem"],
+      ["ca-cert.pem", "ca-cert.pem"],
+    ] as const) {
+      copyFileSync(join(made, from), join(directory, to));
+    }
+    rmSync(made, { recursive: true });
+  }
+
+  beforeAll(async () => {
+    await putCa();
+    const files = {
+      "mesh.yaml":
+        deployment("client", { port: undefined }) +
+        deployment("echo") +
+        service("echo") +
+        destinationRule("echo", "trafficPolicy: { connectionPool: { http: { maxRequestsPerConnection: 1 } } }"),
+    };
+    mesh = await testMesh(files, { workloadCertTtl: "3600s", cacerts: directory });
+  }, 90_000);
+
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  test("all files at once: old and new roots are trusted together, and no request fails", async () => {
+    const all = () => Promise.all(["client", "echo"].map((name) => held(mesh, name)));
+    const before = await all();
+    const load = traffic(mesh);
+    await putCa();
+    await vi.waitFor(async () => {
+      for (const { roots } of await all()) expect(roots).toHaveLength(2);
+    }, WAIT);
+    const waitForSteps = { timeout: 60_000, interval: 500 };
+    await vi.waitFor(async () => {
+      for (const [index, { roots, own }] of (await all()).entries()) {
+        expect(roots).toHaveLength(1);
+        expect(roots).not.toEqual(before[index]?.roots);
+        expect(own).not.toBe(before[index]?.own);
+      }
+    }, waitForSteps);
+    const { sent, failed } = await load.stop();
+    expect(failed).toEqual([]);
+    expect(sent).toBeGreaterThan(500);
+  }, 120_000);
 });

@@ -12,7 +12,7 @@ import { simulatedRuntime } from "#lib/simulated-runtime.ts";
 import { needProgram } from "../needs.ts";
 import { toPkcs12 } from "#cli/cert/pkcs12.ts";
 
-const { missing } = needProgram("openssl", "apt-get install openssl");
+const { missing, path: openssl } = needProgram("openssl", "apt-get install openssl");
 const { clock } = simulatedRuntime();
 const id = istioSpiffeId({ trustDomain: "cluster.local", namespace: "default", serviceAccount: "web" });
 
@@ -38,7 +38,7 @@ describe("PKCS#12", () => {
       const file = join(directory, "web.p12");
       writeFileSync(file, toPkcs12(obtained, "pässword"));
       const read = (password: string): string =>
-        execFileSync("openssl", ["pkcs12", "-in", file, "-nodes", "-passin", `pass:${password}`], {
+        execFileSync(openssl, ["pkcs12", "-in", file, "-nodes", "-passin", `pass:${password}`], {
           encoding: "utf8",
           stdio: ["ignore", "pipe", "pipe"],
         });
