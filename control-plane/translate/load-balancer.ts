@@ -28,11 +28,14 @@ function hashing(hash: ConsistentHash): JsonObject {
     const size = hash.maglev.tableSize ?? 0;
     return { lbPolicy: "MAGLEV", ...(size > 0 && { maglevLbConfig: { tableSize: String(size) } }) };
   }
-  const legacy = hash.minimumRingSize ?? 0;
-  const size = legacy > 0 ? legacy : (hash.ringHash?.minimumRingSize ?? 0);
+  // With ringHash the old field does not count, and without a size Envoy's own does.
+  if (hash.ringHash !== undefined) {
+    const size = hash.ringHash.minimumRingSize ?? 0;
+    return { lbPolicy: "RING_HASH", ...(size > 0 && { ringHashLbConfig: { minimumRingSize: String(size) } }) };
+  }
   return {
     lbPolicy: "RING_HASH",
-    ringHashLbConfig: { minimumRingSize: String(size > 0 ? size : DEFAULT_RING_SIZE) },
+    ringHashLbConfig: { minimumRingSize: String(hash.minimumRingSize || DEFAULT_RING_SIZE) },
   };
 }
 
@@ -40,12 +43,13 @@ function slowStart(settings: LoadBalancer | undefined): JsonObject | undefined {
   const { warmup } = settings ?? {};
   const window = durationJson(warmup?.duration ?? settings?.warmupDurationSecs);
   if (window === undefined) return undefined;
+  if (warmup === undefined) return { slowStartConfig: { slowStartWindow: window } };
   return {
-    slowStartConfig: compact({
+    slowStartConfig: {
       slowStartWindow: window,
       // istiod writes this placeholder, because Envoy wants a runtime key.
-      aggression: warmup?.aggression === undefined ? undefined : { defaultValue: warmup.aggression, runtimeKey: "(" },
-      minWeightPercent: warmup?.minimumPercent === undefined ? undefined : { value: warmup.minimumPercent },
-    }),
+      aggression: { defaultValue: warmup.aggression ?? 1, runtimeKey: "(" },
+      minWeightPercent: { value: warmup.minimumPercent ?? 10 },
+    },
   };
 }
