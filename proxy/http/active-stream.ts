@@ -3,11 +3,13 @@
  * It puts the request right, finds its route, runs the filters, watches the clocks, and tells the statistics and logs.
  */
 import type { SocketAddress } from "#lib/connection.ts";
+import type { Timer } from "#lib/runtime.ts";
 import { copyFilterState } from "../filter-state.ts";
 import type { AccessLogType } from "../observability/access-log/types.ts";
 import type { MatchContext, ForwardRoute, ResolvedRoute } from "../router/types.ts";
 import type { RuntimeSnapshot } from "../runtime-layers.ts";
 import { ResponseFlag, StreamInfo } from "../stream-info.ts";
+import type { AccessLogMoments } from "./connection-manager-config.ts";
 import type { CodecError, ResetReason, StreamDecoder, StreamEncoder } from "./codec.ts";
 import type { ConnectionManager } from "./connection-manager.ts";
 import { decorateRequest, decorateResponse } from "./decorator.ts";
@@ -59,7 +61,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
 
   redirects: InternalRedirects | undefined = undefined;
 
-  /** A stream is logged once, at its end; whoever formats before that writes no log. */
+  /** While it is being logged; whoever formats at another time writes no log. */
   accessLogType: AccessLogType | undefined = undefined;
 
   constructor(connection: ServerConnection, encoder: StreamEncoder) {
@@ -115,6 +117,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     if (upgrade !== undefined && route !== undefined && !this.#isUpgradeAllowed(upgrade, route)) return;
     if (upgrade !== undefined) this.#connection.countUpgrade();
     this.#isUpgraded = upgrade !== undefined;
+    if (config.accessLogMoments !== undefined) this.#logAtMoments(config.accessLogMoments);
     if (this.#manager.tracing !== undefined) this.#startTrace(headers, route);
     const chain = new FilterChain(this.#manager.chainOf(upgrade), this, this);
     this.#chain = chain;
@@ -220,6 +223,7 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
   }
 
   #isForceTraced = false;
+  #logTimer: Timer | undefined = undefined;
   /** The operation that the response is to name. */
   #decoration: string | undefined = undefined;
 
@@ -248,6 +252,24 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     this.isRequestComplete = true;
     this.info.requestEnd = this.#manager.runtime.clock.monotonic();
     this.#timers.onRequestComplete();
+  }
+
+  /** `access_log_options`: at its beginning, and again and again. */
+  #logAtMoments({ onNewRequest, everyMs }: AccessLogMoments): void {
+    if (onNewRequest) this.#log("DownstreamStart");
+    if (everyMs === 0) return;
+    const { wheel } = this.#manager.runtime.clock;
+    const tick = (): void => {
+      this.#log("DownstreamPeriodic");
+      this.#logTimer = wheel.schedule(everyMs, tick);
+    };
+    this.#logTimer = wheel.schedule(everyMs, tick);
+  }
+
+  #log(type: AccessLogType): void {
+    this.accessLogType = type;
+    this.#manager.accessLog?.log(this);
+    this.accessLogType = undefined;
   }
 
   #refuse(status: number, details: string): void {
@@ -447,6 +469,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     if (!this.#isTunnel) this.#connection.drainIfAsked(this.isRequestComplete);
     info.responseFirstTx = manager.runtime.clock.monotonic();
     info.responseHeaderBytes = headers.byteSize;
+    if (this.#isTunnel && manager.config.accessLogMoments?.onTunnel === true)
+      this.#log("DownstreamTunnelSuccessfullyEstablished");
     this.#encoder.sendHeaders(headers, endStream);
     if (endStream) this.#finish();
   }
@@ -500,8 +524,8 @@ export class ActiveStream implements StreamDecoder, FilterStream, FilterChainEnd
     if (this.#isUpgraded) manager.stats.cxUpgradesActive.dec();
     const chain = this.#chain;
     chain?.complete();
-    this.accessLogType = "DownstreamEnd";
-    manager.accessLog?.log(this);
+    this.#logTimer?.cancel();
+    this.#log("DownstreamEnd");
     this.tracing?.finish(this);
     chain?.destroy();
     this.#connection.onStreamEnd(this, this.#isTunnel);

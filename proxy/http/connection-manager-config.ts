@@ -43,6 +43,8 @@ export interface ConnectionManagerConfig {
   readonly filters: readonly ConfiguredFilter[];
   readonly tracing: TracingConfig | undefined;
   readonly accessLogs: readonly AccessLogConfig[];
+  /** Undefined: a stream is logged once, at its end. */
+  readonly accessLogMoments: AccessLogMoments | undefined;
   readonly serverName: string;
   readonly serverHeader: "overwrite" | "append-if-absent" | "pass-through";
   readonly schemeOverride: string | undefined;
@@ -64,6 +66,14 @@ export interface ConnectionManagerConfig {
   readonly localReplies: LocalReplyRules | undefined;
   /** Done before the route is chosen. */
   readonly earlyMutations: HeaderMutations | undefined;
+}
+
+/** When a stream is logged beside its end (`access_log_options`). */
+export interface AccessLogMoments {
+  readonly onNewRequest: boolean;
+  readonly onTunnel: boolean;
+  /** ms; 0: never. */
+  readonly everyMs: number;
 }
 
 export interface UpgradeConfig {
@@ -163,6 +173,7 @@ export function parseConnectionManager(
     filters,
     tracing: parseTracing(reader, parsers.tracing),
     accessLogs: accessLogs.value ?? [],
+    accessLogMoments: parseAccessLogMoments(reader),
     serverName: reader.get("serverName") === "" ? "envoy" : reader.get("serverName"),
     serverHeader: serverHeaders[reader.get("serverHeaderTransformation")] ?? "overwrite",
     schemeOverride: parseScheme(reader.child("schemeHeaderTransformation")),
@@ -192,6 +203,10 @@ export function parseConnectionManager(
     earlyMutations: composeMutations(reader.children("earlyHeaderMutationExtensions").map(parseEarlyMutation)),
     localReplies: parseLocalReplyConfig(reader.child("localReplyConfig")),
   };
+  reader.ignore(
+    "representIpv4RemoteAddressAsIpv4MappedIpv6",
+    "as in Envoy 1.40, whose x-forwarded-for and x-envoy-external-address keep the IPv4 form with it",
+  );
   reader.ignore("appendLocalOverload", "there is no overload manager whose replies it would mark");
   if (streamError === true && config.codecType !== "http2")
     reader.unsupported(
@@ -241,6 +256,30 @@ function parseRoutes(
       else reader.unsupported("routeSpecifier");
       return undefined;
   }
+}
+
+/** The fields of the connection manager itself are the older ones: they may not stand beside `access_log_options`. */
+function parseAccessLogMoments(reader: MessageReader<HttpConnectionManager>): AccessLogMoments | undefined {
+  const options = reader.child("accessLogOptions");
+  const onNewRequest = reader.get("flushAccessLogOnNewRequest");
+  const interval = reader.get("accessLogFlushInterval");
+  if (options !== undefined && onNewRequest)
+    reader.invalid(
+      "flushAccessLogOnNewRequest",
+      "Only one of flush_access_log_on_new_request or access_log_options can be specified.",
+    );
+  if (options !== undefined && interval !== undefined)
+    reader.invalid(
+      "accessLogFlushInterval",
+      "Only one of access_log_flush_interval or access_log_options can be specified.",
+    );
+  const moments: AccessLogMoments = {
+    onNewRequest: options?.get("flushAccessLogOnNewRequest") ?? onNewRequest,
+    onTunnel: options?.get("flushLogOnTunnelSuccessfullyEstablished") ?? false,
+    everyMs: durationMs(options?.get("accessLogFlushInterval") ?? interval) ?? 0,
+  };
+  options?.finish();
+  return moments.onNewRequest || moments.onTunnel || moments.everyMs > 0 ? moments : undefined;
 }
 
 interface CommonOptions {

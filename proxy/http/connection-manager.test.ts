@@ -48,6 +48,24 @@ describe("envoy.filters.network.http_connection_manager", () => {
     expect(active.filter(({ value }) => value !== 0)).toEqual([]);
   });
 
+  test("access_log_options: a stream is logged at its beginning and again and again, too", async () => {
+    const access_log_options = { flush_access_log_on_new_request: true, access_log_flush_interval: "1s" };
+    const world = await httpWorld({ manager: { access_log_options } });
+    let answer = (): void => undefined;
+    await world.serve(80, (_request, connection) => {
+      answer = () => void connection.write(Buffer.from(ok("late")));
+      return undefined;
+    });
+    const client = await world.connect();
+    await client.send(get());
+    expect(world.log).toEqual(["0 - -"]);
+    await world.runtime.advance(2500);
+    expect(world.log).toEqual(["0 - -", "0 - -", "0 - -"]);
+    answer();
+    await world.runtime.advance(5000);
+    expect(world.log).toEqual(["0 - -", "0 - -", "0 - -", "200 - via_upstream"]);
+  });
+
   test("R-06 no route: 404, NR", async () => {
     const world = await helloWorld({ routes: [{ match: { prefix: "/x" }, route: { cluster: "up" } }] });
     expect(await world.exchange(get())).toMatch(

@@ -18,6 +18,7 @@ export type AccessLogType =
   | "DownstreamStart"
   | "DownstreamPeriodic"
   | "DownstreamEnd"
+  | "DownstreamTunnelSuccessfullyEstablished"
   | "UpstreamPoolReady"
   | "UpstreamPeriodic"
   | "UpstreamEnd";

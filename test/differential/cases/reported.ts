@@ -1,5 +1,6 @@
 /** What was once seen to differ, and does so no more. */
 import type { Case, Json } from "../harness/case.ts";
+import { accessLog } from "../harness/bootstrap.ts";
 import { answer, forward, get, http2, raw, requestText } from "../harness/requests.ts";
 
 const adds = (name: string, value: string): Json => ({ header: { key: name, value } });
@@ -57,5 +58,55 @@ export const reportedCases: readonly Case[] = [
     manager: { path_with_escaped_slashes_action: "REJECT_REQUEST" },
     virtualHost: { response_headers_to_add: [adds("x-added", "yes")] },
     exchanges: [get("/a%2fb"), http2("/a%5Cb"), get("/ok")],
+  },
+  ...[
+    { flush_access_log_on_new_request: true },
+    { access_log_options: { flush_access_log_on_new_request: true } },
+    { access_log_options: { flush_log_on_tunnel_successfully_established: true } },
+  ].map((options): Case => ({
+    name: `access logs before the end: ${JSON.stringify(options)}`,
+    manager: {
+      ...options,
+      upgrade_configs: [{ upgrade_type: "websocket" }],
+      access_log: [
+        accessLog("{id}", { type: "%ACCESS_LOG_TYPE%", trace: "%TRACE_ID%", response: "%RESP(X-BACKEND)%" }),
+      ],
+    },
+    routes: [{ match: { path: "/direct" }, direct_response: { status: 204 } }, forward()],
+    answers: [
+      answer(200, {}, "x"),
+      answer(200, {}, "x"),
+      {
+        steps: [
+          "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+          { act: "hang" },
+        ],
+        at: "head",
+      },
+    ],
+    exchanges: [
+      get("/direct"),
+      get("/"),
+      http2("/"),
+      raw(requestText("GET", "/upgrade", { connection: "upgrade", upgrade: "websocket" })),
+    ],
+    // Where the field stands among the others differs.
+    blur: [[/upgrade: websocket\r?\n/g, ""]],
+    logs: "access_log_options" in options && !("flush_access_log_on_new_request" in options.access_log_options) ? 5 : 8,
+  })),
+  {
+    name: "represent_ipv4_remote_address_as_ipv4_mapped_ipv6",
+    manager: { use_remote_address: true, represent_ipv4_remote_address_as_ipv4_mapped_ipv6: true },
+    exchanges: [get("/"), get("/", { "x-forwarded-for": "1.2.3.4" })],
+  },
+  {
+    name: "an interval of access logs",
+    manager: {
+      access_log_options: { access_log_flush_interval: "0.4s" },
+      access_log: [accessLog("{id}", { type: "%ACCESS_LOG_TYPE%" })],
+    },
+    answers: { steps: [{ waitMs: 1000 }, answer(200, {}, "x")] },
+    exchanges: [get("/")],
+    logs: 3,
   },
 ];
