@@ -20,6 +20,7 @@ import { createConfigStore } from "./config/store.ts";
 import { configEvent } from "./debug/config-event.ts";
 import { openDebugPort, openMonitoringPort, type HttpPort } from "./debug/debug-server.ts";
 import type { DebugView } from "./debug/debug-view.ts";
+import { createDebugOverXds } from "./debug/debug-over-xds.ts";
 import { createMetrics } from "./debug/metrics.ts";
 import { createFetchText } from "./jwks/fetch-text.ts";
 import { createKeySetResolver } from "./jwks/key-set-resolver.ts";
@@ -234,6 +235,7 @@ export function createControlPlane({
         metrics: metrics.xds,
         identifier,
         trust: () => trust,
+        debug: createDebugOverXds(view),
         quietMs: debounceMs?.quiet,
         maxMs: debounceMs?.max,
       },

@@ -57,7 +57,8 @@ export async function openDebugPort(view: DebugView, address: string, port: numb
   });
 }
 
-function answerDebug(view: DebugView, url: URL): DebugAnswer {
+/** A page of `/debug`, by its path. */
+export function answerDebug(view: DebugView, url: URL): DebugAnswer {
   const page = Object.hasOwn(pages, url.pathname) ? pages[url.pathname] : undefined;
   if (page !== undefined) return page.page(view, url.searchParams);
   switch (url.pathname) {

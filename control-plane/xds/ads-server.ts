@@ -15,6 +15,7 @@ import { proxyNodeFrom, type NodeMessage } from "../model/proxy-node-from.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { ProvenIdentity } from "../translate/credential-access.ts";
 import type { ResourceJson, Translator } from "../translate/types.ts";
+import { isDebugType, type AnswerDebug } from "./debug-requests.ts";
 import { createDebounce } from "./debounce.ts";
 import { discoveryServiceDefinition, type DiscoveryServiceDefinition } from "./discovery-service.ts";
 import type { EventBus } from "./events.ts";
@@ -36,6 +37,8 @@ export interface AdsServerDeps {
   readonly identifier: string;
   /** What PCDS says now; always the same object while it says the same. */
   readonly trust?: (() => ResourceJson) | undefined;
+  /** Who answers istioctl; undefined: nobody. */
+  readonly debug?: AnswerDebug | undefined;
   readonly quietMs?: number | undefined;
   readonly maxMs?: number | undefined;
 }
@@ -191,7 +194,47 @@ export function createAdsServer(deps: AdsServerDeps, initial: MeshIndex): AdsSer
       events.emit({ type: "disconnected", proxy: connection.proxyName });
     }
 
+    let debugged = 0;
+
+    /** Who only asks is no proxy: it is not among the connections. */
+    function answerDebug(message: Message): void {
+      const request = read(message);
+      // An answer has been taken.
+      if (request.nonce !== "") return;
+      const caller = identity === undefined ? undefined : workloadOf(identity);
+      if (caller === undefined || deps.debug === undefined) {
+        refuse(call, status.UNAUTHENTICATED, `${message.typeUrl} needs a proof of identity: ask over the TLS port.`);
+        return;
+      }
+      const names = request.mode === "sotw" ? request.names : request.subscribe;
+      let answer: ReturnType<AnswerDebug>;
+      try {
+        answer = deps.debug({ typeUrl: message.typeUrl, names, callerNamespace: caller.namespace });
+      } catch (error) {
+        log.error(`${message.typeUrl} could not be answered: ${String(error)}`);
+        refuse(call, status.INTERNAL, "the answer could not be made; the control plane's log says why.");
+        return;
+      }
+      if ("code" in answer) {
+        log.warning(`refused ${message.typeUrl} to ${identity?.uri ?? ""}: ${answer.reason}`);
+        refuse(call, answer.code, answer.reason);
+        return;
+      }
+      debugged += 1;
+      write({
+        type: { short: "debug", typeName: "", typeUrl: message.typeUrl, isWildcard: false },
+        resources: answer.map((resource) => ({ ...resource, version: mesh.version, json: {} })),
+        removed: [],
+        nonce: `${id}-debug-${debugged}`,
+        version: mesh.version,
+      });
+    }
+
     call.on("data", (message) => {
+      if (isDebugType(message.typeUrl)) {
+        answerDebug(message);
+        return;
+      }
       connection ??= open(message.node as NodeMessage | undefined);
       if (connection === undefined) return;
       const type = resourceTypeOf(message.typeUrl);
