@@ -8,11 +8,11 @@ export type DiscoveryType = "EDS" | "STRICT_DNS" | "LOGICAL_DNS" | "ORIGINAL_DST
 
 export function discoveryType(view: View, service: ScopedService, policy: EffectivePolicy): DiscoveryType {
   const { model } = service;
-  // Without a proxy or without interception there is no original destination, and gateways accept connections of their own.
-  const hasOriginalDst =
-    view.proxy.type === "sidecar" && view.proxy.placement === undefined && !isProxyless(view.proxy);
+  // Without a proxy or without interception there is no original destination; gateways accept connections of their own.
+  const isIntercepted = view.proxy.placement === undefined && !isProxyless(view.proxy);
+  const hasOriginalDst = view.proxy.type === "sidecar" && isIntercepted;
   if (policy.loadBalancer?.simple === "PASSTHROUGH" && policy.loadBalancer.consistentHash === undefined) {
-    if (hasOriginalDst) return "ORIGINAL_DST";
+    if (isIntercepted) return "ORIGINAL_DST";
   }
   switch (model.resolution) {
     case "dns":

@@ -231,10 +231,10 @@ function endpointAddress({ address, port }: ServiceInstance): JsonObject {
   return { socketAddress: { address, portValue: port } };
 }
 
-/** A DestinationRule's tls decides for all endpoints; else sidecar and PeerAuthentication of each (rule 57). */
+/** Of the endpoints with a sidecar a DestinationRule's tls decides, else the PeerAuthentication of each (rule 57). */
 function speaksMeshTls(view: View, instance: ServiceInstance, tlsMode: ClientTls["mode"] | undefined): boolean {
-  if (tlsMode !== undefined) return tlsMode === "ISTIO_MUTUAL";
   const { workload } = instance;
   if (!workload.hasSidecar) return false;
+  if (tlsMode !== undefined) return tlsMode === "ISTIO_MUTUAL";
   return mtlsModeOfPort(mtlsOf(view.mesh, workload.namespace, workload.labels), instance.port) !== "DISABLE";
 }

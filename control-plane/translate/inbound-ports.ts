@@ -52,7 +52,7 @@ export interface ServiceTarget {
   readonly targetPort: number;
 }
 
-/** All TCP ports of all services, oldest service first. */
+/** All ports of all services, oldest service first; Istio captures TCP on a UDP port, too. */
 export const serviceTargets: (view: View) => readonly ServiceTarget[] = memoized(
   (view: View): readonly ServiceTarget[] => {
     const { workload } = view;
@@ -62,7 +62,7 @@ export const serviceTargets: (view: View) => readonly ServiceTarget[] = memoized
       .flatMap((service) =>
         service.ports.flatMap((port) => {
           const targetPort = targetPortOf(workload, service, port);
-          return port.protocol === "UDP" || targetPort === undefined ? [] : [{ service, port, targetPort }];
+          return targetPort === undefined ? [] : [{ service, port, targetPort }];
         }),
       );
   },

@@ -57,12 +57,7 @@ export function sniClusters(view: View): readonly JsonObject[] {
     const input = { service, port, rule, subset: rule?.subsets.find(({ name }) => name === subset) };
     const cluster = outboundClusterOf(view, input, meshSni(port.number, subset, service.host));
     if (cluster === undefined) return [];
-    const {
-      transportSocket: _socket,
-      transportSocketMatches: _matches,
-      typedExtensionProtocolOptions: _http,
-      ...rest
-    } = cluster;
+    const { transportSocket: _socket, transportSocketMatches: _matches, ...rest } = cluster;
     return [rest];
   });
 }
@@ -98,7 +93,7 @@ function outboundClusterOf(view: View, input: ClusterInput, sniName?: string): J
     meshConfig,
     isInbound: false,
     isGateway: view.proxy.type !== "sidecar",
-    upstreamHttpOptions: tls.httpOptions,
+    upstreamHttpOptions: sniName === undefined ? tls.httpOptions : undefined,
   });
   return compact({
     name,

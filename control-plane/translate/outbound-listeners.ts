@@ -111,8 +111,7 @@ function bindsOf(
   const { model } = service;
   if (egress.bind !== undefined) return [{ address: egress.bind, isOwn: false, cidrs: [] }];
   if (!captures) return [{ address: LOCALHOST, isOwn: false, cidrs: [] }];
-  if (egress.port !== undefined) return [{ address: WILDCARD_ADDRESS, isOwn: false, cidrs: [] }];
-  if (model.isHeadless) {
+  if (model.isHeadless && egress.port === undefined) {
     const own = new Set(view.proxy.ipAddresses);
     const addresses = new Set(instancesOfPort(view.mesh, port).map(({ address }) => address));
     return [...addresses]
@@ -183,12 +182,14 @@ function listenerJson(view: View, plan: ListenerPlan): JsonObject {
     ...matched.map(({ json }) => json),
     ...(needsDefault || unmatched === undefined ? [] : [unmatched.json]),
   ];
+  const inspectsHttp = rds !== undefined && !isPlainHttp;
   const filters = [
     ...(matched.some((chain) => chain.sni.length > 0) ? [tlsInspector()] : []),
-    ...(rds !== undefined && !isPlainHttp ? [httpInspector()] : []),
+    ...(inspectsHttp ? [httpInspector()] : []),
   ];
   return compact({
     ...listenerFrame(view, name, plan.bind, plan.port, captures),
+    listenerFiltersTimeout: inspectsHttp ? durationFromMs(view.mesh.meshConfig.protocolDetectionTimeoutMs) : "0s",
     filterChains,
     defaultFilterChain: needsDefault ? (unmatched?.json ?? passthroughChain(view)) : undefined,
     listenerFilters: filters.length === 0 ? undefined : filters,
@@ -202,7 +203,7 @@ function listenerFrame(view: View, name: string, address: string, portValue: num
     bindToPort: captures ? false : undefined,
     connectionBalanceConfig: balance(proxyOptions(view).balancesOutbound),
     maxConnectionsToAcceptPerSocketEvent: captures ? undefined : 1,
-    listenerFiltersTimeout: durationFromMs(view.mesh.meshConfig.protocolDetectionTimeoutMs),
+    listenerFiltersTimeout: "0s",
     continueOnListenerFiltersTimeout: true,
     trafficDirection: "OUTBOUND",
   });

@@ -26,7 +26,8 @@ export function tracing(view: View, direction: Direction): Tracing {
   }
   const plan = plannedTracing(view, direction);
   const { provider, usesRequestId } = plan;
-  if (provider === undefined || plan.isDisabled) return { settings: undefined, usesRequestId };
+  if (plan.isDisabled) return { settings: undefined, usesRequestId: true };
+  if (provider === undefined) return { settings: undefined, usesRequestId };
   const made = settings(view, { ...plan, provider });
   return { settings: made, usesRequestId: made === undefined ? true : usesRequestId };
 }
