@@ -41,6 +41,18 @@ describe("path normalisation", () => {
     expect(path("/%252e%252e/x", { normalizePath: true })).toBe("/%252e%252e/x");
   });
 
+  test.each([
+    ["/%2%65%2%65/x", "/%252e%252e/x"],
+    ["/%2%66", "/%252f"],
+    ["/%%341", "/%2541"],
+    ["/%%%34%31%34%31", "/%%254141"],
+    ["/%4%311", "/%25411"],
+    ["/%zz%41", "/%zzA"],
+    ["/%%2e", "/%."],
+  ])("what is decoded does not become an escape with what stands before it: %s", (text, normalized) => {
+    expect(path(text, { normalizePath: true })).toBe(normalized);
+  });
+
   test("R-94 slashes are merged after normalisation, in the path only", () => {
     expect(path("/a//b///c?d=//e", { mergeSlashes: true })).toBe("/a/b/c?d=//e");
     expect(path("/a/.//b", { mergeSlashes: true, normalizePath: true })).toBe("/a/b");

@@ -74,18 +74,23 @@ function canonicalPath(path: string): string | undefined {
 
 const percentEscape = /%([0-9a-fA-F]{2})?/g;
 const unreserved = /[A-Za-z0-9\-._~]/;
+/** Stands for a `%` that begins no escape, until it is known what follows it; no byte of a path is one. */
+const LONE_PERCENT = "\u0100";
+const newEscape = /\u0100(?=[0-9a-fA-F]{2})/g;
 
 function decodeUnreserved(path: string): string | undefined {
   if (!path.includes("%")) return path;
   let isValid = true;
   const decoded = path.replace(percentEscape, (escape: string, hex: string | undefined) => {
-    if (hex === undefined) return escape;
+    if (hex === undefined) return LONE_PERCENT;
     const code = Number.parseInt(hex, 16);
     if (code === 0) isValid = false;
     const character = String.fromCharCode(code);
     return unreserved.test(character) ? character : escape;
   });
-  return isValid ? decoded : undefined;
+  if (!isValid) return undefined;
+  // What was decoded must not become an escape with what stands before it: `/%2%65%2%65/` is not `/%2e%2e/`.
+  return decoded.replace(newEscape, "%25").replaceAll(LONE_PERCENT, "%");
 }
 
 /** The host of `:authority` without its port and without a final dot, as configured (R-96). */

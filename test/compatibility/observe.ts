@@ -105,14 +105,17 @@ function watched(value: unknown, holder: Holder, sights: Sight[]): unknown {
 
 /** Whether the property is read by the proxy's own code, not by the reader, the checks, or the library below it. */
 function isReadByProxy(): boolean {
-  const before = { prepareStackTrace: Error.prepareStackTrace, stackTraceLimit: Error.stackTraceLimit };
+  const before = {
+    prepareStackTrace: Reflect.get(Error, "prepareStackTrace") as unknown,
+    limit: Error.stackTraceLimit,
+  };
   const holder: { stack?: unknown } = {};
   // The frames as they are: text with source maps would cost more than the parsing.
   Error.prepareStackTrace = (_error, sites) => sites;
   Error.stackTraceLimit = 4;
   Error.captureStackTrace(holder, isReadByProxy);
   const sites = holder.stack as readonly NodeJS.CallSite[];
-  Object.assign(Error, before);
+  Object.assign(Error, { prepareStackTrace: before.prepareStackTrace, stackTraceLimit: before.limit });
   // The first frame is the trap of the Proxy; built-in functions have no file.
   const file =
     sites

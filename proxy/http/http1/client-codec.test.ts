@@ -173,6 +173,36 @@ describe("HTTP/1.1 client codec: responses", () => {
   });
 });
 
+describe("HTTP/1.1 client codec: the status line", () => {
+  test("a bare LF in the reason phrase is refused, in one piece as in two", () => {
+    const text = "HTTP/1.1 200 O\nset-cookie: x\r\nContent-Length: 0\r\n\r\n";
+    const whole = exchange();
+    whole.receive(text);
+    expect(whole.events).toEqual(["reset protocol error http1.codec_error"]);
+    const split = exchange();
+    split.receive(text.slice(0, 16));
+    split.receive(text.slice(16));
+    expect(split.events).toEqual(whole.events);
+  });
+});
+
+describe("HTTP/1.1 client codec: after an error", () => {
+  test("bytes that were on their way are no second error", () => {
+    const errors: string[] = [];
+    const codec = createHttp1ClientCodec(
+      new RecordingConnection(),
+      { onStreamEnd() {}, onGoAway() {}, onProtocolError: ({ details }) => void errors.push(details) },
+      defaultHttp1ClientOptions(new FieldNames()),
+    );
+    codec
+      .newStream(new RecordingDecoder())
+      .sendHeaders(HeaderMap.of({ ":method": "GET", ":path": "/", ":authority": "a" }), true);
+    codec.onData(Buffer.from("no response\r\n\r\n"));
+    codec.onData(Buffer.from("abc"));
+    expect(errors).toEqual(["http1.codec_error"]);
+  });
+});
+
 describe("HTTP/1.1 client codec: requests", () => {
   test("a bodiless POST says so, a GET does not", () => {
     expect(exchange("POST").connection.written).toContain("content-length: 0\r\n");

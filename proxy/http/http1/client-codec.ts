@@ -156,7 +156,8 @@ class Http1ClientCodec implements ClientCodec, BodySink, ClientStreamOwner {
   #onHead(stream: Http1ClientStream, block: string): boolean {
     const lineEnd = block.indexOf("\r\n");
     const status = parseStatusLine(block, lineEnd);
-    if (status < 0) return this.#failCodec("the status line is malformed");
+    // A reason phrase with a bare LF is two lines to some.
+    if (status < 0 || block.indexOf("\n") <= lineEnd) return this.#failCodec("the status line is malformed");
     const headers = new HeaderMap();
     const framing = this.#framing;
     framing.clear();
@@ -255,6 +256,7 @@ class Http1ClientCodec implements ClientCodec, BodySink, ClientStreamOwner {
   #fail(details: string, message: string): void {
     const stream = this.#stream;
     this.isDraining = true;
+    this.#isGivenUp = true;
     this.#body.stop();
     this.#end();
     this.#handler.onProtocolError({ details, message });

@@ -79,6 +79,17 @@ describe("HTTP/1.1 server codec: requests", () => {
 });
 
 describe("HTTP/1.1 server codec: what is refused", () => {
+  test("a head with several faults is answered alike, in one piece or in two", () => {
+    const text = "POST \n/x\r\nHost: a\r\n\r\n";
+    const whole = recordingServer();
+    whole.send(text);
+    const split = recordingServer();
+    split.send(text.slice(0, 7));
+    split.send(text.slice(7));
+    expect(split.events).toEqual(whole.events);
+    expect(whole.events).toEqual(["error 400 http1.codec_error"]);
+  });
+
   const refused: readonly (readonly [string, string, string])[] = [
     ["space before the colon", `GET / HTTP/1.1\r\nHost : a\r\n\r\n`, "400 http1.codec_error"],
     ["obs-fold", `${get}X: a\r\n b\r\n\r\n`, "400 http1.codec_error"],

@@ -172,6 +172,8 @@ class Http1ServerCodec implements ServerCodec, ServerStreamOwner, BodySink {
   #onHead(block: string): void {
     const headers = this.#reader.read(block);
     if (headers instanceof HeaderMap) this.#begin(headers);
+    // The same status however the bytes came: of a head in pieces, a bare LF is the first that is seen.
+    else if (headers.status !== 400 && hasBareLineFeed(block)) this.#failBareLineFeed();
     else this.#refuse(headers);
   }
 
