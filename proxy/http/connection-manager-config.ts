@@ -142,6 +142,7 @@ export interface ClientCertificateConfig {
   readonly chain: boolean;
   readonly dns: boolean;
   readonly uri: boolean;
+  readonly issuer: boolean;
 }
 
 export interface ConnectionManagerParsers {
@@ -253,7 +254,11 @@ function parseRoutes(
     }
     default:
       if (specifier.case === undefined) reader.invalid("routeSpecifier", "one of route_config and rds is required");
-      else reader.unsupported("routeSpecifier");
+      else
+        reader.unsupported(
+          "routeSpecifier",
+          "scoped routes are not supported by this proxy; use rds or route_config, with a virtual host for each scope",
+        );
       return undefined;
   }
 }
@@ -432,6 +437,7 @@ function parseClientCertificate(reader: MessageReader<HttpConnectionManager>): C
     chain: details?.get("chain") ?? false,
     dns: details?.get("dns") ?? false,
     uri: details?.get("uri") ?? false,
+    issuer: details?.get("issuer") ?? false,
   };
   if (config.chain) details?.unsupported("chain", "the chain of a peer is not forwarded by this proxy; `cert` is");
   details?.finish();

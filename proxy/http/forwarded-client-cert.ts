@@ -36,6 +36,7 @@ function elementOf(connection: Connection, peer: PeerCertificate, config: Client
     for (const uri of peer.uriSans) parts.push(`URI=${uri}`);
   }
   if (config.dns) for (const dns of peer.dnsSans) parts.push(`DNS=${dns}`);
+  if (config.issuer) parts.push(`Issuer="${escapeQuotes(peer.issuer)}"`);
   return parts.join(";");
 }
 

@@ -178,13 +178,14 @@ describe("R-84 x-forwarded-client-cert", () => {
     chain: false,
     dns: false,
     uri: false,
+    issuer: false,
   };
   const peer = {
     verified: true,
     uriSans: ["spiffe://cluster.local/ns/a/sa/b"],
     dnsSans: ["b.a", "b"],
     subject: 'CN="x"',
-    issuer: "",
+    issuer: "CN=root",
     serialNumber: "1",
     sha256: "ab".repeat(32),
     validFromMs: 0,
@@ -220,6 +221,7 @@ describe("R-84 x-forwarded-client-cert", () => {
     expect(xfcc({ mode: "sanitize-set", subject: true, uri: true, dns: true }, mutual)).toBe(
       `By=spiffe://cluster.local/ns/a/sa/me;Hash=${"ab".repeat(32)};Subject="CN=\\"x\\"";URI=spiffe://cluster.local/ns/a/sa/b;DNS=b.a;DNS=b`,
     );
+    expect(xfcc({ mode: "sanitize-set", dns: true, issuer: true }, mutual)).toMatch(/;DNS=b;Issuer="CN=root"$/);
     expect(xfcc({ mode: "sanitize-set", cert: true }, mutual)).toContain('Cert="-----BEGIN%20CERTIFICATE-----%0A');
   });
 });

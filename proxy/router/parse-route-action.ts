@@ -99,7 +99,10 @@ export function parseRouteAction(
     }
     case "clusterSpecifierPlugin":
     case "inlineClusterSpecifierPlugin":
-      reader.unsupported("clusterSpecifier");
+      reader.unsupported(
+        "clusterSpecifier",
+        "cluster specifier plugins are not supported by this proxy; name the cluster, or let a header name it (cluster_header)",
+      );
       return undefined;
     case undefined:
       reader.problems.push({

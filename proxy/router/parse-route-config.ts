@@ -79,6 +79,11 @@ export function parseRouteConfiguration(message: Message, options: RouteParseOpt
     maxDirectResponseBodyBytes: context.maxDirectResponseBodyBytes,
     clusterNames: [...context.clusterNames.keys()],
   });
+  if (reader.get("vhds") !== undefined)
+    reader.unsupported(
+      "vhds",
+      "virtual hosts are not discovered one by one here; send them with the route configuration",
+    );
   reader.ignore("metadata", "nothing in the proxy reads it");
   reader.finish();
   return problems.some((problem) => problem.level === "error") ? { problems } : { value: table, problems };

@@ -55,6 +55,13 @@ describe("virtual hosts", () => {
     expect(finalized(lenient, { ":authority": "a.com:80" }).authority).toBe("a.com:80");
   });
 
+  test("VHDS is refused, and what to do in its place is said", () => {
+    const problems = problemsOf({ vhds: { configSource: { ads: {} } } });
+    expect(problems).toEqual([
+      "vhds: virtual hosts are not discovered one by one here; send them with the route configuration",
+    ]);
+  });
+
   test("R-04: a domain belongs to one virtual host", () => {
     const twice = {
       virtualHosts: [

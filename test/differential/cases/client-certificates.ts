@@ -54,7 +54,13 @@ const details = { subject: true, cert: true, dns: true, uri: true };
 
 export const clientCertificateCases: readonly Case[] = [
   ...["SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"].flatMap((mode) =>
-    [{}, { subject: true }, { uri: true, dns: true }, details].map((set): Case => ({
+    [
+      {},
+      { subject: true },
+      { issuer: true, subject: true, uri: true, dns: true },
+      { uri: true, dns: true },
+      details,
+    ].map((set): Case => ({
       name: `R-84: ${mode} with ${JSON.stringify(set)}`,
       manager: { forward_client_cert_details: mode, set_current_client_cert_details: set },
       filterChain,

@@ -1,6 +1,9 @@
 import type { Connection } from "#lib/connection.ts";
 import { describe, expect, test } from "vitest";
 import type { HttpPool } from "../../../upstream/types.ts";
+import type { Message } from "@bufbuild/protobuf";
+import { messageFromJson } from "#protos/json.ts";
+import { router } from "./router.ts";
 import { httpWorld, type HttpWorld, type HttpWorldOptions, type Json } from "../../testing/http-world.ts";
 
 const reply = (status: number, body = "", fields = ""): string =>
@@ -60,6 +63,19 @@ describe("envoy.filters.http.router: failures and their names", () => {
     expect(world.log).toHaveLength(1);
     expect(["rq_503", "rq_504", "rq_timeout"].map((name) => world.counter(`cluster.up.upstream_${name}`))).toEqual([
       1, 0, 0,
+    ]);
+  });
+
+  test("of upstream_http_filters the codec is taken, any other refused by name", () => {
+    const problemsOf = (...types: readonly string[]): readonly string[] => {
+      const prefix = "type.googleapis.com/envoy.extensions.filters.http.";
+      const upstream_http_filters = types.map((type) => ({ name: "f", typed_config: { "@type": prefix + type } }));
+      const message = messageFromJson("envoy.extensions.filters.http.router.v3.Router", { upstream_http_filters });
+      return router.parse(message.value as Message, "").problems.map(({ path, message: text }) => `${path}: ${text}`);
+    };
+    expect(problemsOf("upstream_codec.v3.UpstreamCodec")).toEqual([]);
+    expect(problemsOf("buffer.v3.Buffer", "upstream_codec.v3.UpstreamCodec")).toEqual([
+      expect.stringMatching(/^upstream_http_filters\[0\]\.typed_config: .*; put f into http_filters$/),
     ]);
   });
 

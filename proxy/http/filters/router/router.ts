@@ -2,6 +2,7 @@
 import type { Message } from "@bufbuild/protobuf";
 import { MessageReader } from "#protos/reader.ts";
 import type { Router } from "#protos/gen/envoy/extensions/filters/http/router/v3/router_pb.js";
+import { typeNameOf } from "#protos/type-url.ts";
 import type { Parsed, Problem } from "#lib/problem.ts";
 import type { Counter, StatsScope } from "../../../observability/stats.ts";
 import type { FilterFactoryContext, HttpFilterFactory } from "../../filter.ts";
@@ -63,6 +64,7 @@ const strictHeaders: ReadonlySet<string> = new Set([
 function parseRouter(message: Message, path: string): Parsed<RouterConfig> {
   const problems: Problem[] = [];
   const reader = new MessageReader(message as Router, path, problems);
+  parseUpstreamFilters(reader);
   const strictCheckHeaders = reader.get("strictCheckHeaders").map((name) => name.toLowerCase());
   for (const name of strictCheckHeaders)
     if (!strictHeaders.has(name)) reader.invalid("strictCheckHeaders", `${name} cannot be checked strictly`);
@@ -76,6 +78,22 @@ function parseRouter(message: Message, path: string): Parsed<RouterConfig> {
   reader.ignore("startChildSpan", "deprecated; `spawn_upstream_span` of the connection manager decides");
   reader.finish();
   return problems.length > 0 ? { problems } : { value, problems };
+}
+
+const codecType = "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec";
+
+/** The codec alone is what there is without them. */
+function parseUpstreamFilters(reader: MessageReader<Router>): void {
+  for (const filter of reader.children("upstreamHttpFilters")) {
+    const config = filter.get("configType");
+    const name = filter.get("name");
+    filter.finish();
+    if (config.case === "typedConfig" && typeNameOf(config.value.typeUrl) === codecType) continue;
+    filter.unsupported(
+      "configType",
+      `upstream HTTP filters are not supported by this proxy but for ${codecType}; put ${name} into http_filters`,
+    );
+  }
 }
 
 function routerStats(scope: StatsScope): RouterStats {
