@@ -33,7 +33,10 @@ const folder = mkdtempSync(join(tmpdir(), "glassmesh-limits-"));
 const HASTY_MS = 2000;
 const CONNECTION_LIMIT = 500;
 
-async function inProcess<T>(proxy: ProxyCommand, work: (subject: Subject) => Promise<T>): Promise<T> {
+/** A scenario that takes longer is stuck. */
+const LIMIT_MS = 120_000;
+
+async function inProcess<T>(proxy: ProxyCommand, settles: boolean, work: (subject: Subject) => Promise<T>): Promise<T> {
   const origin = await startStreamingOrigin(runtime);
   const ports: Record<ListenerName | "admin", number> = {
     http1: await freePort(),
@@ -47,8 +50,11 @@ async function inProcess<T>(proxy: ProxyCommand, work: (subject: Subject) => Pro
   const process = await start(proxy.command(file), ports.limited, join(folder, `${proxy.name}.log`));
   try {
     // Ours gives back what its start has left behind after some seconds of rest.
-    await pause(runtime, 7000);
-    return await work({ runtime, origin, pid: process.pid, ports, hastyMs: HASTY_MS });
+    await pause(runtime, settles ? 7000 : 500);
+    const stuck = pause(runtime, LIMIT_MS).then(() => {
+      throw new Error(`${proxy.name} is not done after ${LIMIT_MS} ms`);
+    });
+    return await Promise.race([work({ runtime, origin, pid: process.pid, ports }), stuck]);
   } finally {
     await process.stop();
     await origin.close();
@@ -121,14 +127,17 @@ try {
   const envoy = envoyCommand();
   const proxies = [glassmeshCommand(), ...(envoy === undefined ? [] : [envoy])];
   for (let round = 0; round < Number(values.rounds); round++) {
-    for (const { name, needsFiles = 0, run } of scenarios) {
+    for (const { name, needsFiles = 0, settles = false, run } of scenarios) {
       if (values.only !== undefined && !name.includes(values.only)) continue;
       if (openFiles() < needsFiles) {
         process.stderr.write(`${name}: left out, it needs ${needsFiles} open files and may have ${openFiles()}\n`);
         continue;
       }
       for (const proxy of round % 2 === 0 ? proxies : proxies.toReversed()) {
-        const figures = await inProcess(proxy, run);
+        const figures = await inProcess(proxy, settles, run).catch((error: unknown) => {
+          process.stderr.write(`${name}, ${proxy.name}: ${String(error)}\n`);
+          return [];
+        });
         for (const figure of figures) keep(name, proxy.name, figure);
         process.stderr.write(
           `${name}, ${proxy.name}: ${figures.map(({ figure, unit, value }) => `${figure} ${text(value)} ${unit}`).join(", ")}\n`,
@@ -140,3 +149,5 @@ try {
 } finally {
   rmSync(folder, { recursive: true });
 }
+// What still waits for a limit that was not reached.
+process.exit();

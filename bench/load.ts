@@ -68,7 +68,16 @@ export async function loadPath(port: number, seconds: number, connections: numbe
     "Accept: */*",
     "X-Trace-Color: blue",
   ].flatMap((header) => ["-H", header]);
-  const args = ["-t1", `-c${connections}`, `-d${seconds}s`, ...headers, `http://127.0.0.1:${port}${path}`];
+  // The machine is busy, not the proxy stuck, when an answer takes seconds.
+  const args = [
+    "-t1",
+    "--timeout",
+    "30s",
+    `-c${connections}`,
+    `-d${seconds}s`,
+    ...headers,
+    `http://127.0.0.1:${port}${path}`,
+  ];
   const { stdout } = await run("wrk", args);
   const [, requests, taken] = /(\d+) requests in ([\d.]+)s/.exec(stdout) ?? [];
   const socketErrors = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(stdout);

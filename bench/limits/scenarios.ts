@@ -17,7 +17,6 @@ export interface Subject {
   readonly origin: StreamingOrigin;
   readonly pid: number;
   readonly ports: Readonly<Record<ListenerName, number>>;
-  readonly hastyMs: number;
 }
 
 export interface Figure {
@@ -30,6 +29,8 @@ interface Scenario {
   readonly name: string;
   /** Descriptors that the proxy, and this process, need. */
   readonly needsFiles?: number;
+  /** Begins when the process is at rest. */
+  readonly settles?: boolean;
   readonly run: (subject: Subject) => Promise<readonly Figure[]>;
 }
 
@@ -186,7 +187,7 @@ async function http2Floods({ runtime, pid, ports }: Subject): Promise<Figure[]> 
 }
 
 export const scenarios: readonly Scenario[] = [
-  { name: "idle: 10,000 connections", needsFiles: IDLE + 200, run: idle },
+  { name: "idle: 10,000 connections", needsFiles: IDLE + 200, settles: true, run: idle },
   { name: "active: 2,000 connections", needsFiles: 4200, run: active },
   { name: "bodies, HTTP/1.1", run: bodies("http1") },
   { name: "bodies, HTTP/2", run: bodies("http2") },

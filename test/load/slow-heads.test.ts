@@ -40,7 +40,8 @@ describe("idle_timeout", () => {
     const port = await proxy.port("hasty");
     const { endings, shortestMs } = await sendSlowHeads(proxy.runtime, port, { count, everyMs: 20, kind: "silence" });
     expect(endings).toEqual({ closed: count });
-    expect(shortestMs).toBeGreaterThanOrEqual(2 * hastyMs - 50);
+    // Counted from when a busy client has heard that it is connected.
+    expect(shortestMs).toBeGreaterThanOrEqual(hastyMs);
     expect(await proxy.stat("http.hasty.downstream_cx_idle_timeout")).toBe(count);
   });
 });
