@@ -123,7 +123,8 @@ describe("istio.io/debug over xDS", () => {
       call.on("error", resolve);
       const metadata = { GENERATOR: "event", NAMESPACE: namespace ?? "istio-system" };
       const node = { id: `sidecar~10.0.0.1~istioctl.${namespace ?? "istio-system"}~x`, metadata };
-      call.write(request({ node, typeUrl, resourceNames }));
+      // As istioctl: a nonce of its own at once.
+      call.write(request({ node, typeUrl, resourceNames, responseNonce: "2026-01-01 00:00:00" }));
     });
   }
 
@@ -220,10 +221,10 @@ describe("istio.io/debug over xDS", () => {
 
     test("proxy-status is its table", async () => {
       const lines = (await ctl("proxy-status", "-v", "1")).trimEnd().split("\n");
-      expect(lines[0]).toMatch(/^NAME +CLUSTER +CDS +LDS/);
-      expect(lines.slice(1).map((line) => line.split(/ {2,}/).slice(0, 4))).toEqual([
-        ["shop-0.shop", "Kubernetes", "SYNCED", "IGNORED"],
-        ["web-0.default", "Kubernetes", "SYNCED", "ERROR"],
+      expect(lines[0]).toMatch(/^NAME +CLUSTER +CDS +ECDS +EDS +LDS +RDS +ISTIOD +VERSION/);
+      expect(lines.slice(1).map((line) => line.split(/ {2,}/).slice(0, 6))).toEqual([
+        ["shop-0.shop", "Kubernetes", "SYNCED", "IGNORED", "IGNORED", "IGNORED"],
+        ["web-0.default", "Kubernetes", "SYNCED", "IGNORED", "IGNORED", "ERROR"],
       ]);
     });
 
