@@ -14,6 +14,12 @@ const counted: Json = {
 /** Retries tell how much time is left. */
 const blur: Case["blur"] = [[/x-envoy-expected-rq-timeout-ms: 1[45]\d\d\d/g, "x-envoy-expected-rq-timeout-ms: T"]];
 
+/** Internal, so that what a request says of timeouts is believed. */
+const internal: Json = {
+  use_remote_address: true,
+  internal_address_config: { cidr_ranges: [{ address_prefix: "127.0.0.0", prefix_len: 8 }] },
+};
+
 export const routerFilterCases: readonly Case[] = [
   {
     name: "dynamic_stats: false",
@@ -44,4 +50,34 @@ export const routerFilterCases: readonly Case[] = [
     http2Answers: [{ headers: { ":status": 200, "grpc-status": "14" } }, { headers: { ":status": 503 } }],
     exchanges: [grpc, grpc, http2("/plain")],
   })),
+  {
+    name: "respect_expected_rq_timeout",
+    manager: { ...internal, ...routed({ respect_expected_rq_timeout: true }) },
+    routes: [forward({ timeout: "9s" })],
+    exchanges: [
+      get("/", { "x-envoy-expected-rq-timeout-ms": "4321" }),
+      get("/", { "x-envoy-expected-rq-timeout-ms": "wrong" }),
+      get("/", { "x-envoy-upstream-rq-timeout-ms": "1234" }),
+      get("/", { "x-envoy-expected-rq-timeout-ms": "4321", "x-envoy-upstream-rq-timeout-ms": "1234" }),
+      get("/"),
+    ],
+  },
+  {
+    name: "strict_check_headers",
+    manager: {
+      ...internal,
+      ...routed({
+        strict_check_headers: ["x-envoy-upstream-rq-timeout-ms", "x-envoy-max-retries", "x-envoy-retry-on"],
+      }),
+    },
+    exchanges: [
+      get("/", { "x-envoy-upstream-rq-timeout-ms": "12" }),
+      get("/", { "x-envoy-upstream-rq-timeout-ms": "12a" }),
+      get("/", { "x-envoy-max-retries": "-1" }),
+      get("/", { "x-envoy-retry-on": "5xx,nothing" }),
+      get("/", { "x-envoy-retry-on": "5xx" }),
+      get("/", { "x-envoy-retry-grpc-on": "nothing" }),
+    ],
+    blur: [[/x-envoy-expected-rq-timeout-ms: 1[45]\d\d\d/g, "x-envoy-expected-rq-timeout-ms: T"]],
+  },
 ];
