@@ -64,15 +64,13 @@ export const fieldsWithoutEffect: Readonly<Record<string, readonly FieldWithoutE
     ]),
     gap("spec.inboundConnectionPool.http.useClientProtocol", "useClientProtocol for a whole workload"),
   ],
-  Telemetry: [
-    gap("spec.targetRef", "a Telemetry that is attached to a gateway by name"),
-    gap("spec.targetRefs", "a Telemetry that is attached to a gateway by name"),
-    gap("spec.tracing[].disableContextPropagation", "leaving trace headers out"),
-  ],
+  Telemetry: [gap("spec.tracing[].disableContextPropagation", "leaving trace headers out")],
+  TrafficExtension: [idle("spec.wasm.verificationKey", "istiod makes nothing of it; use sha256.")],
   VirtualService: [
     gap("spec.http[].redirect.prefixRewrite", "replacing a prefix in a redirect"),
     idle("spec.tcp[].match[].sourceSubnet", "istiod makes nothing of it; use sourceLabels or sourceNamespace."),
   ],
+  WasmPlugin: [idle("spec.verificationKey", "istiod makes nothing of it; use sha256.")],
 };
 
 /** Says of each such field of an object that it has no effect. */

@@ -154,7 +154,7 @@ const words = {
   node: "bootstrap",
 } as const;
 
-/** The path of the first difference, `[]` for items; undefined where there is none. Named items are compared by name. */
+/** The path of the first difference, `[]` for items; undefined where there is none. Named items are compared by name, filters in their order, too. */
 function firstDifference(one: unknown, other: unknown, path = ""): string | undefined {
   if (one === other) return undefined;
   if (Array.isArray(one) && Array.isArray(other)) {
@@ -166,7 +166,8 @@ function firstDifference(one: unknown, other: unknown, path = ""): string | unde
         const found = firstDifference(item, otherNamed.get(name), below);
         if (found !== undefined) return found;
       }
-      return named.size === otherNamed.size ? undefined : below;
+      const isInOrder = !/filters$/i.test(path) || [...named.keys()].join() === [...otherNamed.keys()].join();
+      return named.size === otherNamed.size && isInOrder ? undefined : below;
     }
     if (one.length !== other.length) return `${path}[]`;
     for (const [index, item] of one.entries()) {
