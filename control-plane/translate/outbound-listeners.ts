@@ -96,7 +96,6 @@ function planAt(plans: Map<string, ListenerPlan>, bind: string, port: number, ca
 
 interface Bind {
   readonly address: string;
-  readonly isOwn: boolean;
   readonly cidrs: readonly string[];
 }
 
@@ -109,22 +108,20 @@ function bindsOf(
   egress: EgressListener,
 ): readonly Bind[] {
   const { model } = service;
-  if (egress.bind !== undefined) return [{ address: egress.bind, isOwn: false, cidrs: [] }];
-  if (!captures) return [{ address: LOCALHOST, isOwn: false, cidrs: [] }];
+  if (egress.bind !== undefined) return [{ address: egress.bind, cidrs: [] }];
+  if (!captures) return [{ address: LOCALHOST, cidrs: [] }];
   if (model.isHeadless && egress.port === undefined) {
     const own = new Set(view.proxy.ipAddresses);
     const addresses = new Set(instancesOfPort(view.mesh, port).map(({ address }) => address));
-    return [...addresses]
-      .filter((address) => !own.has(address))
-      .map((address) => ({ address, isOwn: true, cidrs: [] }));
+    return [...addresses].filter((address) => !own.has(address)).map((address) => ({ address, cidrs: [] }));
   }
   const addresses = addressesFor(view, service).filter((address) => address !== WILDCARD_ADDRESS);
-  if (addresses.length === 0) return [{ address: WILDCARD_ADDRESS, isOwn: false, cidrs: [] }];
+  if (addresses.length === 0) return [{ address: WILDCARD_ADDRESS, cidrs: [] }];
   const cidrs = addresses.filter((address) => address.includes("/"));
   const own = addresses.filter((address) => !address.includes("/"));
   return [
-    ...(cidrs.length === 0 ? [] : [{ address: WILDCARD_ADDRESS, isOwn: false, cidrs }]),
-    ...own.map((address) => ({ address, isOwn: true, cidrs: [] })),
+    ...(cidrs.length === 0 ? [] : [{ address: WILDCARD_ADDRESS, cidrs }]),
+    ...own.map((address) => ({ address, cidrs: [] })),
   ];
 }
 
@@ -143,7 +140,7 @@ function addTcp(view: View, plan: ListenerPlan, service: ScopedService, port: Sc
     port,
     listenPort: plan.port,
     virtualService: context.virtualService,
-    hasOwnAddress: context.bind.isOwn,
+    hasOwnAddress: plan.bind !== WILDCARD_ADDRESS,
     cidrs: context.bind.cidrs,
   });
   const taken = new Set(plan.chains.map(matchKey));
