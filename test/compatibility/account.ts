@@ -318,25 +318,25 @@ function note(
   return known;
 }
 
-/** The types that the proxy's sources name, in whole or (after a prefix) in part. */
+/** What an Any may be tried with: the types that the proxy's sources name, in whole or (after a prefix) in part. */
 function candidates(): readonly DescMessage[] {
   const root = new URL("../../proxy/", import.meta.url).pathname;
   const files = globSync("**/*.ts", { cwd: root }).filter((file) => !/\.test\.ts$|testing\//.test(file));
   const text = files.map((file) => readFileSync(`${root}${file}`, "utf8")).join("\n");
-  const names = new Set([...text.matchAll(/[a-z_]+\.(?:[a-z][\w]*\.)*[A-Z]\w*|\}[A-Z]\w*/g)].map(([name]) => name));
+  const names = new Set(
+    [...text.matchAll(/[a-z_]+\.(?:[a-z][\w]*\.)*[A-Z]\w*|\}\.?[A-Z]\w*/g)].map(([name]) => name.replace("}.", "}")),
+  );
   const found: DescMessage[] = [];
-  for (const type of registry())
-    if (type.kind === "message" && isNamed(type.typeName, names) && !type.typeName.startsWith("google."))
-      found.push(type);
+  for (const type of registry()) if (type.kind === "message" && isCandidate(type, names)) found.push(type);
   return found.sort((a, b) => (a.typeName < b.typeName ? -1 : 1));
 }
 
-function isNamed(typeName: string, names: ReadonlySet<string>): boolean {
+function isCandidate({ typeName, parent }: DescMessage, names: ReadonlySet<string>): boolean {
+  if (typeName.startsWith("google.")) return false;
   if (names.has(typeName)) return true;
   const parts = typeName.split(".");
-  return (
-    typeName.startsWith("envoy.extensions.") && (names.has(parts.slice(-3).join(".")) || names.has(`}${parts.at(-1)}`))
-  );
+  const isPart = names.has(parts.slice(-3).join(".")) || names.has(`}${parts.at(-1)}`);
+  return parent === undefined && typeName.startsWith("envoy.extensions.") && isPart;
 }
 
 const join = (path: string, name: string): string => (path === "" ? name : `${path}.${name}`);

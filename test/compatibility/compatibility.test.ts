@@ -1,5 +1,8 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
+import { typeNameOf } from "#protos/type-url.ts";
+import { standardHttpFilters } from "#proxy/http/filters/standard-filters.ts";
+import { builtInNetworkFilters } from "#proxy/network/built-in.ts";
 import { accountOfMessages, type MessageAccount } from "./account.ts";
 import { differences, differencesIn } from "./differences.ts";
 import { compatibilityPage } from "./page.ts";
@@ -36,6 +39,13 @@ describe("the fields of the xDS API", () => {
     expect(accounts.get("envoy.config.listener.v3.FilterChain")?.fields.get("filters")?.types).toContain(
       "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
     );
+  });
+
+  test("every filter is listed", () => {
+    const http = standardHttpFilters().all.flatMap(({ typeUrls }) => typeUrls);
+    const network = builtInNetworkFilters.flatMap(({ typeUrls }) => typeUrls);
+    const missing = [...http, ...network].map(typeNameOf).filter((name) => !accounts.has(name));
+    expect(missing).toEqual([]);
   });
 
   test("docs/compatibility.md says so (node test/compatibility/write.ts)", () => {
