@@ -11,6 +11,7 @@ const HELP = `glassmesh proxy-status [options]
 
 How far each proxy is with each kind of resource: SYNCED (acknowledged), STALE (sent, not yet acknowledged),
 NACK (refused; the reason stands below), NOT SENT (nothing to send), IGNORED (never asked for).
+Extensions that a proxy says it lacks and that were left out for it are named below.
 
   -o FORMAT       short (a table; the default) or json
 `;
@@ -43,7 +44,7 @@ export const proxyStatus: Command = {
 
 const TYPES = ["CDS", "LDS", "EDS", "RDS"] as const;
 
-/** From `/debug/syncz`: a line a proxy, then the reasons of what was refused. */
+/** From `/debug/syncz`: a line a proxy, then the reasons of what was refused, and what was left out. */
 export function statusTable(status: unknown): string {
   const proxies = list(status)
     .map(object)
@@ -61,7 +62,11 @@ export function statusTable(status: unknown): string {
       return detail === "" ? [] : [`${text(proxy["proxy"])} refused ${type}: ${detail}\n`];
     }),
   );
-  return formatTable(["NAME", "CLUSTER", ...TYPES, "ISTIOD", "VERSION"], rows) + refusals.join("");
+  const leftOut = proxies.flatMap((proxy) => {
+    const names = list(proxy["left_out"]).map(text);
+    return names.length === 0 ? [] : [`${text(proxy["proxy"])} lacks ${names.join(", ")}: left out\n`];
+  });
+  return formatTable(["NAME", "CLUSTER", ...TYPES, "ISTIOD", "VERSION"], rows) + refusals.join("") + leftOut.join("");
 }
 
 function wordOf(type: Readonly<Record<string, unknown>>): string {

@@ -36,6 +36,7 @@ function syncStatus(proxy: ConnectedProxy, view: DebugView): unknown {
     istiod: view.identifier,
     connection_id: proxy.id,
     mode: proxy.mode,
+    ...(proxy.resources.leftOut.size > 0 && { left_out: [...proxy.resources.leftOut].toSorted() }),
     ...nonces,
     types: Object.fromEntries([...statuses].map(([type, status]) => [type.short, typeStatus(status)])),
   };

@@ -23,7 +23,11 @@ export function createTranslator(): Translator {
   const translated = (mesh: MeshIndex, proxy: ProxyNode, build: (view: View) => readonly JsonObject[]): Translated => {
     const view = viewOf(mesh, proxy);
     const resources = build(view);
-    return { resources, problems: once([...view.problems, ...sharedProblems(view)]) };
+    return {
+      resources,
+      problems: once([...view.problems, ...sharedProblems(view)]),
+      leftOut: new Set([...view.leftOut, ...outboundView(view).leftOut]),
+    };
   };
   return {
     clusters: (mesh, proxy, names) => translated(mesh, proxy, (view) => clustersOf(view, names)),

@@ -50,4 +50,6 @@ export interface Translator {
 export interface Translated {
   readonly resources: readonly ResourceJson[];
   readonly problems: readonly Problem[];
+  /** Extensions that the proxy lacks and would have used here. */
+  readonly leftOut?: Iterable<string>;
 }

@@ -16,6 +16,8 @@ export interface View {
   readonly locality: ProxyNode["locality"];
   /** What could not be translated; gathered along the way. */
   readonly problems: Problem[];
+  /** Extensions that the proxy would have been told to use if it had them; gathered along the way. */
+  readonly leftOut: Set<string>;
 }
 
 export function viewOf(mesh: MeshIndex, proxy: ProxyNode): View {
@@ -29,13 +31,17 @@ export function viewOf(mesh: MeshIndex, proxy: ProxyNode): View {
     labels: proxy.labels,
     locality: says ? proxy.locality : (workload?.locality ?? proxy.locality),
     problems: [],
+    leftOut: new Set(),
   };
 }
 
-/** The proxy has an extension, or has not said which ones it has. */
+/** The proxy has one of the extensions, or has not said which ones it has; else the first of them is noted as left out. */
 export function hasExtension(view: View, ...names: readonly string[]): boolean {
   const { extensions } = view.proxy;
-  return extensions === undefined || names.some((name) => extensions.has(name));
+  if (extensions === undefined || names.some((name) => extensions.has(name))) return true;
+  const [first] = names;
+  if (first !== undefined) view.leftOut.add(first);
+  return false;
 }
 
 /** Records a finding about a field of an object. */

@@ -26,11 +26,14 @@ export interface ProxyResources {
   available(type: ResourceType, names: ReadonlySet<string>): ReadonlyMap<string, EncodedResource>;
   /** What translation had to say so far. */
   readonly problems: readonly Problem[];
+  /** Extensions that the proxy lacks and that were left out for it, so far. */
+  readonly leftOut: ReadonlySet<string>;
 }
 
 interface Made {
   readonly whole: Map<ResourceType, ReadonlyMap<string, EncodedResource>>;
   readonly named: Map<ResourceType, Map<string, EncodedResource | undefined>>;
+  readonly leftOut: Set<string>;
 }
 
 /**
@@ -73,13 +76,15 @@ export function createProxyResources(
   const {
     whole,
     named,
+    leftOut,
     changedHosts,
     problems: earlier,
-  } = takenOver(previous, mesh, node) ?? { whole: new Map(), named: new Map(), problems: [] };
+  } = takenOver(previous, mesh, node) ?? { whole: new Map(), named: new Map(), leftOut: new Set(), problems: [] };
   const problems: Problem[] = [...earlier, ...nodeProblems];
 
   function encodeAll(type: ResourceType, translated: Translated): Map<string, EncodedResource> {
     problems.push(...translated.problems);
+    for (const name of translated.leftOut ?? []) leftOut.add(name);
     const encoded = new Map<string, EncodedResource>();
     for (const json of translated.resources) {
       const resource = encoder.encode(type, json, problems) ?? lastGood(type, resourceName(type, json));
@@ -137,7 +142,8 @@ export function createProxyResources(
     mesh,
     node,
     problems,
-    made: { whole, named },
+    leftOut,
+    made: { whole, named, leftOut },
     changedHosts,
     available(type, names) {
       // Of its ProxyConfig, which it has from its start, a proxy follows the mesh's roots. They are no part of the mesh.

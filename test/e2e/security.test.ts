@@ -53,6 +53,14 @@ describe("mutual TLS, over real processes", () => {
     return body.headers["x-forwarded-client-cert"] ?? "";
   }
 
+  test("proxy-status says what was left out for a proxy that lacks it: nothing for ours, Istio's filters for Envoy", async () => {
+    const lacks = mesh
+      .run("proxy-status")
+      .then(({ out }) => /^client-0\.default lacks (.*): left out$/m.exec(out)?.[1]);
+    const ofEnvoy = "istio.alpn, istio.metadata_exchange, istio.stats";
+    expect(await lacks).toBe(process.env["GLASSMESH_DATA_PLANE"] === "envoy" ? ofEnvoy : undefined);
+  });
+
   test("PERMISSIVE takes plaintext and mutual TLS", async () => {
     expect(await plaintext()).toBe(200);
     expect(await mesh.call("client", "http://echo/", "-n", "5")).toMatchObject({ statuses: { "200": 5 } });
