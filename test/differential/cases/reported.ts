@@ -36,6 +36,21 @@ export const reportedCases: readonly Case[] = [
       ours: /^HTTP\/1\.1 502 [^]*protocol error$/,
     },
   },
+  ...[0, 50, 100].map((percent): Case => ({
+    name: `a retry budget of ${percent} %`,
+    clusters: {
+      "": {
+        circuit_breakers: {
+          thresholds: [{ retry_budget: { budget_percent: { value: percent }, min_retry_concurrency: 0 } }],
+        },
+      },
+    },
+    routes: [
+      forward({ retry_policy: { retry_on: "5xx", num_retries: 2, retry_back_off: { base_interval: "0.001s" } } }),
+    ],
+    answers: [answer(500), answer(200, {}, "x")],
+    exchanges: [get("/")],
+  })),
   {
     name: "retries are used up by a connection that fails",
     clusters: { "": { $backends: ["none"] } },
