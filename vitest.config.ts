@@ -5,6 +5,7 @@ import { needEnvoy } from "./test/needs.ts";
 const overEnvoys = [
   "tokens",
   "routing",
+  "requests",
   "security",
   "authorization",
   "seeds",
