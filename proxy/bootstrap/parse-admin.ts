@@ -8,7 +8,7 @@ import type { AdminModel } from "./model.ts";
 /** Undefined without an address: Envoy has no admin interface then. */
 export function parseAdmin(reader: MessageReader<Admin>): AdminModel | undefined {
   reader.ignore("profilePath", "there is no CPU profiler in the admin interface");
-  reader.ignore("ignoreGlobalConnLimit", "there is no global connection limit");
+  reader.ignore("ignoreGlobalConnLimit", "connections of the admin interface never count against the limit");
   const accessLog = reader.get("accessLog");
   const addressReader = reader.child("address");
   const address = addressReader === undefined ? undefined : parseAddress(addressReader);

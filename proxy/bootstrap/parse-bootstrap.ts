@@ -70,7 +70,7 @@ function ignoreWhatHasNoEffect(reader: MessageReader<Bootstrap>): void {
   reader.ignore("memoryAllocatorManager", "there is no tcmalloc");
   reader.ignore("grpcAsyncClientManagerConfig", "only says how long Envoy keeps idle clients");
   reader.ignore("statsEvictionInterval", "statistics are few and stay");
-  reader.ignore("enableWorkerCpuAffinity", "there are no worker threads");
+  reader.ignore("enableWorkerCpuAffinity", "the system places the threads of workers");
 }
 
 function parseDynamicResources(
@@ -92,7 +92,7 @@ function parseClusterManager(
   reader: MessageReader<ClusterManager> | undefined,
 ): Pick<BootstrapModel, "localClusterName" | "outlierEventLog"> {
   if (reader === undefined) return { localClusterName: "", outlierEventLog: "" };
-  reader.ignore("enableDeferredClusterCreation", "clusters are cheap: there is one thread that holds them");
+  reader.ignore("enableDeferredClusterCreation", "clusters are cheap");
   const localClusterName = reader.get("localClusterName");
   const outlier = reader.child("outlierDetection");
   const outlierEventLog = outlier?.get("eventLogPath") ?? "";

@@ -79,6 +79,15 @@ describe("envoy.filters.http.router: failures and their names", () => {
     ]);
   });
 
+  test("start_child_span is refused by name: it would make spans of attempts", () => {
+    const problemsOf = (start_child_span: boolean): readonly string[] => {
+      const message = messageFromJson("envoy.extensions.filters.http.router.v3.Router", { start_child_span });
+      return router.parse(message.value as Message, "").problems.map(({ path, message: text }) => `${path}: ${text}`);
+    };
+    expect(problemsOf(false)).toEqual([]);
+    expect(problemsOf(true)).toEqual([expect.stringMatching(/^start_child_span: .*leave start_child_span out/)]);
+  });
+
   test("dynamic_stats: false counts neither statuses nor times", async () => {
     const typed_config = {
       "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",

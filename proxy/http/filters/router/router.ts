@@ -75,7 +75,8 @@ function parseRouter(message: Message, path: string): Parsed<RouterConfig> {
     countsResponses: reader.get("dynamicStats") ?? true,
     hidesGrpcStatusCodes: reader.get("suppressGrpcRequestFailureCodeStats"),
   };
-  reader.ignore("startChildSpan", "deprecated; `spawn_upstream_span` of the connection manager decides");
+  if (reader.get("startChildSpan"))
+    reader.unsupported("startChildSpan", "a request has one span in each proxy; leave start_child_span out");
   reader.finish();
   return problems.length > 0 ? { problems } : { value, problems };
 }
